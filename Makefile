@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Both make the environment they need.
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs/tiny
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint bench clean
+help:
+	@echo 'make demo    install, run the default sweep (about five minutes on two cores), draw its figures'
+	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
+	@echo 'make bench   install, measure the example generator and prefix linear attention'
+	@echo 'make lint    install, run the checks that run no code of ours'
+	@echo 'Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  RUNS=$(RUNS)'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/sdsim sweep sweep=tiny store=$(RUNS)
+	$(BIN)/sdsim figures store=$(RUNS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -n 2
+
+bench: $(READY)
+	$(BIN)/sdsim bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
