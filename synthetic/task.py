@@ -1,0 +1,82 @@
+"""What every task has in common: its batch, its orders, its splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+IGNORE_INDEX = -100
+"""Target value of the positions that carry no loss (torch's own default)."""
+
+Order = Literal["short_first", "long_first", "equal"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token sequences and what is to be predicted at each position.
+
+    Attributes:
+        inputs: tokens, int64 (B, N).
+        targets: int64 (B, N); the token that the output *at the same position* should name, or
+            `IGNORE_INDEX`.
+        prefix_len: the number M of leading tokens, 0 ≤ M ≤ N, that are given before the first
+            answer; a prefix model may read them non-causally.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    prefix_len: int
+
+
+class Task(Protocol):
+    """A distribution over sequences of one length, whose input has two sides.
+
+    Example i of a seed is the same whatever the batch size, the start, the worker or the device.
+    """
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of distinct tokens, the special ones included."""
+
+    @property
+    def size_a(self) -> int:
+        """Elements on the side that comes first."""
+
+    @property
+    def size_b(self) -> int:
+        """Elements on the side that comes second."""
+
+    @property
+    def universe_size(self) -> int:
+        """How many elements there are to draw from."""
+
+    @property
+    def passes(self) -> int:
+        """How many times the input is shown."""
+
+    @property
+    def seq_len(self) -> int:
+        """Length N of every sequence, in tokens."""
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of the best guess that ignores which elements the longer side holds."""
+
+    @property
+    def order(self) -> Order:
+        """Which side of the input comes first, the short one or the long one."""
+
+    def sample(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        device: torch.device | str = "cpu",
+        split: Split = "train",
+    ) -> Batch:
+        """Examples `start` to `start + batch_size - 1` of the stream (seed, split)."""
