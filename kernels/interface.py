@@ -1,0 +1,310 @@
+"""The public functions: they check, leave masked positions out, choose types and call a backend."""
+
+from typing import Literal, Protocol, overload
+
+import torch
+from torch import Tensor
+
+from kernels import chunked, reference
+from kernels.feature_maps import FeatureMap, FeatureMapName
+from kernels.precision import accumulation_dtype, without_autocast
+from kernels.state import PrefixState
+from kernels.validation import (
+    check_encoder,
+    check_feature_map,
+    check_follower,
+    check_leader,
+    check_mask,
+    check_scale,
+    check_state,
+)
+
+Backend = Literal["auto", "reference", "chunked"]
+
+
+class _Attend(Protocol):
+    """What a backend offers; `kernels.reference.attend` defines it."""
+
+    def __call__(
+        self,
+        q: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        present: Tensor | None,
+        *,
+        scale: float,
+        feature_map: FeatureMap,
+        initial_state: PrefixState | None,
+        return_state: bool,
+    ) -> tuple[Tensor, PrefixState | None]: ...
+
+
+_BACKENDS: dict[Backend, _Attend] = {
+    "auto": chunked.attend,
+    "reference": reference.attend,
+    "chunked": chunked.attend,
+}
+
+
+@overload
+def prefix_linear_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    k_enc: Tensor | None = None,
+    v_enc: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+    initial_state: PrefixState | None = None,
+    return_state: Literal[False] = False,
+    backend: Backend = "auto",
+) -> Tensor: ...
+
+
+@overload
+def prefix_linear_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    k_enc: Tensor | None = None,
+    v_enc: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+    initial_state: PrefixState | None = None,
+    return_state: Literal[True],
+    backend: Backend = "auto",
+) -> tuple[Tensor, PrefixState]: ...
+
+
+def prefix_linear_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    k_enc: Tensor | None = None,
+    v_enc: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+    initial_state: PrefixState | None = None,
+    return_state: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, PrefixState]:
+    """Linear attention that reads a prefix freely and everything else causally.
+
+        yᵢ = (Σ_{j≤i} wᵢⱼ vⱼ + Σ_{j≤M} wᵉᵢⱼ vᵉⱼ) / (Σ_{j≤i} wᵢⱼ + Σ_{j≤M} wᵉᵢⱼ)
+
+    with wᵢⱼ = φ(qᵢ)·φ(kⱼ), for "taylor" 1 + s + s²/2, s = scale·qᵢ·kⱼ.  Every position reads the
+    whole encoder, the positions inside the prefix too.  Without `k_enc` this is causal linear
+    attention.  Source: arXiv:2407.05483, prefix linear attention.
+
+    Args:
+        q, k: (B, N, H, D), queries and decoder keys; N, H, D ≥ 1, B may be 0.
+        v: (B, N, H, E), decoder values, E ≥ 1.
+        k_enc, v_enc: (B, M, H, D) and (B, M, H, E), encoder keys and values, 0 ≤ M ≤ N.
+        mask: (B, N) bool, True = real token.  False positions are left out exactly: as decoder
+            keys, as encoder keys (the first M columns), and as queries, whose output is 0.  What
+            stands at them, NaN included, changes nothing, and their gradients are 0.
+        scale: above 0; 1/√D by default.  √scale goes to the query and √scale to the key.
+        feature_map: "taylor".
+        initial_state: what was read before; every query reads all of it.
+        return_state: also return the state after the last position.
+        backend: "reference" is the definition, O(N²); "chunked" takes O(N) time and memory;
+            "auto" is the fastest there is for the tensors' device, now "chunked".
+
+    Returns:
+        y (B, N, H, E) in v's dtype, contiguous; 0 where a query has no key at all.  With
+        `return_state`, (y, state): the state of everything read, encoder and `initial_state`
+        included.  Half types are summed in float32, and their state is float32; autocast does
+        not change this.  Gradients reach all float inputs, the state's tensors too.
+
+    Raises:
+        ValueError: names the argument, its value and what is allowed, for a wrong shape, dtype,
+            device, scale or name, for M > N, and for one of `k_enc`, `v_enc` without the other.
+
+    >>> import torch
+    >>> q = k = torch.zeros(1, 3, 1, 2)  # all weights equal: each output is a mean
+    >>> v = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    >>> prefix_linear_attention(q, k, v).flatten()
+    tensor([1.0000, 1.5000, 2.0000])
+    >>> prefix_linear_attention(q, k, v, k_enc=k[:, :1], v_enc=v[:, :1] + 8).flatten()
+    tensor([5.0000, 4.0000, 3.7500])
+    """
+    phi = check_feature_map(feature_map)
+    check_leader("q", q, ("B", "N", "H", "D"))
+    check_follower("k", k, tuple(q.shape), q.dtype, q.device)
+    check_follower("v", v, (*q.shape[:3], -1), q.dtype, q.device)
+    check_encoder(q, v, k_enc, v_enc)
+    check_mask(mask, q)
+    scale = check_scale(scale, q.shape[-1])
+    if initial_state is not None:
+        check_state("initial_state", initial_state, q, phi, v.shape[-1])
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
+
+    dtype, sum_dtype = v.dtype, accumulation_dtype(v.dtype)
+    q, keys, values, present = _blank(q, mask), _blank(k, mask), _blank(v, mask), mask
+    if k_enc is not None and v_enc is not None:  # laid before the decoder's
+        encoder_mask = None if mask is None else mask[:, : k_enc.shape[1]]
+        keys = torch.cat([_blank(k_enc, encoder_mask), keys], dim=1)
+        values = torch.cat([_blank(v_enc, encoder_mask), values], dim=1)
+        if mask is not None and encoder_mask is not None:
+            present = torch.cat([encoder_mask, mask], dim=1)
+    with without_autocast(q.device):
+        y, state = _BACKENDS[backend](
+            q.to(sum_dtype),
+            keys.to(sum_dtype),
+            values.to(sum_dtype),
+            present,
+            scale=scale,
+            feature_map=phi,
+            initial_state=initial_state,
+            return_state=return_state,
+        )
+    y = _blank(y, mask).to(dtype).contiguous()
+    return y if state is None else (y, state)
+
+
+def prefix_linear_attention_step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: PrefixState,
+    *,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+) -> tuple[Tensor, PrefixState]:
+    """One token of the recurrence, at a cost that no earlier token changes.
+
+    Adds the token to the state, then reads the state, the token included; so steps continue a
+    `prefix_linear_attention(..., return_state=True)`.  Source: arXiv:2407.05483, linear
+    attention's recurrent view.
+
+    Args:
+        q, k: (B, H, D).
+        v: (B, H, E).
+        state: what was read so far, with the same `scale` and feature map; left unchanged.
+        scale, feature_map: as in `prefix_linear_attention`.
+
+    Returns:
+        y (B, H, E) in v's dtype, and a new state.
+
+    Raises:
+        ValueError: as `prefix_linear_attention`.
+
+    >>> import torch
+    >>> state = PrefixState.zeros(1, 1, 2, 1)
+    >>> q = k = torch.zeros(1, 1, 2)
+    >>> y, state = prefix_linear_attention_step(q, k, torch.tensor([[[1.0]]]), state)
+    >>> y, state = prefix_linear_attention_step(q, k, torch.tensor([[[2.0]]]), state)
+    >>> y
+    tensor([[[1.5000]]])
+    """
+    phi = check_feature_map(feature_map)
+    check_leader("q", q, ("B", "H", "D"))
+    check_follower("k", k, tuple(q.shape), q.dtype, q.device)
+    check_follower("v", v, (*q.shape[:2], -1), q.dtype, q.device)
+    check_state("state", state, q, phi, v.shape[-1])
+    root = check_scale(scale, q.shape[-1]) ** 0.5
+    dtype = accumulation_dtype(q.dtype)
+    with without_autocast(q.device):
+        query = phi.features(q.to(dtype) * root)  # (B, H, F)
+        key = phi.features(k.to(dtype) * root)
+        state = PrefixState(
+            kv=state.kv + key[..., None] * v.to(dtype)[..., None, :],
+            k=state.k + key,
+        )
+        numerator = (query[..., None, :] @ state.kv).squeeze(-2)  # (B, H, E)
+        y = numerator / (query * state.k).sum(-1, keepdim=True)
+    return y.to(v.dtype), state
+
+
+def prefix_state(
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+    initial_state: PrefixState | None = None,
+) -> PrefixState:
+    """The state of all keys and values, read without queries (arXiv:2407.05483, algorithm 2).
+
+    Args:
+        k: (B, N, H, D).
+        v: (B, N, H, E).
+        mask: (B, N) bool, True = real token; the others are left out exactly.
+        scale, feature_map: as in `prefix_linear_attention`; the readers must use the same.
+        initial_state: what was read before, added.
+
+    Returns:
+        The state, in O(N) time and memory.  It is the same as the one that
+        `prefix_linear_attention` returns for these keys, encoder or decoder.
+
+    Raises:
+        ValueError: as `prefix_linear_attention`.
+    """
+    phi = check_feature_map(feature_map)
+    check_leader("k", k, ("B", "N", "H", "D"))
+    check_follower("v", v, (*k.shape[:3], -1), k.dtype, k.device)
+    check_mask(mask, k)
+    scale = check_scale(scale, k.shape[-1])
+    if initial_state is not None:
+        check_state("initial_state", initial_state, k, phi, v.shape[-1])
+    dtype = accumulation_dtype(k.dtype)
+    with without_autocast(k.device):
+        return chunked.sum_keys(
+            _blank(k, mask).to(dtype),
+            _blank(v, mask).to(dtype),
+            mask,
+            scale=scale,
+            feature_map=phi,
+            initial_state=initial_state,
+        )
+
+
+def read_state(
+    q: Tensor,
+    state: PrefixState,
+    *,
+    scale: float | None = None,
+    feature_map: FeatureMapName = "taylor",
+) -> Tensor:
+    """What every query reads from one and the same state: attention that is not causal.
+
+    `read_state(q, prefix_state(k, v))` is linear attention of all positions to all positions,
+    the paper's non-causal model (arXiv:2407.05483, figure 2).
+
+    Args:
+        q: (B, N, H, D).
+        state: read in full by each query, made with the same `scale` and feature map.
+        scale, feature_map: as in `prefix_linear_attention`.
+
+    Returns:
+        y (B, N, H, E) in q's dtype, contiguous; 0 where the state has no key.
+
+    Raises:
+        ValueError: as `prefix_linear_attention`.
+
+    >>> import torch
+    >>> x = torch.zeros(1, 2, 1, 2)
+    >>> read_state(x, prefix_state(x, torch.tensor([1.0, 2.0]).view(1, 2, 1, 1))).flatten()
+    tensor([1.5000, 1.5000])
+    """
+    phi = check_feature_map(feature_map)
+    check_leader("q", q, ("B", "N", "H", "D"))
+    scale = check_scale(scale, q.shape[-1])
+    check_state("state", state, q, phi)
+    with without_autocast(q.device):
+        queries = q.to(accumulation_dtype(q.dtype))
+        y = chunked.read_state(queries, state, scale=scale, feature_map=phi)
+    return y.to(q.dtype).contiguous()
+
+
+def _blank(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x (B, N, H, ·) with zeros where `mask` (B, N) is False."""
+    return x if mask is None else x.masked_fill(~mask[:, :, None, None], 0)

@@ -1,0 +1,27 @@
+"""In which type sums are taken."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+ACCUMULATION = {
+    torch.float64: torch.float64,
+    torch.float32: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float16: torch.float32,
+}
+
+
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The type that sums and states have: float32 for half types, else the input's."""
+    if dtype not in ACCUMULATION:
+        allowed = ", ".join(str(name) for name in ACCUMULATION)
+        raise ValueError(f"dtype must be one of {allowed}, got {dtype}")
+    return ACCUMULATION[dtype]
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Keeps autocast, where it is on, from taking the sums in a half type."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
