@@ -1,0 +1,31 @@
+"""What a figure's module hands over, and how it is written: the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from matplotlib.figure import Figure
+
+
+class NothingToDraw(Exception):  # noqa: N818 - not an error: other figures go on
+    """Raised by a figure that the runs do not allow; the text says why."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the numbers in it."""
+
+    figure: Figure
+    data: pl.DataFrame
+
+    def save(self, stem: Path) -> list[Path]:
+        """Write ``<stem>.pdf``, ``.png`` and ``.csv``, without dates and versions; their paths."""
+        paths = [stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv")]
+        pdf, png, csv = paths
+        dateless = {"CreationDate": None, "Creator": None, "Producer": None}
+        self.figure.savefig(pdf, metadata=dateless)
+        self.figure.savefig(png, metadata={"Software": None})
+        self.data.write_csv(csv)
+        return paths

@@ -1,0 +1,196 @@
+"""Memory against order: the state that an accuracy takes as |A| and |B| trade places."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from figures.drawing import Drawing, NothingToDraw
+from figures.style import (
+    PAGE_WIDTH,
+    SeriesStyle,
+    add_legend,
+    add_note,
+    series_styles,
+    task_label,
+)
+from figures.summary import basis, by_slice, chosen_runs
+from theory import one_pass_bits
+
+_LEAST_SLICES = 3
+_ROUNDING = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
+_NOTE = """\
+Marks: the smallest measured state whose accuracy, put on a scale from 0 for guessing to 1 for no \
+error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line \
+below: down to the next smaller state tried, which falls short. Arrow down: the smallest state \
+tried is already enough. Open mark, arrow up: no state tried is enough; the largest is shown. \
+Nothing is interpolated.
+Shaded: fewer bits than ⌈log₂ C(n, |A|)⌉, the least with which a model that reads once makes no \
+errors (n: possible tokens). A model that may err could lie there in principle, and models that \
+see all of the input at once (non-causal, JRT-RNN) are not bound.
+"""
+
+
+def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
+    """Bits of state that reach a target, over |A|; a panel per task and |A| + |B|.
+
+    A panel needs three slices of one |A| + |B|. Chance differs from slice to slice (1 / min(|A|,
+    |B|) for naming the shared token), so that one raw accuracy would ask for much where sets are
+    long and for nothing where one is short; the target is therefore on the scale from 0, guessing,
+    to 1, no error.
+
+    Args:
+        table: from `sdsim.results.load`.
+        target: accuracy above chance to reach, in (0, 1].
+
+    Returns:
+        The figure, and `needed_memory`'s columns.
+
+    Raises:
+        NothingToDraw: if there is no panel.
+        ValueError: for another target; also see `chosen_runs`.
+    """
+    runs = chosen_runs(table)
+    needed = needed_memory(by_slice(runs), target)
+    if needed.is_empty():
+        raise NothingToDraw(
+            f"no {_LEAST_SLICES} slices have |A| + |B| in common, so that memory could be followed "
+            "as |A| and |B| trade places"
+        )
+    panels = needed.partition_by("experiment", "total", maintain_order=True)
+    styles = series_styles(needed.select("model", "variant").iter_rows())
+
+    figure = Figure(figsize=(PAGE_WIDTH, 1.6 + 2.1 * len(panels)), layout="constrained")
+    column = figure.subplots(len(panels), 1, squeeze=False, sharey=True)[:, 0]
+    # Room for the arrows at both ends; the panels share the axis.
+    bottom = 0.5 * min(needed["bits"].to_list() + needed["bound"].drop_nulls().to_list())
+    for ax, panel in zip(column, panels, strict=True):
+        _draw_panel(ax, panel, styles, bottom)
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_ylabel("Recurrent state,\nbits (log scale)")
+    column[0].set_ylim(bottom, 3 * max(needed["bits"]))
+    add_legend(figure)
+    shown = runs.join(needed, on="experiment", how="semi")
+    add_note(figure, _NOTE.format(target=target) + basis(table, shown))
+    return Drawing(figure, needed)
+
+
+def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
+    """The smallest measured state with which each series reaches the target on each slice.
+
+    Args:
+        slices: from `by_slice`.
+        target: accuracy above chance, in (0, 1].
+
+    Returns:
+        A row per series (model and variant) and slice, for sums |A| + |B| with three slices and
+        more: experiment, total (|A| + |B|), model, variant, universe_size, size_a, size_b, chance,
+        target; bits, 8 × the state's bytes; accuracy and above_chance at that state; reading,
+        ``"exact"`` (a smaller state was tried and falls short), ``"at_most"`` (the smallest tried
+        reaches the target) or ``"more_than"`` (none does; bits is the largest tried); bits_short,
+        the next smaller state tried; bound, the bits of one-pass zero-error memory (null where
+        that bound is not proved: see `_bound`).
+
+    Raises:
+        ValueError: for a target out of range.
+    """
+    if not 0 < target <= 1:
+        raise ValueError(f"target = {target}: an accuracy above chance, in (0, 1]")
+    slices = slices.with_columns(total=pl.col("size_a") + pl.col("size_b"))
+    several = pl.col("size_a").n_unique().over("experiment", "total") >= _LEAST_SLICES
+    keys = ("experiment", "total", "model", "variant", "size_a")
+    groups = (
+        slices.filter(several)
+        .sort(*keys, "state_bytes", maintain_order=True)
+        .partition_by(keys, maintain_order=True)
+    )
+    return pl.DataFrame([_needed(group, target) for group in groups], infer_schema_length=None)
+
+
+def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
+    """One row of `needed_memory`, from a series' settings on one slice."""
+    enough = tried.filter(pl.col("above_chance") >= target - _ROUNDING)
+    reached = enough.head(1) if len(enough) else tried.tail(1)
+    at = reached.row(0, named=True)
+    smaller = [size for size in tried["state_bytes"] if size < at["state_bytes"]]
+    reading = "more_than" if enough.is_empty() else "exact" if smaller else "at_most"
+    same = ("experiment", "total", "model", "variant", "universe_size", "size_a", "size_b")
+    return {
+        **{name: at[name] for name in (*same, "chance")},
+        "target": target,
+        "reading": reading,
+        "bits": 8 * at["state_bytes"],
+        "bits_short": 8 * max(smaller) if reading == "exact" else None,
+        "accuracy": at["accuracy"],
+        "above_chance": at["above_chance"],
+        "seeds": at["seeds"],
+        "bound": _bound(at),
+    }
+
+
+def _bound(at: dict[str, Any]) -> int | None:
+    """`one_pass_bits` where it is proved for the slice's task, else None."""
+    n, a, b = at["universe_size"], at["size_a"], at["size_b"]
+    proved = a + b <= n if at["answer"] == "decision" else b >= 2 and n >= 2 * a + b - 2
+    return one_pass_bits(n, a) if at["passes"] == 1 and proved else None
+
+
+def _draw_panel(
+    ax: Axes, panel: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle], bottom: float
+) -> None:
+    """One task and one |A| + |B|: series side by side at each |A|, the bound below them."""
+    sizes = panel["size_a"].unique().sort().to_list()
+    room = 0.75 * min(after - before for before, after in pairwise(sizes))
+    here = set(panel.select("model", "variant").iter_rows())
+    shown = {series: style for series, style in styles.items() if series in here}
+    for place, ((model, variant), style) in enumerate(shown.items()):
+        shift = room * ((place + 0.5) / len(shown) - 0.5)
+        for point in panel.filter(model=model, variant=variant).iter_rows(named=True):
+            _draw_point(ax, point["size_a"] + shift, point, style)
+        ax.plot([], [], style.marker, color=style.colour, label=style.label)
+
+    bound = panel.drop_nulls("bound").unique("size_a").sort("size_a")
+    if len(bound):
+        across = bound["size_a"].to_list(), bound["bound"].to_list()
+        ax.plot(*across, ".-", color="0.2", label="Bound: one pass, no errors")
+        ax.fill_between(*across, bottom, color="0.87", linewidth=0, zorder=0)
+    ax.set_xticks(sizes)
+    total, universe, experiment = panel.select("total", "universe_size", "experiment").row(0)
+    task = f"{task_label(experiment)}: " if experiment else ""
+    ax.set_title(f"{task}|A| + |B| = {total}, n = {universe}")
+    ax.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
+
+
+def _draw_point(ax: Axes, x: float, point: dict[str, Any], style: SeriesStyle) -> None:
+    is_open = point["reading"] == "more_than"
+    ax.plot(
+        [x],
+        [point["bits"]],
+        style.marker,
+        color=style.colour,
+        markerfacecolor="white" if is_open else style.colour,
+    )
+    if point["reading"] == "exact":
+        ax.plot([x, x], [point["bits_short"], point["bits"]], color=style.colour, linewidth=0.8)
+    else:
+        ax.annotate(
+            "",
+            xy=(x, point["bits"]),
+            xytext=(0, 13 if is_open else -13),
+            textcoords="offset points",
+            arrowprops={
+                "arrowstyle": "<-" if is_open else "<|-",
+                "color": style.colour,
+                "linewidth": 0.8,
+                "shrinkA": 0,
+                "shrinkB": 3,
+                "mutation_scale": 6,
+            },
+        )

@@ -1,0 +1,152 @@
+"""One look for all figures: print size, fonts, and a colour, marker and line for each model."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil, floor, log2
+
+import matplotlib.style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+PAGE_WIDTH = 6.75
+"""Inches: the text width of a two-column page."""
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 0.8,
+    "savefig.dpi": 220,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+}
+_NOTE_SIZE = 6.5
+_NOTE_LETTERS = 138
+_LEGEND_LETTERS, _HANDLE_LETTERS = 110, 8
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too pale.
+_BLUE, _ORANGE, _GREEN, _VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+_PURPLE, _SKY, _BLACK = "#CC79A7", "#56B4E9", "#000000"
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """How a series (a model, or one variant of it) is drawn; no two share colour and marker."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str
+
+
+_MODELS = {
+    "based": SeriesStyle("Based (causal)", _BLUE, "o", "-"),
+    "based_noncausal": SeriesStyle("Based (non-causal)", _ORANGE, "s", "--"),
+    "jrt_rnn": SeriesStyle("JRT-RNN", _GREEN, "D", "-."),
+    "gru": SeriesStyle("GRU", _VERMILION, "P", ":"),
+    "lstm": SeriesStyle("LSTM", _PURPLE, "*", "-."),
+    "attention": SeriesStyle("Attention", _BLACK, "X", "--"),
+}
+_OTHER_COLOURS = (_SKY, _PURPLE, _BLACK, _BLUE, _VERMILION, _GREEN, _ORANGE)
+_OTHER_MARKERS = "hp<>8d^v"
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw and save within this: matplotlib's defaults and ours, whatever the user has set."""
+    with matplotlib.style.context(_SETTINGS, after_reset=True):
+        yield
+
+
+def series_styles(series: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SeriesStyle]:
+    """A style for each (model, variant), in the order of the legend.
+
+    The project's models look the same in every figure; their variants differ in the marker. Other
+    models take what is left, in alphabetical order.
+    """
+    styles: dict[tuple[str, str], SeriesStyle] = {}
+    taken: set[tuple[str, str]] = set()
+    known = list(_MODELS)
+    for model, variant in sorted(
+        set(series), key=lambda one: (known.index(one[0]) if one[0] in known else len(known), one)
+    ):
+        if model in _MODELS:
+            usual = _MODELS[model]
+            choices = [usual] + [replace(usual, marker=marker) for marker in _OTHER_MARKERS]
+        else:
+            choices = [
+                SeriesStyle(model, colour, marker, "-")
+                for marker in _OTHER_MARKERS
+                for colour in _OTHER_COLOURS
+            ]
+        free = (style for style in choices if (style.colour, style.marker) not in taken)
+        style = next(free, choices[0])
+        taken.add((style.colour, style.marker))
+        styles[model, variant] = replace(style, label=f"{style.label} {variant}".rstrip())
+    return styles
+
+
+def add_legend(figure: Figure) -> None:
+    """One legend above all panels, with each label once, in as few rows as fit."""
+    labelled: dict[str, Artist] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            labelled.setdefault(label, handle)
+    letters = [len(label) + _HANDLE_LETTERS for label in labelled]
+    columns = len(letters) if sum(letters) <= _LEGEND_LETTERS else _LEGEND_LETTERS // max(letters)
+    figure.legend(
+        list(labelled.values()),
+        list(labelled),
+        loc="outside upper center",
+        ncols=max(1, columns),
+        columnspacing=1.4,
+    )
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """Small print at the foot: what the marks mean and what the numbers rest on."""
+    lines = [line for part in note.splitlines() for line in textwrap.wrap(part, _NOTE_LETTERS)]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=_NOTE_SIZE, color="0.25")
+
+
+def task_label(experiment: str) -> str:
+    """What tells a row's task from the others, short enough to stand beside an axis."""
+    return "\n".join(textwrap.wrap(textwrap.shorten(experiment, 90, placeholder=" …"), 30))
+
+
+def bytes_axis(ax: Axes, sizes: Iterable[int]) -> None:
+    """A log x axis around the sizes, in bytes, with at most five ticks at powers of two."""
+    sizes = sorted(sizes)
+    first, last = floor(log2(0.9 * sizes[0])), ceil(log2(1.1 * sizes[-1]))
+    ticks = [2**power for power in range(max(0, first), last + 1, ceil((last - first) / 4))]
+    ax.set_xscale("log", base=2)
+    ax.set_xlim(2**first, 2**last)
+    ax.set_xticks(ticks, [_bytes(tick) for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:g} {unit}"
+        value /= 1024
+    return f"{value:g} GiB"

@@ -1,0 +1,81 @@
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import polars as pl
+import pytest
+
+import figures
+from figures import draw_all, order
+from sdsim.results import load
+
+
+@pytest.fixture
+def runs(store, write_run):
+    for model, width in (("gru", 8), ("gru", 16), ("based", 32), ("my_model", 16)):
+        for seed in (0, 1):
+            counts = {(2, 4): 6 + seed, (3, 3): 5, (4, 2): 3 + width // 8}
+            write_run(counts, model=model, width=width, seed=seed)
+    return store
+
+
+def test_every_figure_comes_as_pdf_png_and_csv(runs, tmp_path):
+    out = tmp_path / "a" / "b"
+    before = dict(mpl.rcParams)
+    paths = draw_all(runs, out)
+    assert [path.name for path in paths] == [
+        f"{name}.{kind}" for name in ("order", "memory") for kind in ("pdf", "png", "csv")
+    ]
+    assert set(out.iterdir()) == set(paths)
+    assert all(path.stat().st_size for path in paths)
+    assert dict(mpl.rcParams) == before
+    assert pl.read_csv(out / "order.csv").equals(
+        order.draw(load(runs)).data.cast({"seeds": pl.Int64}), null_equal=True
+    )
+
+
+def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("font.size: 20\nsavefig.dpi: 30\n")
+    root = str(Path(figures.__file__).parents[1])
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+        "MATPLOTLIBRC": str(settings),
+        "TZ": "Asia/Tokyo",
+    }
+    code = "import sys, figures; figures.draw_all(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(runs), str(tmp_path / "there")]
+    subprocess.run(command, env=environment, check=True)
+    draw_all(runs, tmp_path / "here")
+    here, there = (
+        {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()}
+        for place in ("here", "there")
+    )
+    assert len(here) == 6
+    assert here.keys() == there.keys()
+    assert [name for name in here if here[name] != there[name]] == []
+
+
+def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tmp_path, caplog):
+    write_run({(2, 4): 8, (4, 2): 3})
+    with caplog.at_level(logging.INFO, logger="figures"):
+        paths = draw_all(store, tmp_path / "out")
+    assert {path.stem for path in paths} == {"order"}
+    assert "'memory' is left out: no 3 slices" in caplog.text
+
+
+def test_no_store(tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        draw_all(tmp_path / "missing", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_other_things(tmp_path):
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(ValueError, match="no finished run"):
+        draw_all(tmp_path, tmp_path / "out")

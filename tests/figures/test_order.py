@@ -1,0 +1,60 @@
+import pytest
+
+from figures import order
+from figures.drawing import NothingToDraw
+from sdsim.results import load
+
+
+def _write(write_run):
+    for model, width, seed in [("gru", 8, 0), ("gru", 8, 1), ("gru", 16, 0), ("based", 32, 0)]:
+        write_run({(2, 4): 8 + seed, (4, 2): 3 + 2 * seed}, model=model, width=width, seed=seed)
+
+
+def test_the_panels_show_the_numbers_of_the_data(store, write_run):
+    _write(write_run)
+    drawing = order.draw(load(store))
+    means = drawing.data.filter(drawing.data["seed"].is_null())
+    seeds = drawing.data.drop_nulls("seed")
+    assert (means.height, seeds.height) == (3, 4)
+    for ax, panel in zip(drawing.figure.axes, ("long_first", "short_first", "gap"), strict=True):
+        drawn = {bars.get_label(): bars for bars in ax.containers}
+        assert set(drawn) == {"GRU", "Based (causal)"}
+        for label, model in (("GRU", "gru"), ("Based (causal)", "based")):
+            rows = means.filter(model=model)
+            line, _, (intervals,) = drawn[label].lines
+            assert line.get_xdata().tolist() == rows["state_bytes"].to_list()
+            assert line.get_ydata().tolist() == rows[panel].to_list()
+            ends = [segment[:, 1].tolist() for segment in intervals.get_segments()]
+            for end, low, high in zip(
+                ends, rows[f"{panel}_low"], rows[f"{panel}_high"], strict=True
+            ):
+                assert end == pytest.approx([low, high])
+        dashes = [line for line in ax.lines if line.get_marker() == "_"]
+        assert sorted(y for dash in dashes for y in dash.get_ydata()) == sorted(seeds[panel])
+
+
+def test_says_what_it_rests_on(store, write_run):
+    _write(write_run)
+    note = order.draw(load(store)).figure.get_supxlabel()
+    assert "4 of 4 stored runs" in note
+    assert "settings: 3, seeds of each: 1 to 2" in note
+
+
+def test_a_row_for_each_task(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3})
+    write_run({(2, 4): 8, (4, 2): 3}, passes=2)
+    axes = order.draw(load(store)).figure.axes
+    assert len(axes) == 6
+    assert [axes[i].get_ylabel() for i in (0, 3)] == ["passes=1\nAccuracy", "passes=2\nAccuracy"]
+
+
+def test_needs_a_mirrored_pair(store, write_run):
+    write_run({(2, 4): 8, (3, 3): 3})
+    with pytest.raises(NothingToDraw, match="along with"):
+        order.draw(load(store))
+
+
+def test_intervals_at_the_ends_of_the_scale_are_drawn(store, write_run):
+    for width, examples in ((8, 10), (16, 10), (32, 10)):
+        write_run({(2, 4): examples, (4, 2): 0}, width=width, examples=examples)
+    order.draw(load(store))
