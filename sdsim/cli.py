@@ -1,0 +1,192 @@
+"""The `sdsim` command: one word says what to do, Hydra overrides say how."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import hydra
+import polars as pl
+import torch
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.logging import RichHandler
+
+import sdsim
+from sdsim import conf, results
+from sdsim.bench import bench
+from sdsim.console import Bar, as_table, console, errors
+from sdsim.sweep import run_one, sweep
+from sdsim.train import check_machine, train
+
+OVERVIEW = """\
+sdsim: how much must a recurrent model remember, and what has the order of its input to do with it?
+
+  sdsim sweep      train a grid of small models (order by state size) and store every run
+  sdsim figures    draw every figure from stored runs, and print their table
+  sdsim train      train one model, or a few
+  sdsim bench      measure the example generator and prefix linear attention on this machine
+
+  sdsim COMMAND --help         what it does, examples, every setting
+  sdsim COMMAND --cfg job      the settings as they would be used
+  sdsim --version
+"""
+
+FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+
+
+def main() -> None:
+    """Entry point. Exits with 0, 1 (a run failed), 2 (invalid input) or 130 (Ctrl-C)."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=errors, show_time=False, show_path=False)],
+    )
+    sys.exit(_dispatch(sys.argv[1:]))
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        console.print(OVERVIEW, end="", markup=False)
+        return 0
+    if words[0] == "--version":
+        console.print(f"sdsim {sdsim.__version__}, torch {torch.__version__}")
+        return 0
+    name, *arguments = words
+    if name not in COMMANDS:
+        hint = _did_you_mean(name, COMMANDS)
+        errors.print(f"sdsim: {name} is no command{hint} There are {', '.join(COMMANDS)}.")
+        return USAGE_ERROR
+    try:
+        _run(name, arguments)
+    except KeyboardInterrupt:
+        errors.print("interrupted; what was finished is stored, and the same command goes on")
+        return INTERRUPTED
+    except RuntimeError as error:
+        errors.print(f"sdsim {name}: {_one_line(error)}")
+        return FAILURE
+    except ValueError as error:
+        errors.print(f"sdsim {name}: {_one_line(error)}")
+        return USAGE_ERROR
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    """Run one command as a Hydra application; what is wrong comes out as an exception."""
+    conf.register()
+    overrides = [word for word in arguments if word not in ("-m", "--multirun")]
+    is_sweep = name == "sweep" or overrides != arguments
+    asks = any(word.startswith("-") for word in overrides)  # --help, --cfg, --info, …
+    try:
+        if is_sweep and not asks:
+            store = sweep(name, overrides)
+            console.print(f"all runs are in {store.path}; `sdsim figures store={store.path}` draws")
+        else:
+            _run_once(name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(_explain(error, name)) from error
+
+
+def _run_once(name: str, arguments: list[str]) -> None:
+    failures: list[Exception] = []
+
+    def task(composed: DictConfig) -> None:
+        # Kept from Hydra, whose report of a failed job adds lines of its own.
+        try:
+            COMMANDS[name](composed)
+        except (ValueError, RuntimeError) as error:
+            failures.append(error)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself, and exits
+    sys.argv = [f"sdsim {name}", *arguments]
+    hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=name)(task)()
+    if failures:
+        raise failures[0]
+
+
+def _explain(error: Exception, command: str) -> str:
+    """What is wrong with the overrides, without Hydra's advice on writing Hydra applications."""
+    key = getattr(error.__cause__, "full_key", None)
+    if key:
+        hint = _did_you_mean(key, _settings(command))
+        return f"{key} is no setting of this command{hint} `sdsim {command} --help` lists them."
+    said = str(error).split("Config search path")[0].split("See https")[0]
+    return _one_line(ValueError(said))
+
+
+def _settings(command: str) -> list[str]:
+    with hydra.initialize_config_module("sdsim.conf", version_base="1.3"):
+        return list(_leaves(hydra.compose(command)))
+
+
+def _leaves(node: DictConfig, path: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        name = f"{path}{key!s}"
+        if isinstance(value, DictConfig):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _train(composed: DictConfig) -> None:
+    config, store = conf.parse_run(composed), results.Store(composed.store)
+    identity = results.run_id(config)
+    check_machine(composed.device, composed.threads)
+    store.check_writable()
+    if identity in store:
+        console.print(f"{store.path / identity} is there already:")
+    else:
+        torch.set_num_threads(composed.threads)
+        with Bar("training", "steps") as bar:
+            result = train(
+                config,
+                device=composed.device,
+                on_step=lambda done: bar.show(done, config.train.steps),
+            )
+        console.print(f"stored as {store.write(config, result, device=composed.device)}:")
+    shown = ["model", "size_a", "size_b", "order", "state_bytes", "chance", "accuracy"]
+    run = results.load(store.path).filter(pl.col("run_id") == identity)
+    console.print(as_table(run.select(*shown, "accuracy_low", "accuracy_high", "loss")))
+
+
+def _figures(composed: DictConfig) -> None:
+    # Here alone may the simulator look up at the figures.
+    import figures
+
+    table = results.load(composed.store)
+    results.check_writable(Path(composed.out), "out")
+    console.print(as_table(figures.summary_table(table)))
+    paths = figures.draw_all(composed.store, composed.out)
+    for path in paths:
+        console.print(str(path), soft_wrap=True)
+
+
+def _bench(composed: DictConfig) -> None:
+    for title, frame in bench(list(composed.what), threads=composed.threads):
+        console.print(as_table(frame, title))
+
+
+COMMANDS: dict[str, Callable[[DictConfig], None]] = {
+    "sweep": run_one,
+    "figures": _figures,
+    "train": _train,
+    "bench": _bench,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""A language model as a residual stack of mixers, in its parallel and its recurrent view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sdsim.models.base_conv import BaseConv, CircularBaseConv
+from sdsim.models.config import MLPKind, ModelConfig
+from sdsim.models.linear_attention import (
+    LinearAttention,
+    NonCausalLinearAttention,
+    PrefixLinearAttention,
+)
+from sdsim.models.mixer import Mixer, MixerState
+from sdsim.models.recurrent import GRU, LSTM
+from sdsim.models.softmax_attention import SoftmaxAttention
+from sdsim.models.state import ModelState
+
+MIXERS: dict[str, type[Mixer]] = {
+    "base_conv": BaseConv,
+    "circular_base_conv": CircularBaseConv,
+    "linear_attention": LinearAttention,
+    "noncausal_linear_attention": NonCausalLinearAttention,
+    "prefix_linear_attention": PrefixLinearAttention,
+    "gru": GRU,
+    "lstm": LSTM,
+    "softmax_attention": SoftmaxAttention,
+}
+"""The sequence mixers by the names that a config uses."""
+
+_NORM_EPS = 1e-5
+
+
+class MLP(nn.Module):
+    """Two linear maps with a GELU between them, or a SwiGLU (value and gate stacked in fc1)."""
+
+    def __init__(self, width: int, hidden: int, kind: MLPKind) -> None:
+        super().__init__()
+        self.gated = kind == "swiglu"
+        self.fc1 = nn.Linear(width, 2 * hidden if self.gated else hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.fc1(x)
+        if self.gated:
+            value, gate = hidden.chunk(2, dim=-1)
+            hidden = value * F.silu(gate)
+        else:
+            hidden = F.gelu(hidden)
+        y: Tensor = self.fc2(hidden)
+        return y
+
+
+class Layer(nn.Module):
+    """Pre-norm residual layer: ``h += mixer(norm1(h)); h += mlp(norm2(h))``."""
+
+    def __init__(self, config: ModelConfig, mixer: Mixer) -> None:
+        super().__init__()
+        self.norm1 = nn.RMSNorm(config.width, eps=_NORM_EPS)
+        self.mixer = mixer
+        self.has_mlp = config.mlp != "none"
+        if self.has_mlp:
+            self.norm2 = nn.RMSNorm(config.width, eps=_NORM_EPS)
+            self.mlp = MLP(config.width, config.mlp_ratio * config.width, config.mlp)
+
+    def forward(
+        self, h: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """h (B, N, width) to the same shape."""
+        return self._add(h, self.mixer(self.norm1(h), prefix_len, mask))
+
+    def prefill(
+        self, h: Tensor, prefix_len: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, MixerState]:
+        """As `forward`, with the mixer's state after the last token."""
+        mixed, state = self.mixer.prefill(self.norm1(h), prefix_len, mask)
+        return self._add(h, mixed), state
+
+    def step(self, h: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        """One token h (B, width)."""
+        mixed, state = self.mixer.step(self.norm1(h), state)
+        return self._add(h, mixed), state
+
+    def _add(self, h: Tensor, mixed: Tensor) -> Tensor:
+        h = h + mixed
+        return h + self.mlp(self.norm2(h)) if self.has_mlp else h
+
+
+class LanguageModel(nn.Module):
+    """Embedding, layers, norm, and a read-out tied to the embedding.
+
+    Args:
+        config: what to build.
+        vocab_size: V, tokens.
+
+    Raises:
+        ValueError: for a mixer that `MIXERS` does not have.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        unknown = set(config.mixers) - set(MIXERS)
+        if unknown:
+            raise ValueError(
+                f"model.mixers names {', '.join(sorted(unknown))}: one of {', '.join(MIXERS)}"
+            )
+        self.config = config
+        self.embedding = nn.Embedding(vocab_size, config.width)
+        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
+        self.dropout = nn.Dropout(config.embedding_dropout)
+        kinds = [config.mixers[i % len(config.mixers)] for i in range(config.depth)]
+        self.layers = nn.ModuleList(
+            Layer(config, MIXERS[kind].from_config(config)) for kind in kinds
+        )
+        self.norm = nn.RMSNorm(config.width, eps=_NORM_EPS)
+
+    def hidden(
+        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Tokens (B, N) to normed features (B, N, width), ready for `logits`.
+
+        Args:
+            tokens: int64 (B, N), N ≥ 1.
+            prefix_len: how many leading tokens are the prompt, given at once (None: all N).
+            mask: bool (B, N), False on left padding; every row keeps at least one real token.
+
+        Raises:
+            ValueError: for misshapen tokens, a prefix longer than N, padding that is not left.
+        """
+        self._check(tokens, prefix_len, mask)
+        h = self.dropout(self.embedding(tokens))
+        for layer in self.layers:
+            h = layer(h, prefix_len, mask)
+        normed: Tensor = self.norm(h)
+        return normed
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Features (…, width) to scores of the next token (…, V)."""
+        return F.linear(hidden, self.embedding.weight)
+
+    def forward(
+        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Tokens (B, N) to logits (B, N, V); arguments and errors as `hidden`."""
+        return self.logits(self.hidden(tokens, prefix_len, mask))
+
+    def prefill(
+        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, ModelState]:
+        """As `forward`, with the state after the last token."""
+        self._check(tokens, prefix_len, mask)
+        h = self.dropout(self.embedding(tokens))
+        states = []
+        for layer in self._stack():
+            h, state = layer.prefill(h, prefix_len, mask)
+            states.append(state)
+        return self.logits(self.norm(h)), ModelState(tuple(states))
+
+    def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Read one token per sequence (B,); return logits (B, V) and the next state."""
+        h = self.dropout(self.embedding(tokens))
+        states = []
+        for layer, before in zip(self._stack(), state.layers, strict=True):
+            h, after = layer.step(h, before)
+            states.append(after)
+        return self.logits(self.norm(h)), ModelState(tuple(states))
+
+    def _stack(self) -> Iterable[Layer]:
+        return cast("Iterable[Layer]", self.layers)  # a ModuleList does not know its members
+
+    def _check(self, tokens: Tensor, prefix_len: int | None, mask: Tensor | None) -> None:
+        if tokens.ndim != 2 or tokens.shape[1] < 1 or tokens.dtype != torch.int64:
+            raise ValueError(
+                f"tokens of shape {tuple(tokens.shape)} and type {tokens.dtype}: "
+                "int64 of shape (B, N) with N ≥ 1 is needed"
+            )
+        length = tokens.shape[1]
+        if prefix_len is not None and not 0 <= prefix_len <= length:
+            raise ValueError(f"prefix_len = {prefix_len}: must lie between 0 and N = {length}")
+        if mask is None:
+            return
+        if mask.shape != tokens.shape or mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask of shape {tuple(mask.shape)} and type {mask.dtype}: "
+                f"bool of shape {tuple(tokens.shape)} is needed"
+            )
+        if bool((mask[:, :-1] & ~mask[:, 1:]).any()) or not bool(mask[:, -1].all()):
+            raise ValueError("mask: padding (False) must stand before all real tokens of a row")

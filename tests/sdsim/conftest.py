@@ -1,0 +1,38 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdsim.config import RunConfig, TaskConfig, TrainConfig
+from sdsim.models import ModelConfig
+from sdsim.results import Store
+from sdsim.train import SliceResult, TrainResult
+
+
+@pytest.fixture
+def small_run() -> RunConfig:
+    """A run that takes a fraction of a second."""
+    return RunConfig(
+        model=ModelConfig(name="gru", mixers=("gru",), width=8, depth=1, mlp="none"),
+        task=TaskConfig(vocab_size=12, train_sizes=((2, 4), (4, 2))),
+        train=TrainConfig(steps=20, batch_size=8, test_examples=40),
+    )
+
+
+@pytest.fixture
+def invented_result() -> Callable[..., TrainResult]:
+    """A result that nothing was trained for: counts of right answers, slice by slice."""
+
+    def make(config: RunConfig, correct: list[int], examples: int = 100) -> TrainResult:
+        slices = [
+            SliceResult(task, examples, count, loss=0.5, state_numel=8, state_bytes=32)
+            for task, count in zip(config.task.test_tasks(), correct, strict=True)
+        ]
+        return TrainResult(slices, params=10, train_loss=0.25, seconds=1.0)
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

@@ -1,0 +1,148 @@
+"""The command as a user meets it: what it says, how it exits, what it leaves behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdsim import cli
+from sdsim.results import load
+
+Run = Callable[..., tuple[int, str, str]]
+
+SMALL = [
+    *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
+    *("train.steps=3", "train.batch_size=8", "train.test_examples=50"),
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sdsim", *words])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(exit_info.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sweeep"], "sweeep is no command; did you mean sweep?"),
+        (["train", "model.widht=3"], "model.widht is no setting"),
+        (["train", "model.widht=3"], "did you mean model.width?"),
+        (["train", "+model.foo=3"], "model.foo = 3"),
+        (["train", "model=transformer"], "Could not find 'model/transformer'"),
+        (["train", "nonsense"], "Error parsing override 'nonsense'"),
+        (["train", "model.width=-3"], "model.width = -3: must be at least 1"),
+        (["train", "model.width=wide"], "model.width = 'wide': input should be a valid integer"),
+        (["train", "model.heads=3"], "model.heads = 3 does not divide model.width = 32"),
+        (["train", "model.mixers=[mamba]"], "model.mixers names mamba"),
+        (["train", "task.train_sizes=[[0,4]]"], "size_a = 0"),
+        (["train", "task.train_sizes=[[40,4]]"], "40 + 4 does not fit: vocab_size = 36 leaves 32"),
+        (["train", "task.train_sizes=[[4]]"], "task.train_sizes.0.1"),
+        (["train", "train.lr=0"], "train.lr = 0"),
+        (["train", "train.lr=nan"], "train.lr = nan"),
+        (["train", "seed=1.5"], "seed = 1.5"),
+        (["train", "device=warp"], "device = 'warp' cannot be used"),
+        (["train", "threads=0"], "threads = 0"),
+        (["train", "store=file/store"], "store = file/store: cannot write in"),
+        (["train", "-m", "model.width=8,9"], "model.heads = 2 does not divide model.width = 9"),
+        (["sweep", "model=lstm"], "model=lstm: the grid has no such model"),
+        (["sweep", "sweep=huge"], "Could not find 'sweep/huge'"),
+        (["sweep", "model.heads=5"], "model.heads = 5 does not divide"),
+        (["sweep", "task.vocab_size=12"], "2 + 14 does not fit: vocab_size = 12 leaves 8"),
+        (["sweep", "store=file"], "store = file: cannot write in"),
+        (["sweep", "threads=0"], "threads = 0"),
+        (["figures", "store=nowhere"], "store = nowhere: there is no such folder"),
+        (["figures", "store=."], "holds no finished run"),
+        (["bench", "what=[everything]"], "what = [everything]"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    run: Run, tmp_path: Path, words: list[str], expected: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    code, out, err = run(*words)
+    lines = [line for line in err.splitlines() if not line.startswith("skipped:")]
+    assert code == 2
+    assert out == ""
+    assert len(lines) == 1
+    assert expected in lines[0]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_help_teaches(run: Run, tmp_path: Path) -> None:
+    for words in ([], ["--help"]):
+        code, out, _ = run(*words)
+        assert code == 0
+        assert all(f"sdsim {name}" in out for name in cli.COMMANDS)
+    for name in cli.COMMANDS:
+        code, out, _ = run(name, "--help")
+        assert code == 0
+        assert f"sdsim {name} " in out
+        assert "Settings and their defaults" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("sweep", "store=elsewhere", "--cfg", "job")
+    assert code == 0
+    assert "store: elsewhere" in out
+    assert "name: tiny" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("train", "model=gru", *SMALL)
+    assert code == 0, err
+    assert "short_first" in out
+    table = load(tmp_path / "runs")
+    assert table["model"].to_list() == ["gru", "gru"]
+    assert f"{table['accuracy'][0]:.3f}" in out
+    code, out, _ = run("train", "model=gru", *SMALL)
+    assert code == 0
+    assert "is there already" in out
+    assert load(tmp_path / "runs").equals(table)
+
+
+def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:
+    run("train", "model=gru", *SMALL)
+    code, out, err = run("figures")
+    assert code == 0, err
+    assert "accuracy short first" in out
+    drawn = sorted(path.name for path in (tmp_path / "runs" / "figures").iterdir())
+    assert drawn == ["order.csv", "order.pdf", "order.png"]
+    assert all(f"runs/figures/{name}" in out for name in drawn)
+    assert run("figures")[2] == "", "the figures in the store are not foreign to it"
+
+
+def test_figures_to_an_unwritable_place(run: Run, tmp_path: Path) -> None:
+    run("train", "model=gru", *SMALL)
+    (tmp_path / "file").write_text("")
+    code, _, err = run("figures", "out=file")
+    assert code == 2
+    assert "out = file: cannot write in" in err
+
+
+def test_a_shadowed_room_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import sdsim"
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert outcome.returncode == 1
+    assert "another package named 'kernels'" in outcome.stderr
+    assert str(tmp_path) in outcome.stderr
+
+
+def test_version(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("sdsim 0.")

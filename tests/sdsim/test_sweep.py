@@ -1,0 +1,152 @@
+"""Real sweeps, in processes of their own, undisturbed, killed and side by side."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from sdsim.results import load
+from sdsim.sweep import expand, split_overrides
+
+GRID = [
+    *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
+    *("train.steps=40", "train.batch_size=8", "train.test_examples=50"),
+    *("model=gru,jrt_rnn", "seed=0,1,2", "-m"),
+]
+RUNS = 6
+
+
+def start_sweep(store: Path, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "sdsim.cli", "train", f"store={store}", *GRID, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that a signal reaches its workers too
+    )
+
+
+def finish(sweep: "subprocess.Popen[str]") -> str:
+    output, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, output
+    return output
+
+
+def finished_runs(store: Path) -> list[Path]:
+    return [entry for entry in store.glob("*") if not entry.name.startswith(".")]
+
+
+def measured(store: Path) -> pl.DataFrame:
+    return load(store).drop("seconds")
+
+
+def only(table: pl.DataFrame, runs: list[Path]) -> pl.DataFrame:
+    return table.filter(pl.col("run_id").is_in([run.name for run in runs]))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("undisturbed") / "store"
+    output = finish(start_sweep(store))
+    assert f"{RUNS} of {RUNS} runs" in output
+    return store
+
+
+def test_a_sweep_stores_its_grid_and_nothing_else(undisturbed: Path) -> None:
+    table = load(undisturbed)
+    assert sorted(table.group_by("model", "seed").len().rows()) == [
+        (model, seed, 2) for model in ("gru", "jrt_rnn") for seed in range(3)
+    ]
+    assert len(finished_runs(undisturbed)) == RUNS
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    kept: dict[Path, int] = {}
+    for runs_before_the_kill in (1, 3):
+        sweep = start_sweep(store)
+        while len(finished_runs(store)) < runs_before_the_kill:
+            assert sweep.poll() is None, "it must still be at work"
+            time.sleep(0.01)
+        os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.communicate()
+        for run in finished_runs(store):
+            modified = (run / "run.json").stat().st_mtime_ns
+            assert kept.setdefault(run, modified) == modified, "a finished run was done again"
+        assert_frame_equal(measured(store), only(measured(undisturbed), finished_runs(store)))
+    finish(start_sweep(store))
+    assert all((run / "run.json").stat().st_mtime_ns == kept[run] for run in kept)
+    assert_frame_equal(measured(store), measured(undisturbed))
+
+
+def test_two_sweeps_share_a_store_and_the_work(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    sweeps = [start_sweep(store, "hydra.launcher.n_jobs=1") for _ in range(2)]
+    for sweep in sweeps:
+        finish(sweep)
+    assert_frame_equal(measured(store), measured(undisturbed))
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    sweep = start_sweep(store, "train.steps=4000")
+    while not (store / ".locks").exists():
+        assert sweep.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.killpg(sweep.pid, signal.SIGINT)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, output
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    assert finished_runs(store) == []
+
+
+def test_a_finished_sweep_trains_nothing(undisturbed: Path) -> None:
+    before = {run: (run / "run.json").stat().st_mtime_ns for run in finished_runs(undisturbed)}
+    finish(start_sweep(undisturbed))
+    after = {run: (run / "run.json").stat().st_mtime_ns for run in finished_runs(undisturbed)}
+    assert before == after
+
+
+SWEEP = {
+    "common": {"seed": [0, 1], "train.steps": 5},
+    "grid": [
+        {"model": "gru", "model.width": [8, 12]},
+        {"model": ["based", "jrt_rnn"], "task.train_sizes": [[[2, 4], [4, 2]]], "train.steps": 9},
+    ],
+}
+
+
+def test_blocks_are_every_combination() -> None:
+    runs = expand(SWEEP, {})
+    assert len(runs) == 2 * 2 + 2 * 2
+    assert runs[0] == ["seed=0", "train.steps=5", "model=gru", "model.width=8"]
+    sizes = "task.train_sizes=[[2,4],[4,2]]"
+    assert runs[-1] == ["seed=1", "train.steps=9", "model=jrt_rnn", sizes]
+
+
+def test_an_override_takes_an_axis_and_a_choice_keeps_blocks() -> None:
+    _, chosen = split_overrides(["model=gru", "model.width=3,4,5", "seed=7", "store=x"])
+    runs = expand(SWEEP, chosen)
+    assert [run[-1] for run in runs] == ["model.width=3", "model.width=4", "model.width=5"]
+    assert all(run[:2] == ["seed=7", "train.steps=5"] for run in runs)
+    with pytest.raises(ValueError, match="it has based, gru, jrt_rnn"):
+        expand(SWEEP, {"model": ["lstm"]})
+
+
+def test_overrides_are_places_or_axes() -> None:
+    arguments = ["store=a,b", "sweep=tiny", "hydra.launcher.n_jobs=1", "device=cpu", "model=x,y"]
+    places, axes = split_overrides([*arguments, "task.train_sizes=[[1,2]]", "+train.new=range(3)"])
+    assert places == arguments[:4]
+    assert axes == {
+        "model": ["x", "y"],
+        "task.train_sizes": ["[[1,2]]"],
+        "+train.new": ["0", "1", "2"],
+    }
