@@ -12,7 +12,7 @@ import polars as pl
 from figures import memory, order
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import house_style
-from sdsim.results import load
+from figures.summary import by_slice, chosen_runs
 
 logger = logging.getLogger(__name__)
 
@@ -23,29 +23,32 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
 """File name and function of each figure. A new figure is a module and a line here."""
 
 
-def draw_all(store: Path | str, out: Path | str) -> list[Path]:
+def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     """Draw every figure that the runs of a store allow.
 
     Same runs, same bytes, in any process and at any time, given the same versions of matplotlib
     and polars. A figure that the runs do not allow is skipped, with the reason in the log.
 
     Args:
-        store: folder of runs, read only.
+        table: all its runs, from `sdsim.results.load`.
         out: folder for the figures, made if need be; earlier figures in it are replaced.
 
     Returns:
-        Paths of what was written: each figure as PDF and PNG, its numbers as CSV.
+        Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and
+        slices.csv, every setting's accuracy on every pair of sizes.
 
     Raises:
-        ValueError: if the store holds no run, or none that can be shown.
+        ValueError: if no run can be shown.
     """
-    table, out = load(store), Path(out)
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, draw in FIGURES.items():
         with house_style(), _skipping(name):
             paths += draw(table).save(out / name)
-    return paths
+    slices = out / "slices.csv"
+    by_slice(chosen_runs(table)).write_csv(slices)
+    return [*paths, slices]
 
 
 @contextmanager

@@ -23,13 +23,14 @@ from figures.summary import basis, by_slice, chosen_runs
 from theory import one_pass_bits
 
 _LEAST_SLICES = 3
+_LEAST_A = pl.col("size_a").min().over("experiment", "total")
 _ROUNDING = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
 _NOTE = """\
 Marks: the smallest measured state whose accuracy, put on a scale from 0 for guessing to 1 for no \
 error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line \
 below: down to the next smaller state tried, which falls short. Arrow down: the smallest state \
 tried is already enough. Open mark, arrow up: no state tried is enough; the largest is shown. \
-Nothing is interpolated.
+Nothing is interpolated. Lower panel: the same, and the bound, over what |A| at its smallest takes.
 Shaded: fewer bits than ⌈log₂ C(n, |A|)⌉, the least with which a model that reads once makes no \
 errors (n: possible tokens). A model that may err could lie there in principle, and models that \
 see all of the input at once (non-causal, JRT-RNN) are not bound.
@@ -65,17 +66,25 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
     panels = needed.partition_by("experiment", "total", maintain_order=True)
     styles = series_styles(needed.select("model", "variant").iter_rows())
 
-    figure = Figure(figsize=(PAGE_WIDTH, 1.6 + 2.1 * len(panels)), layout="constrained")
-    column = figure.subplots(len(panels), 1, squeeze=False, sharey=True)[:, 0]
+    figure = Figure(figsize=(PAGE_WIDTH, 1.6 + 3.4 * len(panels)), layout="constrained")
+    rows = figure.subplots(
+        2 * len(panels), 1, squeeze=False, height_ratios=[3, 2] * len(panels)
+    ).reshape(len(panels), 2)
     # Room for the arrows at both ends; the panels share the axis.
     bottom = 0.5 * min(needed["bits"].to_list() + needed["bound"].drop_nulls().to_list())
-    for ax, panel in zip(column, panels, strict=True):
-        _draw_panel(ax, panel, styles, bottom)
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel("Recurrent state,\nbits (log scale)")
-    column[0].set_ylim(bottom, 3 * max(needed["bits"]))
+    for (absolute, relative), panel in zip(rows, panels, strict=True):
+        _draw_panel(absolute, panel, styles, "bits")
+        _draw_panel(relative, panel, styles, "relative")
+        absolute.set_yscale("log")
+        absolute.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        absolute.yaxis.set_minor_locator(NullLocator())
+        absolute.set_ylim(bottom, 3 * max(needed["bits"]))
+        absolute.set_ylabel("Recurrent state,\nbits (log scale)")
+        total, universe, experiment = panel.select("total", "universe_size", "experiment").row(0)
+        task = f"{task_label(experiment)}: " if experiment else ""
+        absolute.set_title(f"{task}|A| + |B| = {total}, n = {universe}")
+        relative.set_ylabel(f"… over that\nat |A| = {min(panel['size_a'].to_list())}")
+        relative.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
     add_legend(figure)
     shown = runs.join(needed, on="experiment", how="semi")
     add_note(figure, _NOTE.format(target=target) + basis(table, shown))
@@ -95,8 +104,9 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
         target; bits, 8 × the state's bytes; accuracy and above_chance at that state; reading,
         ``"exact"`` (a smaller state was tried and falls short), ``"at_most"`` (the smallest tried
         reaches the target) or ``"more_than"`` (none does; bits is the largest tried); bits_short,
-        the next smaller state tried; bound, the bits of one-pass zero-error memory (null where
-        that bound is not proved: see `_bound`).
+        the next smaller state tried; relative, bits over those of the same series at the smallest
+        |A| (null where those are not exact); bound, the bits of one-pass zero-error memory (null
+        where that bound is not proved: see `_bound`).
 
     Raises:
         ValueError: for a target out of range.
@@ -111,7 +121,11 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
         .sort(*keys, "state_bytes", maintain_order=True)
         .partition_by(keys, maintain_order=True)
     )
-    return pl.DataFrame([_needed(group, target) for group in groups], infer_schema_length=None)
+    needed = pl.DataFrame([_needed(group, target) for group in groups], infer_schema_length=None)
+    if needed.is_empty():
+        return needed
+    first = pl.col("bits").filter(pl.col("reading") == "exact", pl.col("size_a") == _LEAST_A)
+    return needed.with_columns(relative=pl.col("bits") / first.first().over(keys[:-1]))
 
 
 def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
@@ -143,54 +157,46 @@ def _bound(at: dict[str, Any]) -> int | None:
 
 
 def _draw_panel(
-    ax: Axes, panel: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle], bottom: float
+    ax: Axes, panel: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle], value: str
 ) -> None:
-    """One task and one |A| + |B|: series side by side at each |A|, the bound below them."""
+    """One task and one |A| + |B|: series side by side at each |A|, and the bound."""
     sizes = panel["size_a"].unique().sort().to_list()
     room = 0.75 * min(after - before for before, after in pairwise(sizes))
     here = set(panel.select("model", "variant").iter_rows())
     shown = {series: style for series, style in styles.items() if series in here}
     for place, ((model, variant), style) in enumerate(shown.items()):
         shift = room * ((place + 0.5) / len(shown) - 0.5)
-        for point in panel.filter(model=model, variant=variant).iter_rows(named=True):
-            _draw_point(ax, point["size_a"] + shift, point, style)
+        series = panel.filter(model=model, variant=variant).drop_nulls(value)
+        for point in series.iter_rows(named=True):
+            _draw_point(ax, point["size_a"] + shift, point, style, value)
         ax.plot([], [], style.marker, color=style.colour, label=style.label)
 
     bound = panel.drop_nulls("bound").unique("size_a").sort("size_a")
     if len(bound):
-        across = bound["size_a"].to_list(), bound["bound"].to_list()
-        ax.plot(*across, ".-", color="0.2", label="Bound: one pass, no errors")
-        ax.fill_between(*across, bottom, color="0.87", linewidth=0, zorder=0)
+        unit = 1 if value == "bits" else bound["bound"][0]
+        across = bound["size_a"].to_list(), (bound["bound"] / unit).to_list()
+        ax.plot(*across, ".-", color="0.2", label="Bound: one pass, no errors", zorder=1)
+        if value == "bits":
+            ax.fill_between(*across, 0.1, color="0.87", linewidth=0, zorder=0)
     ax.set_xticks(sizes)
-    total, universe, experiment = panel.select("total", "universe_size", "experiment").row(0)
-    task = f"{task_label(experiment)}: " if experiment else ""
-    ax.set_title(f"{task}|A| + |B| = {total}, n = {universe}")
-    ax.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
 
 
-def _draw_point(ax: Axes, x: float, point: dict[str, Any], style: SeriesStyle) -> None:
+def _draw_point(ax: Axes, x: float, point: dict[str, Any], style: SeriesStyle, value: str) -> None:
     is_open = point["reading"] == "more_than"
-    ax.plot(
-        [x],
-        [point["bits"]],
-        style.marker,
-        color=style.colour,
-        markerfacecolor="white" if is_open else style.colour,
-    )
+    y = point[value]
+    face = "white" if is_open else style.colour
+    ax.plot([x], [y], style.marker, color=style.colour, markerfacecolor=face)
     if point["reading"] == "exact":
-        ax.plot([x, x], [point["bits_short"], point["bits"]], color=style.colour, linewidth=0.8)
-    else:
-        ax.annotate(
-            "",
-            xy=(x, point["bits"]),
-            xytext=(0, 13 if is_open else -13),
-            textcoords="offset points",
-            arrowprops={
-                "arrowstyle": "<-" if is_open else "<|-",
-                "color": style.colour,
-                "linewidth": 0.8,
-                "shrinkA": 0,
-                "shrinkB": 3,
-                "mutation_scale": 6,
-            },
-        )
+        if value == "bits":
+            ax.plot([x, x], [point["bits_short"], y], color=style.colour, linewidth=0.8)
+        return
+    arrow = {
+        "arrowstyle": "<-" if is_open else "<|-",
+        "color": style.colour,
+        "linewidth": 0.8,
+        "shrinkA": 0,
+        "shrinkB": 3,
+        "mutation_scale": 6,
+    }
+    away = (0, 13 if is_open else -13)
+    ax.annotate("", xy=(x, y), xytext=away, textcoords="offset points", arrowprops=arrow)

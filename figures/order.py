@@ -56,7 +56,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     styles = series_styles(settings.select("model", "variant").iter_rows())
     experiments = settings["experiment"].unique(maintain_order=True).to_list()
 
-    figure = Figure(figsize=(PAGE_WIDTH, 1.3 + 2.0 * len(experiments)), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 1.3 + 2.6 * len(experiments)), layout="constrained")
     grid = figure.subplots(len(experiments), len(_PANELS), squeeze=False, sharex=True)
     for row, experiment in zip(grid, experiments, strict=True):
         here = pl.col("experiment") == experiment
@@ -103,7 +103,7 @@ def _draw_panel(
                 single[panel],
                 "_",
                 color=style.colour,
-                markersize=8,
+                markersize=6,
                 alpha=0.5,
             )
     if panel == "gap":

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import hydra
 import polars as pl
@@ -35,8 +36,17 @@ sdsim: how much must a recurrent model remember, and what has the order of its i
   sdsim COMMAND --help         what it does, examples, every setting
   sdsim COMMAND --cfg job      the settings as they would be used
   sdsim --version
+
+Invalid input ends in one line and exit code 2; with HYDRA_FULL_ERROR=1 set, in a traceback.
 """
 
+SHOWN = (
+    *("model", "size_a", "size_b", "order", "state_bytes", "chance"),
+    *("accuracy", "accuracy_low", "accuracy_high", "above_chance", "loss"),
+)
+"""Columns of a run's table, a row per pair of sizes."""
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
 
@@ -62,17 +72,17 @@ def _dispatch(words: list[str]) -> int:
         hint = _did_you_mean(name, COMMANDS)
         errors.print(f"sdsim: {name} is no command{hint} There are {', '.join(COMMANDS)}.")
         return USAGE_ERROR
+    debugging = os.environ.get(_FULL_ERROR) == "1"
     try:
         _run(name, arguments)
     except KeyboardInterrupt:
         errors.print("interrupted; what was finished is stored, and the same command goes on")
         return INTERRUPTED
-    except RuntimeError as error:
+    except (ValueError, RuntimeError, OSError) as error:
+        if debugging:
+            raise
         errors.print(f"sdsim {name}: {_one_line(error)}")
-        return FAILURE
-    except ValueError as error:
-        errors.print(f"sdsim {name}: {_one_line(error)}")
-        return USAGE_ERROR
+        return USAGE_ERROR if isinstance(error, ValueError) else FAILURE
     return 0
 
 
@@ -80,14 +90,14 @@ def _run(name: str, arguments: list[str]) -> None:
     """Run one command as a Hydra application; what is wrong comes out as an exception."""
     conf.register()
     overrides = [word for word in arguments if word not in ("-m", "--multirun")]
-    is_sweep = name == "sweep" or overrides != arguments
+    is_sweep = name == "sweep" or (name == "train" and overrides != arguments)
     asks = any(word.startswith("-") for word in overrides)  # --help, --cfg, --info, …
     try:
         if is_sweep and not asks:
             store = sweep(name, overrides)
             console.print(f"all runs are in {store.path}; `sdsim figures store={store.path}` draws")
         else:
-            _run_once(name, overrides)
+            _run_once(name, overrides if is_sweep else arguments)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_explain(error, name)) from error
 
@@ -99,12 +109,16 @@ def _run_once(name: str, arguments: list[str]) -> None:
         # Kept from Hydra, whose report of a failed job adds lines of its own.
         try:
             COMMANDS[name](composed)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             failures.append(error)
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself, and exits
-    sys.argv = [f"sdsim {name}", *arguments]
-    hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=name)(task)()
+    application = hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=name)
+    # As Hydra wants it: arguments in sys.argv, and errors raised, not printed, by an own variable.
+    with (
+        mock.patch.object(sys, "argv", [f"sdsim {name}", *arguments]),
+        mock.patch.dict(os.environ, {_FULL_ERROR: "1"}),
+    ):
+        application(task)()
     if failures:
         raise failures[0]
 
@@ -158,9 +172,8 @@ def _train(composed: DictConfig) -> None:
                 on_step=lambda done: bar.show(done, config.train.steps),
             )
         console.print(f"stored as {store.write(config, result, device=composed.device)}:")
-    shown = ["model", "size_a", "size_b", "order", "state_bytes", "chance", "accuracy"]
     run = results.load(store.path).filter(pl.col("run_id") == identity)
-    console.print(as_table(run.select(*shown, "accuracy_low", "accuracy_high", "loss")))
+    console.print(as_table(run.select(SHOWN)))
 
 
 def _figures(composed: DictConfig) -> None:
@@ -170,8 +183,7 @@ def _figures(composed: DictConfig) -> None:
     table = results.load(composed.store)
     results.check_writable(Path(composed.out), "out")
     console.print(as_table(figures.summary_table(table)))
-    paths = figures.draw_all(composed.store, composed.out)
-    for path in paths:
+    for path in figures.draw_all(table, composed.out):
         console.print(str(path), soft_wrap=True)
 
 
@@ -181,7 +193,7 @@ def _bench(composed: DictConfig) -> None:
 
 
 COMMANDS: dict[str, Callable[[DictConfig], None]] = {
-    "sweep": run_one,
+    "sweep": run_one,  # of each job; `sweep` makes the jobs
     "figures": _figures,
     "train": _train,
     "bench": _bench,

@@ -152,9 +152,9 @@ def load(path: Path | str) -> pl.DataFrame:
 
     Columns: run_id, `config_columns` (model and its settings, task, train settings, seed), order,
     size_a, size_b, universe_size, seq_len, chance, examples, correct, accuracy with its Wilson
-    95 % interval (accuracy_low, accuracy_high), loss (nats; null if not finite), state_numel,
-    state_bytes, params, train_loss, diverged (some loss of the run is not finite), seconds,
-    device, versions, commit.
+    95 % interval (accuracy_low, accuracy_high), above_chance, loss (nats; null if not finite),
+    state_numel, state_bytes, params, train_loss, diverged (some loss of the run is not finite),
+    seconds, device, versions, commit.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
 
@@ -235,7 +235,22 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
 def _slice_row(one: dict[str, Any]) -> dict[str, Any]:
     low, high = wilson(one["correct"], one["examples"])
     accuracy = one["correct"] / one["examples"]
-    return {**one, "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
+    return {
+        **one,
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "above_chance": above_chance(accuracy, one["chance"]),
+    }
+
+
+def above_chance(accuracy: float, chance: float) -> float | None:
+    """Accuracy on a scale from 0, guessing, to 1, no error; None where guessing makes no error.
+
+    >>> above_chance(0.75, 0.5)
+    0.5
+    """
+    return (accuracy - chance) / (1 - chance) if chance < 1 else None
 
 
 def _slice_record(one: SliceResult) -> dict[str, Any]:

@@ -128,18 +128,19 @@ def expand(sweep: Any, chosen: Axes) -> list[list[str]]:
     for block in sweep["grid"]:
         axes = {**common, **_axes(block)}
         for key, values in chosen.items():
-            if key in _GROUPS and key in axes:
-                values = [value for value in axes[key] if value in values]
-            axes[key] = values
+            # Of a group, the grid's own choices are kept; a block without one asked for is dropped.
+            is_choice = key in _GROUPS and key in axes
+            axes[key] = [value for value in axes[key] if value in values] if is_choice else values
         runs.extend(
             [f"{key}={value}" for key, value in zip(axes, combination, strict=True)]
             for combination in itertools.product(*axes.values())
         )
     if not runs:
-        had = sorted({value for block in sweep["grid"] for value in _axes(block).get("model", [])})
+        asked = [f"{key}={','.join(chosen[key])}" for key in _GROUPS if key in chosen]
+        blocks = [{**common, **_axes(block)} for block in sweep["grid"]]
+        models = sorted({model for block in blocks for model in block.get("model", [])})
         raise ValueError(
-            f"model={','.join(chosen.get('model', []))}: the grid has no such model; it has "
-            f"{', '.join(had)}"
+            f"{' '.join(asked)}: no block of the grid has that; its models are {', '.join(models)}"
         )
     return runs
 

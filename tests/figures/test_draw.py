@@ -25,9 +25,10 @@ def runs(store, write_run):
 def test_every_figure_comes_as_pdf_png_and_csv(runs, tmp_path):
     out = tmp_path / "a" / "b"
     before = dict(mpl.rcParams)
-    paths = draw_all(runs, out)
+    paths = draw_all(load(runs), out)
     assert [path.name for path in paths] == [
-        f"{name}.{kind}" for name in ("order", "memory") for kind in ("pdf", "png", "csv")
+        *(f"{name}.{kind}" for name in ("order", "memory") for kind in ("pdf", "png", "csv")),
+        "slices.csv",
     ]
     assert set(out.iterdir()) == set(paths)
     assert all(path.stat().st_size for path in paths)
@@ -48,15 +49,18 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
         "MATPLOTLIBRC": str(settings),
         "TZ": "Asia/Tokyo",
     }
-    code = "import sys, figures; figures.draw_all(*sys.argv[1:])"
+    code = (
+        "import sys, figures, sdsim.results as results;"
+        "figures.draw_all(results.load(sys.argv[1]), sys.argv[2])"
+    )
     command = [sys.executable, "-c", code, str(runs), str(tmp_path / "there")]
     subprocess.run(command, env=environment, check=True)
-    draw_all(runs, tmp_path / "here")
+    draw_all(load(runs), tmp_path / "here")
     here, there = (
         {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()}
         for place in ("here", "there")
     )
-    assert len(here) == 6
+    assert len(here) == 7
     assert here.keys() == there.keys()
     assert [name for name in here if here[name] != there[name]] == []
 
@@ -64,18 +68,6 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
 def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tmp_path, caplog):
     write_run({(2, 4): 8, (4, 2): 3})
     with caplog.at_level(logging.INFO, logger="figures"):
-        paths = draw_all(store, tmp_path / "out")
-    assert {path.stem for path in paths} == {"order"}
+        paths = draw_all(load(store), tmp_path / "out")
+    assert {path.stem for path in paths} == {"order", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
-
-
-def test_no_store(tmp_path):
-    with pytest.raises(ValueError, match="no such folder"):
-        draw_all(tmp_path / "missing", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_of_other_things(tmp_path):
-    (tmp_path / "notes").mkdir()
-    with pytest.raises(ValueError, match="no finished run"):
-        draw_all(tmp_path, tmp_path / "out")

@@ -26,6 +26,21 @@ def test_the_smallest_measured_state_that_reaches_the_target(store, write_run):
     assert (needed[1]["accuracy"], needed[1]["above_chance"]) == (0.7, pytest.approx(0.55))
 
 
+def test_relative_is_over_the_smallest_first_set(store, write_run):
+    write_run({(2, 5): 5, (3, 4): 5, (4, 3): 5, (5, 2): 5}, width=8)
+    write_run({(2, 5): 9, (3, 4): 5, (4, 3): 9, (5, 2): 5}, width=16)
+    write_run({(2, 5): 9, (3, 4): 9, (4, 3): 9, (5, 2): 5}, width=64)
+    needed = [_needed(store)["gru", size_a] for size_a in (2, 3, 4, 5)]
+    assert [row["relative"] for row in needed] == [1, 4, 1, 4]
+    assert needed[3]["reading"] == "more_than"
+
+
+def test_no_relative_without_an_exact_start(store, write_run):
+    write_run({(2, 5): 9, (3, 4): 5, (4, 3): 9, (5, 2): 5}, width=16)
+    write_run({(2, 5): 9, (3, 4): 9, (4, 3): 9, (5, 2): 9}, width=64)
+    assert [row["relative"] for row in _needed(store).values()] == [None] * 4
+
+
 def test_the_target_counts_from_chance(store, write_run):
     write_run({(2, 4): 7, (3, 3): 7, (4, 2): 7})
     assert _needed(store, 0.4)["gru", 2]["reading"] == "at_most"
@@ -70,9 +85,12 @@ def test_marks_stand_at_the_measured_states(store, write_run):
     write_run({(2, 4): 8, (3, 3): 6, (4, 2): 1}, width=8)
     write_run({(2, 4): 9, (3, 3): 7, (4, 2): 5}, width=16)
     drawing = memory.draw(load(store))
-    (ax,) = drawing.figure.axes
+    ax, relative = drawing.figure.axes
     marks = [line for line in ax.lines if line.get_marker() == "P" and len(line.get_xdata())]
     assert [mark.get_ydata()[0] for mark in marks] == drawing.data["bits"].to_list()
     is_open = [mark.get_markerfacecolor() == "white" for mark in marks]
     assert is_open == [reading == "more_than" for reading in drawing.data["reading"]]
     assert is_open == [False, False, True]
+    assert not [
+        line for line in relative.lines if line.get_marker() == "P" and len(line.get_xdata())
+    ]

@@ -55,7 +55,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["train", "threads=0"], "threads = 0"),
         (["train", "store=file/store"], "store = file/store: cannot write in"),
         (["train", "-m", "model.width=8,9"], "model.heads = 2 does not divide model.width = 9"),
-        (["sweep", "model=lstm"], "model=lstm: the grid has no such model"),
+        (
+            ["sweep", "model=lstm"],
+            "model=lstm: no block of the grid has that; its models are based",
+        ),
         (["sweep", "sweep=huge"], "Could not find 'sweep/huge'"),
         (["sweep", "model.heads=5"], "model.heads = 5 does not divide"),
         (["sweep", "task.vocab_size=12"], "2 + 14 does not fit: vocab_size = 12 leaves 8"),
@@ -119,7 +122,7 @@ def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:
     assert code == 0, err
     assert "accuracy short first" in out
     drawn = sorted(path.name for path in (tmp_path / "runs" / "figures").iterdir())
-    assert drawn == ["order.csv", "order.pdf", "order.png"]
+    assert drawn == ["order.csv", "order.pdf", "order.png", "slices.csv"]
     assert all(f"runs/figures/{name}" in out for name in drawn)
     assert run("figures")[2] == "", "the figures in the store are not foreign to it"
 

@@ -137,7 +137,7 @@ def test_an_override_takes_an_axis_and_a_choice_keeps_blocks() -> None:
     runs = expand(SWEEP, chosen)
     assert [run[-1] for run in runs] == ["model.width=3", "model.width=4", "model.width=5"]
     assert all(run[:2] == ["seed=7", "train.steps=5"] for run in runs)
-    with pytest.raises(ValueError, match="it has based, gru, jrt_rnn"):
+    with pytest.raises(ValueError, match="its models are based, gru, jrt_rnn"):
         expand(SWEEP, {"model": ["lstm"]})
 
 
