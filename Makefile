@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help demo test lint bench clean
 help:
-	@echo 'make demo    install, run the default sweep (about five minutes on two cores), draw its figures'
+	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -44,16 +43,12 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, draw in FIGURES.items():
-        with house_style(), _skipping(name):
-            paths += draw(table).save(out / name)
+        try:
+            with house_style():
+                paths += draw(table).save(out / name)
+        except NothingToDraw as reason:
+            logger.warning("figure %r is left out: %s", name, reason)
+            Drawing.remove(out / name)  # of other runs, from an earlier call
     slices = out / "slices.csv"
     by_slice(chosen_runs(table)).write_csv(slices)
     return [*paths, slices]
-
-
-@contextmanager
-def _skipping(name: str) -> Iterator[None]:
-    try:
-        yield
-    except NothingToDraw as reason:
-        logger.info("figure %r is left out: %s", name, reason)

@@ -22,10 +22,20 @@ class Drawing:
 
     def save(self, stem: Path) -> list[Path]:
         """Write ``<stem>.pdf``, ``.png`` and ``.csv``, without dates and versions; their paths."""
-        paths = [stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv")]
-        pdf, png, csv = paths
+        pdf, png, csv = paths = self.paths(stem)
         dateless = {"CreationDate": None, "Creator": None, "Producer": None}
         self.figure.savefig(pdf, metadata=dateless)
         self.figure.savefig(png, metadata={"Software": None})
         self.data.write_csv(csv)
         return paths
+
+    @staticmethod
+    def paths(stem: Path) -> list[Path]:
+        """Where `save` writes."""
+        return [stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv")]
+
+    @classmethod
+    def remove(cls, stem: Path) -> None:
+        """Delete what an earlier `save` to the same stem wrote, if anything."""
+        for path in cls.paths(stem):
+            path.unlink(missing_ok=True)

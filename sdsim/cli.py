@@ -7,23 +7,26 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
+from typing import Any, ClassVar
 
 import hydra
 import polars as pl
 import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from rich.logging import RichHandler
 
 import sdsim
 from sdsim import conf, results
-from sdsim.bench import bench
+from sdsim.bench import BenchConfig, bench
+from sdsim.config import Job
 from sdsim.console import Bar, as_table, console, errors
+from sdsim.models.config import STRICT
 from sdsim.sweep import run_one, sweep
-from sdsim.train import check_machine, train
+from sdsim.train import check_device, train
 
 OVERVIEW = """\
 sdsim: how much must a recurrent model remember, and what has the order of its input to do with it?
@@ -47,6 +50,8 @@ SHOWN = (
 """Columns of a run's table, a row per pair of sizes."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+_MULTIRUN = ("-m", "--multirun")
+_QUESTIONS = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--resolve")
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
 
@@ -76,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         _run(name, arguments)
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is stored, and the same command goes on")
+        errors.print("interrupted: finished runs are stored, the same command does the others")
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         if debugging:
@@ -89,15 +94,20 @@ def _dispatch(words: list[str]) -> int:
 def _run(name: str, arguments: list[str]) -> None:
     """Run one command as a Hydra application; what is wrong comes out as an exception."""
     conf.register()
-    overrides = [word for word in arguments if word not in ("-m", "--multirun")]
-    is_sweep = name == "sweep" or (name == "train" and overrides != arguments)
-    asks = any(word.startswith("-") for word in overrides)  # --help, --cfg, --info, …
+    flags = [word for word in arguments if word.startswith("-")]
+    many = [flag for flag in flags if flag in _MULTIRUN]
+    unknown = [flag for flag in flags if flag.split("=")[0] not in (*_MULTIRUN, *_QUESTIONS)]
+    removed = [word for word in arguments if word.startswith("~")]
+    if unknown or removed or (many and name not in ("sweep", "train")):
+        raise ValueError(f"{' '.join(unknown + removed or many)}: settings are given as key=value")
+    overrides = [word for word in arguments if word not in _MULTIRUN]
+    is_sweep = name == "sweep" or bool(many)
     try:
-        if is_sweep and not asks:
+        if is_sweep and len(flags) == len(many):
             store = sweep(name, overrides)
             console.print(f"all runs are in {store.path}; `sdsim figures store={store.path}` draws")
         else:
-            _run_once(name, overrides if is_sweep else arguments)
+            _run_once(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_explain(error, name)) from error
 
@@ -113,24 +123,27 @@ def _run_once(name: str, arguments: list[str]) -> None:
             failures.append(error)
 
     application = hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=name)
-    # As Hydra wants it: arguments in sys.argv, and errors raised, not printed, by an own variable.
-    with (
-        mock.patch.object(sys, "argv", [f"sdsim {name}", *arguments]),
-        mock.patch.dict(os.environ, {_FULL_ERROR: "1"}),
-    ):
+    before = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"  # else Hydra prints errors itself, and exits
+    sys.argv = [f"sdsim {name}", *arguments]
+    try:
         application(task)()
+    finally:
+        os.environ.pop(_FULL_ERROR) if before is None else os.environ.update({_FULL_ERROR: before})
     if failures:
         raise failures[0]
 
 
 def _explain(error: Exception, command: str) -> str:
     """What is wrong with the overrides, without Hydra's advice on writing Hydra applications."""
-    key = getattr(error.__cause__, "full_key", None)
-    if key:
+    cause = error.__cause__
+    key = getattr(cause, "full_key", None)
+    if key and isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
         hint = _did_you_mean(key, _settings(command))
         return f"{key} is no setting of this command{hint} `sdsim {command} --help` lists them."
     said = str(error).split("Config search path")[0].split("See https")[0]
-    return _one_line(ValueError(said))
+    reason = "" if cause is None else f": {str(cause).splitlines()[0]}"
+    return _one_line(ValueError(said + reason))
 
 
 def _settings(command: str) -> list[str]:
@@ -157,42 +170,54 @@ def _one_line(error: Exception) -> str:
 
 
 def _train(composed: DictConfig) -> None:
-    config, store = conf.parse_run(composed), results.Store(composed.store)
-    identity = results.run_id(config)
-    check_machine(composed.device, composed.threads)
+    job = conf.parse(Job, composed)
+    store, identity = results.Store(job.store), results.run_id(job.run)
+    check_device(job.device)
     store.check_writable()
     if identity in store:
         console.print(f"{store.path / identity} is there already:")
     else:
-        torch.set_num_threads(composed.threads)
+        torch.set_num_threads(job.threads)
         with Bar("training", "steps") as bar:
             result = train(
-                config,
-                device=composed.device,
-                on_step=lambda done: bar.show(done, config.train.steps),
+                job.run,
+                device=job.device,
+                on_step=lambda done: bar.show(done, job.train.steps),
             )
-        console.print(f"stored as {store.write(config, result, device=composed.device)}:")
+        console.print(f"stored as {store.write(job.run, result, device=job.device)}:")
     run = results.load(store.path).filter(pl.col("run_id") == identity)
     console.print(as_table(run.select(SHOWN)))
+
+
+@dataclass(frozen=True)
+class FiguresConfig:
+    """Settings of ``sdsim figures``: the store to read, the folder to draw into."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    store: str
+    out: str
 
 
 def _figures(composed: DictConfig) -> None:
     # Here alone may the simulator look up at the figures.
     import figures
 
-    table = results.load(composed.store)
-    results.check_writable(Path(composed.out), "out")
+    config = conf.parse(FiguresConfig, composed)
+    table = results.load(config.store)
+    results.check_writable(Path(config.out), "out")
     console.print(as_table(figures.summary_table(table)))
-    for path in figures.draw_all(table, composed.out):
+    for path in figures.draw_all(table, config.out):
         console.print(str(path), soft_wrap=True)
 
 
 def _bench(composed: DictConfig) -> None:
-    for title, frame in bench(list(composed.what), threads=composed.threads):
+    config = conf.parse(BenchConfig, composed)
+    for title, frame in bench(config):
         console.print(as_table(frame, title))
 
 
-COMMANDS: dict[str, Callable[[DictConfig], None]] = {
+COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "sweep": run_one,  # of each job; `sweep` makes the jobs
     "figures": _figures,
     "train": _train,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from sdsim.models.config import STRICT, ModelConfig
+import torch
+
+from sdsim.models import LanguageModel, ModelConfig
+from sdsim.models.config import STRICT
 from synthetic import SetDisjointness, Task
 from synthetic.set_disjointness import Answer
 
@@ -13,7 +16,7 @@ from synthetic.set_disjointness import Answer
 def _at_least(minimum: float, group: str, **values: float) -> None:
     for name, value in values.items():
         if not value >= minimum:
-            raise ValueError(f"{group}.{name} = {value}: must be at least {minimum:g}")
+            raise ValueError(f"{group}{name} = {value}: must be at least {minimum:g}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TaskConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    name: str = "set_disjointness"
+    name: Literal["set_disjointness"] = "set_disjointness"
     vocab_size: int = 36
     train_sizes: tuple[tuple[int, int], ...] = ((4, 12), (12, 4))
     test_sizes: tuple[tuple[int, int], ...] = ()
@@ -88,12 +91,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(
             1,
-            "train",
+            "train.",
             steps=self.steps,
             batch_size=self.batch_size,
             test_examples=self.test_examples,
         )
-        _at_least(0, "train", weight_decay=self.weight_decay)
+        _at_least(0, "train.", weight_decay=self.weight_decay)
         if not self.lr > 0 or not self.clip_norm > 0:
             raise ValueError(
                 f"train.lr = {self.lr}, train.clip_norm = {self.clip_norm}: both must be positive"
@@ -107,7 +110,11 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run; its id in the store is a hash of exactly these fields."""
+    """One training run; its id in the store is a hash of exactly these fields.
+
+    Raises:
+        ValueError: for a model that cannot be built, or a seed outside [0, 2^63).
+    """
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -115,3 +122,34 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed = {self.seed}: must lie in [0, 2^63)")
+        # What a model demands of its config is said where it is built; on meta that costs nothing.
+        with torch.device("meta"):
+            LanguageModel(self.model, self.task.vocab_size)
+
+
+@dataclass(frozen=True)
+class Job(RunConfig):
+    """A run, and where it is done and stored.
+
+    Attributes:
+        store: folder of runs.
+        device: name of the torch device.
+        threads: of torch, on the CPU.
+    """
+
+    store: str = "runs"
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(1, "", threads=self.threads)
+
+    @property
+    def run(self) -> RunConfig:
+        """What is done, without the where."""
+        return RunConfig(self.model, self.task, self.train, self.seed)

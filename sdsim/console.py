@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):
-        return str(value)
+        return textwrap.shorten(str(value), 48, placeholder=" …")
     if row.get(f"{name}_low") is None:
         return f"{value:.3f}"
     return f"{value:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"

@@ -15,21 +15,27 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
 import torch
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 import sdsim
 from sdsim.config import RunConfig
 from sdsim.intervals import wilson
 from sdsim.models import ModelConfig
+from sdsim.models.config import STRICT
 from sdsim.train import SliceResult, TrainResult
+from synthetic import Order
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +60,7 @@ def _hash(config: dict[str, Any]) -> str:
 
 def config_columns() -> tuple[str, ...]:
     """The columns of `load` that are settings of a run, as opposed to what it measured."""
-    return tuple(_config_columns(asdict(RunConfig(ModelConfig("", ("",))))))
+    return tuple(_config_columns(asdict(RunConfig(ModelConfig("", ("gru",))))))
 
 
 class Store:
@@ -107,24 +113,24 @@ class Store:
     def write(self, config: RunConfig, result: TrainResult, *, device: str) -> Path:
         """Store a finished run; of two writers of one run, the first one stays."""
         identity = run_id(config)
-        record = {
-            "schema": SCHEMA,
-            "run_id": identity,
-            "config": asdict(config),
-            "params": result.params,
-            "train_loss": _finite_or_none(result.train_loss),
-            "seconds": round(result.seconds, 3),
-            "slices": [_slice_record(one) for one in result.slices],
-            "device": device,
-            "versions": _versions(),
-            "commit": _commit(),
-        }
+        record = Record(
+            schema=SCHEMA,
+            run_id=identity,
+            config=asdict(config),
+            params=result.params,
+            train_loss=_finite_or_none(result.train_loss),
+            seconds=round(result.seconds, 3),
+            slices=[SliceRecord.of(one) for one in result.slices],
+            device=device,
+            versions=_versions(),
+            commit=_commit(),
+        )
         final = self.path / identity
         scratch = self.path / f".{identity}-{uuid.uuid4().hex}"
         scratch.mkdir(parents=True)
         try:
-            _write_durably(scratch / RECORD, json.dumps(record, indent=1) + "\n")
-            if final.exists() and identity not in self:
+            _write_durably(scratch / RECORD, json.dumps(asdict(record), indent=1) + "\n")
+            if os.path.lexists(final) and identity not in self:
                 aside = final.with_name(f"{final.name}.damaged-{uuid.uuid4().hex[:8]}")
                 logger.warning("%s is damaged; it is kept as %s", final, aside.name)
                 final.rename(aside)
@@ -169,7 +175,7 @@ def load(path: Path | str) -> pl.DataFrame:
         if entry.name.startswith(".") or entry.name in _OURS:
             continue
         try:
-            rows.extend(_rows(_read(entry)))
+            rows.extend(_read(entry).rows())
         except ValueError as error:
             logger.warning("skipped: %s", error)
     if not rows:
@@ -179,46 +185,129 @@ def load(path: Path | str) -> pl.DataFrame:
     )
 
 
-def _read(entry: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SliceRecord:
+    """What a run's file says of one test slice; see `load` for the fields."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    size_a: int
+    size_b: int
+    universe_size: int
+    order: Order
+    chance: float
+    seq_len: int
+    examples: int
+    correct: int
+    loss: float | None
+    state_numel: int
+    state_bytes: int
+
+    @classmethod
+    def of(cls, one: SliceResult) -> Self:
+        """As measured; a loss that is not finite is None."""
+        task = one.task
+        return cls(
+            size_a=task.size_a,
+            size_b=task.size_b,
+            universe_size=task.universe_size,
+            order=task.order,
+            chance=task.chance,
+            seq_len=task.seq_len,
+            examples=one.examples,
+            correct=one.correct,
+            loss=_finite_or_none(one.loss),
+            state_numel=one.state_numel,
+            state_bytes=one.state_bytes,
+        )
+
+    def __post_init__(self) -> None:
+        sizes = (self.size_a, self.size_b, self.universe_size, self.seq_len)
+        if min(*sizes, self.examples, self.state_numel, self.state_bytes) < 1:
+            raise ValueError("a size, a count of examples or a state is less than 1")
+        if not 0 <= self.correct <= self.examples or not 0 < self.chance <= 1:
+            raise ValueError("a count of right answers or a chance is out of range")
+
+    def columns(self) -> dict[str, Any]:
+        """The fields, and what follows from them."""
+        low, high = wilson(self.correct, self.examples)
+        accuracy = self.correct / self.examples
+        return {
+            **asdict(self),
+            "accuracy": accuracy,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "above_chance": above_chance(accuracy, self.chance),
+        }
+
+
+@dataclass(frozen=True)
+class Record:
+    """The file of one run; see `load` for the fields."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    schema: int
+    run_id: str
+    config: dict[str, Any]
+    params: int
+    train_loss: float | None
+    seconds: float
+    slices: list[SliceRecord]
+    device: str
+    versions: dict[str, str]
+    commit: str | None
+
+    def __post_init__(self) -> None:
+        if _hash(self.config) != self.run_id:
+            raise ValueError("its config has another id")
+        task = self.config["task"]
+        sizes = [(one.size_a, one.size_b) for one in self.slices]
+        if sizes != [tuple(pair) for pair in task["test_sizes"] or task["train_sizes"]]:
+            raise ValueError("its slices are not those of its config")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row of `load`'s table per slice."""
+        losses = [self.train_loss, *(one.loss for one in self.slices)]
+        shared = {
+            "run_id": self.run_id,
+            **_config_columns(self.config),
+            "params": self.params,
+            "train_loss": self.train_loss,
+            "diverged": None in losses,
+            "seconds": self.seconds,
+            "device": self.device,
+            "versions": json.dumps(self.versions, sort_keys=True),
+            "commit": self.commit,
+        }
+        return [{**shared, **one.columns()} for one in self.slices]
+
+
+def _read(entry: Path) -> Record:
     """The record of one run folder; `ValueError` says what is wrong with it."""
     file = entry / RECORD
     if not _RUN_ID.fullmatch(entry.name):
         raise ValueError(f"{entry} is not a run (a run's folder is named by its 16-digit id)")
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        _check(record, entry.name)
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if isinstance(content, dict) and content.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {content.get('schema')}, this version reads {SCHEMA}")
+        record: Record = _RECORD.validate_json(text, strict=True)
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} lacks or garbles a field ({error!r})") from error
-    except ValueError as error:  # of JSON, of UTF-8, of a count
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{file} is damaged ({where}: {first['msg']})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is damaged ({error})") from error
-    return dict(record)
+    if record.run_id != entry.name:
+        raise ValueError(f"{file} does not belong to this folder: it is run {record.run_id}")
+    return record
 
 
-def _check(record: dict[str, Any], identity: str) -> None:
-    if record["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {record['schema']}, this version reads {SCHEMA}")
-    if record["run_id"] != identity or _hash(record["config"]) != identity:
-        raise ValueError("it does not belong to this folder: its config has another id")
-    _rows(record)
-
-
-def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    slices = record["slices"]
-    losses = [record["train_loss"], *(one["loss"] for one in slices)]
-    shared = {
-        "run_id": record["run_id"],
-        **_config_columns(record["config"]),
-        "params": record["params"],
-        "train_loss": record["train_loss"],
-        "diverged": None in losses,
-        "seconds": record["seconds"],
-        "device": record["device"],
-        "versions": json.dumps(record["versions"], sort_keys=True),
-        "commit": record["commit"],
-    }
-    return [{**shared, **_slice_row(one)} for one in slices]
+_RECORD = TypeAdapter(Record)
 
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
@@ -232,18 +321,6 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _slice_row(one: dict[str, Any]) -> dict[str, Any]:
-    low, high = wilson(one["correct"], one["examples"])
-    accuracy = one["correct"] / one["examples"]
-    return {
-        **one,
-        "accuracy": accuracy,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "above_chance": above_chance(accuracy, one["chance"]),
-    }
-
-
 def above_chance(accuracy: float, chance: float) -> float | None:
     """Accuracy on a scale from 0, guessing, to 1, no error; None where guessing makes no error.
 
@@ -251,23 +328,6 @@ def above_chance(accuracy: float, chance: float) -> float | None:
     0.5
     """
     return (accuracy - chance) / (1 - chance) if chance < 1 else None
-
-
-def _slice_record(one: SliceResult) -> dict[str, Any]:
-    task = one.task
-    return {
-        "size_a": task.size_a,
-        "size_b": task.size_b,
-        "universe_size": task.universe_size,
-        "order": task.order,
-        "chance": task.chance,
-        "seq_len": task.seq_len,
-        "examples": one.examples,
-        "correct": one.correct,
-        "loss": _finite_or_none(one.loss),
-        "state_numel": one.state_numel,
-        "state_bytes": one.state_bytes,
-    }
 
 
 def _finite_or_none(value: float) -> float | None:

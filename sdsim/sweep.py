@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import multiprocessing
+import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from hydra import compose, initialize_config_module
-from hydra._internal.callbacks import Callbacks
+from hydra._internal.callbacks import Callbacks  # a HydraContext cannot be made without
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from sdsim.conf import parse_run
+from sdsim.conf import parse
+from sdsim.config import Job
 from sdsim.console import Bar
+from sdsim.models.config import STRICT
 from sdsim.results import Store, run_id
-from sdsim.train import check_machine, train
+from sdsim.train import check_device, train
 
 Axes = dict[str, list[str]]
 """A block of a grid: override keys, and the values that each takes."""
@@ -37,23 +43,51 @@ _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
 
 
-def run_one(composed: DictConfig) -> None:
-    """One job of a sweep: train a run and store it, unless it is there or being done elsewhere."""
-    config, store = parse_run(composed), Store(composed.store)
-    with store.claim(run_id(config)) as is_ours:
+def run_one(composed: DictConfig) -> bool:
+    """One job of a sweep: train a run and store it, unless it is there or being done elsewhere.
+
+    Returns:
+        Whether it was done here.
+    """
+    if multiprocessing.current_process().name != "MainProcess":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launching process's business
+    job = _parse_job(composed)
+    store = Store(job.store)
+    with store.claim(run_id(job.run)) as is_ours:
         if is_ours:
-            torch.set_num_threads(composed.threads)
-            store.write(config, train(config, device=composed.device), device=composed.device)
+            torch.set_num_threads(job.threads)
+            store.write(job.run, train(job.run, device=job.device), device=job.device)
+    return is_ours
+
+
+def _parse_job(composed: DictConfig) -> Job:
+    return parse(Job, composed, ignore=("hydra", "sweep"))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a sweep, as blocks of axes.
+
+    Attributes:
+        name: of the sweep.
+        common: a block that all others start from.
+        grid: the blocks; each maps override keys to a value or a list of values, and stands for
+            every combination.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    name: str = ""
+    common: dict[str, Any] = field(default_factory=dict)
+    grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
 
 
 def sweep(command: str, arguments: list[str]) -> Store:
     """Train what the store lacks of a grid, through the Hydra launcher of the config.
 
-    The grid is the config's ``sweep.grid``, a list of blocks; a block maps override keys to a
-    value or a list of values, and stands for every combination. ``sweep.common`` is a block that
-    all others start from. An override among the arguments takes the place of that axis in every
-    block; of a config group (``model=gru``) it keeps the blocks with that choice. Without a grid
-    (``sdsim train -m``) the arguments are the axes.
+    The grid is the config's ``sweep``, a `Grid`. An override among the arguments takes the place
+    of that axis in every block; of a config group (``model=gru``) it keeps the blocks with that
+    choice. Without a grid (``sdsim train -m``) the arguments are the axes.
 
     Args:
         command: the primary config, ``"sweep"`` or ``"train"``.
@@ -70,15 +104,15 @@ def sweep(command: str, arguments: list[str]) -> Store:
     places, chosen = split_overrides(arguments)
     with initialize_config_module("sdsim.conf", version_base="1.3"):
         composed = compose(command, overrides=places, return_hydra_config=True)
-        check_machine(composed.device, composed.threads)
         loader = GlobalHydra.instance().config_loader()
-        grid = OmegaConf.select(composed, "sweep", default={"common": {}, "grid": [{}]})
-        jobs = {}
-        for axes in expand(OmegaConf.to_container(OmegaConf.create(grid)), chosen):
+        grid = parse(Grid, composed.sweep) if "sweep" in composed else Grid()
+        jobs: dict[str, list[str]] = {}
+        for axes in expand(grid, chosen):
             overrides = [*places, *axes]
-            run = loader.load_sweep_config(composed, overrides)
-            jobs[run_id(parse_run(run))] = overrides
-        store = Store(composed.store)
+            job = _parse_job(loader.load_sweep_config(composed, overrides))
+            jobs[run_id(job.run)] = overrides
+        check_device(job.device)
+        store = Store(job.store)
         store.check_writable()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks(composed)),
@@ -94,7 +128,11 @@ def _launch_until_stored(launcher: Launcher, store: Store, jobs: dict[str, list[
     while missing := [identity for identity in jobs if identity not in store]:
         returned = launcher.launch([jobs[identity] for identity in missing], initial_job_idx=0)
         _raise_if_failed(returned)
-        if any(identity not in store for identity in missing):
+        still_missing = [identity for identity in missing if identity not in store]
+        for identity, one in zip(missing, returned, strict=True):
+            if identity in still_missing and one.return_value:
+                raise RuntimeError(f"{store.path / identity} was written but cannot be read")
+        if still_missing:
             time.sleep(_RETRY_SECONDS)  # another sweep is at them; it may die
 
 
@@ -121,28 +159,37 @@ def _values(override: Override) -> list[str]:
     return [_text(override).split("=", 1)[1]]
 
 
-def expand(sweep: Any, chosen: Axes) -> list[list[str]]:
-    """All runs of a grid as lists of overrides, with the axes `chosen` on the command line."""
-    common = _axes(sweep["common"])
+def expand(grid: Grid, chosen: Axes) -> list[list[str]]:
+    """All runs of a grid as lists of overrides, with the axes `chosen` on the command line.
+
+    Raises:
+        ValueError: for a choice of a config group that no block has.
+    """
+    blocks = [{**_axes(grid.common), **_axes(block)} for block in grid.grid]
+    for group in _GROUPS:
+        _check_choice(group, chosen.get(group, []), [block.get(group) for block in blocks])
     runs: list[list[str]] = []
-    for block in sweep["grid"]:
-        axes = {**common, **_axes(block)}
+    for axes in blocks:
         for key, values in chosen.items():
-            # Of a group, the grid's own choices are kept; a block without one asked for is dropped.
+            # Of a group, the block's own choices are kept, so that others drop out.
             is_choice = key in _GROUPS and key in axes
             axes[key] = [value for value in axes[key] if value in values] if is_choice else values
         runs.extend(
             [f"{key}={value}" for key, value in zip(axes, combination, strict=True)]
             for combination in itertools.product(*axes.values())
         )
-    if not runs:
-        asked = [f"{key}={','.join(chosen[key])}" for key in _GROUPS if key in chosen]
-        blocks = [{**common, **_axes(block)} for block in sweep["grid"]]
-        models = sorted({model for block in blocks for model in block.get("model", [])})
-        raise ValueError(
-            f"{' '.join(asked)}: no block of the grid has that; its models are {', '.join(models)}"
-        )
     return runs
+
+
+def _check_choice(group: str, asked: list[str], offered: list[list[str] | None]) -> None:
+    if None in offered:
+        return  # a block without a choice of its own takes any
+    choices = sorted({choice for block in offered for choice in block or []})
+    for choice in asked:
+        if choice not in choices:
+            raise ValueError(
+                f"{group}={choice}: no block of the grid has that; it has {', '.join(choices)}"
+            )
 
 
 def _axes(block: dict[str, Any]) -> Axes:
@@ -157,14 +204,24 @@ def _override_text(value: Any) -> str:
     return str(value).replace(" ", "")
 
 
-def _raise_if_failed(returned: Any) -> None:
-    failed: list[JobReturn] = [one for one in returned if one.status == JobStatus.FAILED]
-    if failed:
-        first = failed[0]
+def _raise_if_failed(returned: Sequence[JobReturn]) -> None:
+    errors = [(one, error) for one in returned if (error := _error(one)) is not None]
+    if errors:
+        first, error = errors[0]
         raise RuntimeError(
-            f"{len(failed)} of {len(returned)} runs failed; the first: "
-            f"{' '.join(first.overrides or [])}: {first._return_value!r}"
-        )
+            f"{len(errors)} of {len(returned)} runs failed; the first: "
+            f"{' '.join(first.overrides or [])}: {error!r}"
+        ) from error
+
+
+def _error(returned: JobReturn) -> Exception | None:
+    try:
+        # Hydra says of a failed job that it failed, on standard error; so do we, in one line.
+        with redirect_stderr(io.StringIO()):
+            _ = returned.return_value
+    except Exception as error:
+        return error
+    return None
 
 
 @contextmanager

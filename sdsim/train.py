@@ -92,15 +92,13 @@ def train(
     )
 
 
-def check_machine(device: str, threads: int) -> None:
-    """Raise `ValueError` unless torch can compute on the device, with so many threads."""
-    if not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"threads = {threads!r}: a whole number of at least 1 is needed")
+def check_device(name: str) -> None:
+    """Raise `ValueError` unless torch can compute on the device of this name."""
     try:
-        torch.empty(1, device=device)
+        float(torch.ones(1, device=name).sum())
     except (RuntimeError, AssertionError) as error:  # torch raises both, by backend
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device = {device!r} cannot be used: {reason}") from error
+        raise ValueError(f"device = {name!r} cannot be used: {reason}") from error
 
 
 def _fit(

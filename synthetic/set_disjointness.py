@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -128,13 +129,17 @@ class SetDisjointness:
         Raises:
             ValueError: for a negative `batch_size` or `start`, or an unknown split.
         """
-        if batch_size < 0 or start < 0:
-            raise ValueError(f"batch_size = {batch_size}, start = {start}: neither can be negative")
+        if batch_size < 0 or start < 0 or start + batch_size >= 2**63:
+            raise ValueError(
+                f"batch_size = {batch_size}, start = {start}: neither can be negative, and their "
+                "sum must be less than 2^63"
+            )
         if split not in get_args(Split):
             raise ValueError(f"split = {split!r}: one of {', '.join(get_args(Split))}")
         # `passes` is left out on purpose: a model that reads twice sees the same sets twice.
         sizes = (self.vocab_size, self.size_a, self.size_b)
-        stream = ("set_disjointness", self.answer, *sizes, seed, split)
+        # As an index, so that a NumPy integer names the same stream as Python's.
+        stream = ("set_disjointness", self.answer, *sizes, operator.index(seed), split)
         keys = example_keys(*stream, start=start, count=batch_size, device=device)
         tokens = distinct(keys, self.size_a + self.size_b, self.universe_size)
         tokens += self._special_tokens

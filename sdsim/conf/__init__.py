@@ -6,6 +6,7 @@ nodes that the YAML files extend, and a composed config becomes a checked datacl
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
+from sdsim.config import TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
 
 T = TypeVar("T")
@@ -38,18 +39,16 @@ def _defaults(kind: type[Any]) -> dict[str, Any]:
     }
 
 
-def parse_run(composed: DictConfig) -> RunConfig:
-    """The run that a composed config describes; `ValueError` in one line if it is none."""
-    names = [field.name for field in fields(RunConfig)]
-    return parse(RunConfig, {name: composed[name] for name in names})
+def parse(kind: type[T], composed: DictConfig, *, ignore: Collection[str] = ("hydra",)) -> T:
+    """The checked dataclass that a composed config describes, types and unknown keys included.
 
-
-def parse(kind: type[T], values: Any) -> T:
-    """Check plain values against a dataclass, types included."""
-    if OmegaConf.is_config(values) or isinstance(values, dict):
-        values = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    Raises:
+        ValueError: in one line that names each field that is wrong.
+    """
+    values = {name: value for name, value in composed.items() if name not in ignore}
+    plain = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return TypeAdapter(kind).validate_python(plain)
     except ValidationError as error:
         raise ValueError("; ".join(_one_line(dict(one)) for one in error.errors())) from error
 
@@ -61,4 +60,4 @@ def _one_line(error: dict[str, Any]) -> str:
     return f"{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
-__all__ = ["SEARCH_PATH", "parse", "parse_run", "register"]
+__all__ = ["SEARCH_PATH", "parse", "register"]

@@ -57,14 +57,15 @@ class BaseConv(Mixer):
             wrapped = self._wrap(timeline, prefix_len, mask)
             convolved = torch.cat([self._convolve(wrapped), convolved[:, prefix_len:]], dim=1)
         y = self.out_proj(F.silu(convolved) * gate)
-        return y, (timeline[:, x.shape[1] :],)
+        # A copy, lest the state keep alive the whole timeline that it is the end of.
+        return y, (timeline[:, x.shape[1] :].clone(),)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         (past,) = state
         u1, gate = self.in_proj(x[:, None]).chunk(2, dim=-1)
         timeline = torch.cat([past, u1], dim=1)
         y = self.out_proj(F.silu(self._convolve(timeline)) * gate)
-        return y[:, 0], (timeline[:, 1:],)
+        return y[:, 0], (timeline[:, 1:].clone(),)
 
     def _convolve(self, timeline: Tensor) -> Tensor:
         """(B, filter_size - 1 + N, C) to (B, N, C)."""

@@ -20,7 +20,7 @@ class ModelConfig:
         mixers: names of `sdsim.models.MIXERS`; layer i uses ``mixers[i % len(mixers)]``.
         width: d, numbers per token between the layers; also the state of a GRU or LSTM layer.
         depth: number of layers.
-        heads: attention heads; must divide `width`.
+        heads: attention heads; must divide `width` where a mixer has heads.
         feature_dim: D, numbers per head in a linear-attention query or key before its feature map.
         filter_size: taps of a short convolution.
         mlp: what follows each mixer.
@@ -50,10 +50,6 @@ class ModelConfig:
             value = getattr(self, field)
             if value < 1:
                 raise ValueError(f"model.{field} = {value}: must be at least 1")
-        if self.width % self.heads:
-            raise ValueError(
-                f"model.heads = {self.heads} does not divide model.width = {self.width}"
-            )
         if not 0 <= self.embedding_dropout < 1:
             raise ValueError(
                 f"model.embedding_dropout = {self.embedding_dropout}: must lie in [0, 1)"

@@ -17,7 +17,7 @@ from kernels import (
     prefix_state,
     read_state,
 )
-from sdsim.models.mixer import Mixer, MixerState
+from sdsim.models.mixer import Mixer, MixerState, check_heads
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +34,7 @@ class LinearAttention(Mixer):
 
     def __init__(self, width: int, heads: int, feature_dim: int) -> None:
         super().__init__()
+        check_heads(width, heads)
         self.heads = heads
         self.proj_q = nn.Linear(width, heads * feature_dim, bias=False)
         self.proj_k = nn.Linear(width, heads * feature_dim, bias=False)

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
     from sdsim.models.config import ModelConfig
 
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise `ValueError` unless `heads` divides `width`."""
+    if width % heads:
+        raise ValueError(f"model.heads = {heads} does not divide model.width = {width}")
+
+
 MixerState: TypeAlias = tuple[Tensor, ...]
 """Everything that a mixer carries from one token to the next; each tensor starts with (B, …)."""
 

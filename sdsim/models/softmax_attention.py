@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdsim.models.mixer import Mixer, MixerState
+from sdsim.models.mixer import Mixer, MixerState, check_heads
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +25,7 @@ class SoftmaxAttention(Mixer):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        check_heads(width, heads)
         self.heads = heads
         self.in_proj = nn.Linear(width, 3 * width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
@@ -36,24 +37,27 @@ class SoftmaxAttention(Mixer):
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        return self.prefill(x, prefix_len, mask)[0]
+        return self._attend(*self._project(x), mask)
 
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:
         q, k, v = self._project(x)
+        # Copies, lest the state keep alive the projection that they are views of.
+        state = (k.clone(), v.clone()) if mask is None else (k.clone(), v.clone(), mask.clone())
+        return self._attend(q, k, v, mask), state
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
-            return self._merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True)), (
-                k,
-                v,
-            )
-        length = x.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=x.device)
+            return self._merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        length = q.shape[2]
+        causal = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=q.device)
         # A padded query sees itself alone, lest its softmax be over nothing.
         visible = (causal & mask[:, None]) | itself  # (B, N, N)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None])
-        return self._merge_heads(y), (k, v, mask)
+        return self._merge_heads(
+            F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None])
+        )
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         q, k, v = self._project(x[:, None])

@@ -67,7 +67,10 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
 
 def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tmp_path, caplog):
     write_run({(2, 4): 8, (4, 2): 3})
-    with caplog.at_level(logging.INFO, logger="figures"):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "memory.png").write_text("of other runs")
+    with caplog.at_level(logging.WARNING, logger="figures"):
         paths = draw_all(load(store), tmp_path / "out")
     assert {path.stem for path in paths} == {"order", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
+    assert set((tmp_path / "out").iterdir()) == set(paths)

@@ -119,6 +119,41 @@ def test_base_conv_against_torch() -> None:
     torch.testing.assert_close(mixer(x), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("prefix", [0, 1, 4, 7])
+@pytest.mark.parametrize(
+    "mixer", ["linear_attention", "noncausal_linear_attention", "prefix_linear_attention"]
+)
+def test_linear_attention_against_the_formula(mixer: str, prefix: int) -> None:
+    """Section 3's formula, with each projection in its own place."""
+    layer = model_of(mixer, depth=1).layers[0].mixer
+    x = torch.randn(2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def heads(projection: torch.nn.Linear) -> torch.Tensor:
+        return (x @ projection.weight.T).unflatten(-1, (2, -1)).transpose(1, 2)
+
+    def weights(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        scores = q @ k.mT / 3**0.5
+        return 1 + scores + scores**2 / 2
+
+    q, k, v = heads(layer.proj_q), heads(layer.proj_k), heads(layer.proj_v)
+    seen = torch.ones(7, 7).tril()
+    if mixer == "noncausal_linear_attention":
+        seen[:prefix, :prefix] = 1
+    decoder = weights(q, k) * seen
+    numerator, denominator = decoder @ v, decoder.sum(-1, keepdim=True)
+    if mixer == "prefix_linear_attention":
+        k_enc, v_enc = heads(layer.proj_k_enc), heads(layer.proj_v_enc)
+        encoder = weights(q, k_enc)[..., :prefix]
+        numerator = numerator + encoder @ v_enc[:, :, :prefix]
+        denominator = denominator + encoder.sum(-1, keepdim=True)
+    expected = layer.out_proj((numerator / denominator).transpose(1, 2).flatten(-2))
+    torch.testing.assert_close(layer(x, prefix), expected, rtol=0, atol=1e-12)
+
+
+def test_heads_matter_only_where_there_are_heads() -> None:
+    assert model_of("gru", width=5)(some_tokens(1, 3)).shape == (1, 3, VOCAB_SIZE)
+
+
 def test_recurrent_layers_against_torch() -> None:
     for mixer in ("gru", "lstm"):
         layer = model_of(mixer, depth=1).layers[0].mixer
@@ -154,6 +189,9 @@ def test_measured_state_against_the_formula(mixer: str, numbers: int) -> None:
         _, state = model.prefill(some_tokens(batch, 5))
         assert state.numel == 2 * numbers
         assert state.nbytes == 4 * 2 * numbers
+        # Nothing more is kept alive by it than is counted.
+        kept = {tensor.untyped_storage() for tensor in state.tensors()}
+        assert sum(storage.nbytes() for storage in kept) == batch * state.nbytes
     _, after = model.step(some_tokens(3, 1)[:, 0], state)
     grown = 2 * 2 * 6 if mixer == "softmax_attention" else 0
     assert after.numel == 2 * numbers + grown
@@ -170,7 +208,10 @@ def test_layers_cycle_through_the_mixers() -> None:
     ("change", "words"),
     [
         ({"width": -4}, "model.width = -4"),
-        ({"heads": 4}, "model.heads = 4 does not divide model.width = 6"),
+        (
+            {"heads": 4, "mixers": ("linear_attention",)},
+            "model.heads = 4 does not divide model.width = 6",
+        ),
         ({"feature_dim": 0}, "model.feature_dim = 0"),
         ({"embedding_dropout": 1.0}, "model.embedding_dropout = 1.0"),
         ({"mlp": "relu"}, "model.mlp = 'relu'"),

@@ -1,13 +1,14 @@
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from sdsim.config import RunConfig, TaskConfig, TrainConfig
-from sdsim.models import ModelConfig
-from sdsim.train import check_machine, evaluate, learning_rate_factor, train
-from synthetic import SetDisjointness
+from sdsim.models import LanguageModel, ModelConfig
+from sdsim.train import check_device, evaluate, learning_rate_factor, train
+from synthetic import Batch, SetDisjointness
 
 
 def test_a_model_learns_and_its_state_is_measured() -> None:
@@ -80,6 +81,58 @@ def test_evaluation_counts_right_answers() -> None:
     assert (result.state_numel, result.state_bytes) == (3, 12)
 
 
+@dataclass(frozen=True)
+class Spy(SetDisjointness):
+    """A task that notes which split it was asked for, and hides all but one token as prefix."""
+
+    prefix_len: int = 1
+    asked: ClassVar[list[str]] = []
+
+    def sample(self, batch_size: int, **options: Any) -> Batch:
+        self.asked.append(options.get("split", "train"))
+        return replace(super().sample(batch_size, **options), prefix_len=self.prefix_len)
+
+
+def test_training_and_testing_draw_from_their_own_streams(
+    small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TaskConfig, "_task", lambda self, a, b: Spy(self.vocab_size, a, b))
+    Spy.asked.clear()
+    train(small_run)
+    first_test = Spy.asked.index("test")
+    assert set(Spy.asked[:first_test]) == {"train"}
+    assert set(Spy.asked[first_test:]) == {"test"}
+
+
+def test_the_model_reads_the_tasks_prefix() -> None:
+    """How much may be read ahead changes what a prefix model answers, and nothing for others."""
+    with torch.random.fork_rng():
+        for mixer, differs in (("prefix_linear_attention", True), ("linear_attention", False)):
+            torch.manual_seed(0)
+            model = LanguageModel(ModelConfig("test", (mixer,), width=16, depth=2), 12)
+            losses = {evaluate(model, Spy(12, 2, 3, prefix_len=m), 50, seed=0).loss for m in (1, 8)}
+            assert len(losses) == (2 if differs else 1)
+
+
+def test_evaluation_does_not_drop_out() -> None:
+    config = ModelConfig("test", ("gru",), width=16, depth=1, embedding_dropout=0.5)
+    model = LanguageModel(config, 12).train()
+    assert len({evaluate(model, SetDisjointness(12, 2, 3), 50, seed=0).loss for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("change", [{"weight_decay": 0.0}, {"clip_norm": 1e-3}, {"beta2": 0.5}])
+def test_each_optimizer_setting_matters(small_run: RunConfig, change: dict[str, float]) -> None:
+    other = replace(small_run, train=replace(small_run.train, **change))  # type: ignore[arg-type]
+    assert train(other).train_loss != train(small_run).train_loss
+
+
+def test_the_schedule_is_followed(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a rate of zero nothing changes: all later steps leave the first one's model."""
+    monkeypatch.setattr("sdsim.train.learning_rate_factor", lambda step, _: float(step == 0))
+    one_step = replace(small_run, train=replace(small_run.train, steps=1))
+    assert train(small_run).slices == train(one_step).slices
+
+
 def test_learning_rate_warms_up_and_decays_to_zero() -> None:
     settings = TrainConfig(steps=1000, warmup=0.1)
     factors = [learning_rate_factor(step, settings) for step in range(1000)]
@@ -92,7 +145,7 @@ def test_learning_rate_warms_up_and_decays_to_zero() -> None:
 
 def test_unusable_device() -> None:
     with pytest.raises(ValueError, match="device = 'warp' cannot be used"):
-        check_machine("warp", 1)
+        check_device("warp")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdsim.bench import obvious_loop
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
-from synthetic.bench import obvious_loop
 
 
 @st.composite
@@ -69,6 +69,11 @@ def test_seeds_and_splits_are_unrelated_streams() -> None:
     for one, other in itertools.combinations(streams, 2):
         rows = {tuple(row) for row in one.tolist()}
         assert not rows & {tuple(row) for row in other.tolist()}
+
+
+def test_a_numpy_seed_names_the_same_stream() -> None:
+    task = SetDisjointness(64, 8, 8)
+    assert torch.equal(task.sample(3, seed=5).inputs, task.sample(3, seed=np.int64(5)).inputs)  # type: ignore[arg-type]
 
 
 def test_more_passes_show_the_same_sets() -> None:
@@ -166,7 +171,9 @@ def test_bad_tasks(change: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"batch_size": -1}, {"start": -1}, {"split": "dev"}], ids=str
+    "arguments",
+    [{"batch_size": -1}, {"start": -1}, {"start": 2**63 - 1}, {"split": "dev"}],
+    ids=str,
 )
 def test_bad_samples(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"batch_size|split"):
