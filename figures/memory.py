@@ -27,10 +27,11 @@ _LEAST_A = pl.col("size_a").min().over("experiment", "total")
 _ROUNDING = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
 _NOTE = """\
 Marks: the smallest measured state whose accuracy, put on a scale from 0 for guessing to 1 for no \
-error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line \
-below: down to the next smaller state tried, which falls short. Arrow down: the smallest state \
-tried is already enough. Open mark, arrow up: no state tried is enough; the largest is shown. \
-Nothing is interpolated. Lower panel: the same, and the bound, over what |A| at its smallest takes.
+error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line: \
+the states at which the 95 % interval of the test examples leaves open whether they do. Arrow \
+down: the smallest state tried is already enough. Open mark, arrow up: no state tried is enough; \
+the largest is shown. Nothing is interpolated. Lower panel: the same, and the bound, over what is \
+needed at the smallest |A|.
 Shaded: fewer bits than ⌈log₂ C(n, |A|)⌉, the least with which a model that reads once makes no \
 errors (n: possible tokens). A model that may err could lie there in principle, and models that \
 see all of the input at once (non-causal, JRT-RNN) are not bound.
@@ -103,8 +104,9 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
         more: experiment, total (|A| + |B|), model, variant, universe_size, size_a, size_b, chance,
         target; bits, 8 × the state's bytes; accuracy and above_chance at that state; reading,
         ``"exact"`` (a smaller state was tried and falls short), ``"at_most"`` (the smallest tried
-        reaches the target) or ``"more_than"`` (none does; bits is the largest tried); bits_short,
-        the next smaller state tried; relative, bits over those of the same series at the smallest
+        reaches the target) or ``"more_than"`` (none does; bits is the largest tried); bits_low and
+        bits_high, the smallest states whose 95 % interval reaches the target, and lies above it
+        (null where none does); relative, bits over those of the same series at the smallest
         |A| (null where those are not exact); bound, the bits of one-pass zero-error memory (null
         where that bound is not proved: see `_bound`).
 
@@ -135,18 +137,25 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
     at = reached.row(0, named=True)
     smaller = [size for size in tried["state_bytes"] if size < at["state_bytes"]]
     reading = "more_than" if enough.is_empty() else "exact" if smaller else "at_most"
+    enough_right = at["chance"] + target * (1 - at["chance"])
     same = ("experiment", "total", "model", "variant", "universe_size", "size_a", "size_b")
     return {
         **{name: at[name] for name in (*same, "chance")},
         "target": target,
         "reading": reading,
         "bits": 8 * at["state_bytes"],
-        "bits_short": 8 * max(smaller) if reading == "exact" else None,
+        "bits_low": _first_bits(tried, pl.col("accuracy_high") >= enough_right),
+        "bits_high": _first_bits(tried, pl.col("accuracy_low") >= enough_right),
         "accuracy": at["accuracy"],
         "above_chance": at["above_chance"],
         "seeds": at["seeds"],
         "bound": _bound(at),
     }
+
+
+def _first_bits(tried: pl.DataFrame, enough: pl.Expr) -> int | None:
+    states = tried.filter(enough)["state_bytes"].to_list()
+    return 8 * states[0] if states else None
 
 
 def _bound(at: dict[str, Any]) -> int | None:
@@ -186,9 +195,10 @@ def _draw_point(ax: Axes, x: float, point: dict[str, Any], style: SeriesStyle, v
     y = point[value]
     face = "white" if is_open else style.colour
     ax.plot([x], [y], style.marker, color=style.colour, markerfacecolor=face)
+    unit = point["bits"] / y
+    low, high = (point[name] or point["bits"] for name in ("bits_low", "bits_high"))
+    ax.plot([x, x], [low / unit, high / unit], color=style.colour, linewidth=0.8)
     if point["reading"] == "exact":
-        if value == "bits":
-            ax.plot([x, x], [point["bits_short"], y], color=style.colour, linewidth=0.8)
         return
     arrow = {
         "arrowstyle": "<-" if is_open else "<|-",

@@ -29,7 +29,8 @@ _PANELS = {
 _NOTE = """\
 Each sequence shows a set A, then a set B, and asks {question}. {sizes}
 Marks: mean over seeds and sizes, with the 95 % interval of the pooled test examples (the spread \
-between seeds is not in it). Dashes: single seeds. Guessing: mean over the same sizes.
+between seeds is not in it). Dashes: single seeds. Guessing: mean over the same sizes. Grey: the \
+axis leaves out sizes that no model has.
 """
 
 

@@ -13,7 +13,8 @@ How runs are pooled:
   pairs of sizes: a slice whose mirror image was not tested is in neither, nor is |A| = |B|. The
   slices of a run have equally many examples, so that adding up counts weighs them equally.
 * Intervals are for the pooled test examples, at 95 %: Wilson's for an accuracy, Newcombe's for a
-  difference. The spread between seeds is not in them.
+  difference. The spread between seeds is not in them; the gap's standard error over seeds stands
+  beside it.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
         A row per setting (and seed): the columns of `SETTING`, with `each_seed` seed; state_bytes
         (the largest over the slices, where it depends on the length), seeds, sizes
         (the pairs |A|+|B| of the short-first slices), chance (mean over the slices), examples (of
-        one order); short_first, long_first and gap = short_first - long_first, each with _low and
+        one order), without `each_seed` gap_standard_error (of the mean gap over seeds; null for one
+        seed); short_first, long_first and gap = short_first - long_first, each with _low and
         _high. No row if no slice has a mirror image.
     """
     mirror = runs.select("run_id", size_a="size_b", size_b="size_a")
@@ -165,6 +167,13 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
         )
         .sort("experiment", "model", "variant", "state_bytes", *keys[3:])
     )
+    if not each_seed:
+        spread = (
+            by_order(runs, each_seed=True)
+            .group_by("setting")
+            .agg(gap_standard_error=pl.col("gap").std() / pl.len().sqrt())
+        )
+        pooled = pooled.join(spread, on="setting", how="left", maintain_order="left")
     measured = [_order_row(*row) for row in pooled.select("examples", "short", "long").iter_rows()]
     columns = dict.fromkeys(_order_row(1, 1, 1), pl.Float64)
     return pooled.drop("short", "long").hstack(pl.DataFrame(measured, schema=columns))
@@ -178,8 +187,9 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Columns model (with its variant), width, feature_dim, state_bytes, seeds,
-        accuracy_short_first, accuracy_long_first, gap (short - long), gap_low, gap_high, sorted by
-        model, then state; before them experiment, if the table holds several tasks.
+        accuracy_short_first, accuracy_long_first, gap (short - long), gap_low, gap_high,
+        error_over_seeds (the standard error of the gap's mean over seeds; null for one seed),
+        sorted by model, then state; before them experiment, if the table holds several tasks.
 
     Raises:
         ValueError: see `chosen_runs`.
@@ -193,6 +203,7 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("short_first").alias("accuracy_short_first"),
         pl.col("long_first").alias("accuracy_long_first"),
         *("gap", "gap_low", "gap_high"),
+        pl.col("gap_standard_error").alias("error_over_seeds"),
     )
     return pooled if pooled["experiment"].n_unique() > 1 else pooled.drop("experiment")
 

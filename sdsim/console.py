@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 15.0
 
 # In a file or a pipe there is no width to keep to.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
 """Results, on standard output."""
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

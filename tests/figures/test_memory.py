@@ -17,13 +17,23 @@ def test_the_smallest_measured_state_that_reaches_the_target(store, write_run):
     write_run({(2, 5): 9, (3, 4): 7, (4, 3): 6, (5, 2): 5}, width=16)
     write_run({(2, 5): 10, (3, 4): 8, (4, 3): 7, (5, 2): 7}, width=32)
     needed = [_needed(store)["gru", size_a] for size_a in (2, 3, 4, 5)]
-    assert [(row["reading"], row["bits"], row["bits_short"]) for row in needed] == [
-        ("at_most", 256, None),
-        ("exact", 512, 256),
-        ("exact", 1024, 512),
-        ("more_than", 1024, None),
+    assert [(row["reading"], row["bits"]) for row in needed] == [
+        ("at_most", 256),
+        ("exact", 512),
+        ("exact", 1024),
+        ("more_than", 1024),
     ]
     assert (needed[1]["accuracy"], needed[1]["above_chance"]) == (0.7, pytest.approx(0.55))
+
+
+def test_the_states_that_the_examples_leave_open(store, write_run):
+    """With 1000 examples an interval is about 0.03 to either side of its share."""
+    for width, correct in ((8, 700), (16, 735), (32, 760), (64, 800)):
+        write_run({(2, 4): correct, (3, 3): 0, (4, 2): 1000}, width=width, examples=1000)
+    undecided, never, always = (_needed(store)["gru", size_a] for size_a in (2, 3, 4))
+    assert (undecided["bits_low"], undecided["bits"], undecided["bits_high"]) == (512, 1024, 2048)
+    assert (never["bits_low"], never["bits"], never["bits_high"]) == (None, 2048, None)
+    assert (always["bits_low"], always["bits"], always["bits_high"]) == (256, 256, 256)
 
 
 def test_relative_is_over_the_smallest_first_set(store, write_run):

@@ -128,9 +128,18 @@ def test_the_printed_table(store, write_run):
     assert table.columns == [
         *("model", "width", "feature_dim", "state_bytes", "seeds"),
         *("accuracy_short_first", "accuracy_long_first", "gap", "gap_low", "gap_high"),
+        "error_over_seeds",
     ]
+    assert table["error_over_seeds"].to_list() == [None] * 3, "one seed has no spread"
     assert table.select("model", "state_bytes").rows() == [("based", 32), ("gru", 32), ("gru", 64)]
     assert table["gap"].to_list() == pytest.approx([0.3] * 3)
+
+
+def test_the_spread_of_the_gap_over_seeds(store, write_run):
+    for seed, short in enumerate((5, 7, 9)):
+        write_run({(2, 4): short, (4, 2): 5}, seed=seed)
+    # Gaps 0, 0.2, 0.4: standard deviation 0.2 over three runs.
+    assert summary_table(load(store))["error_over_seeds"][0] == pytest.approx(0.2 / 3**0.5)
 
 
 def test_slices_of_unlike_weight_are_refused(store, write_run):
