@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import memory, order
+from figures import memory, order, theory
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import house_style
 from figures.summary import by_slice, chosen_runs
@@ -20,6 +20,22 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
     "memory": memory.draw,
 }
 """File name and function of each figure. A new figure is a module and a line here."""
+
+
+THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
+    "memory_over_time": theory.draw_over_time,
+    "memory_against_size": theory.draw_against_size,
+}
+"""The figures that need no runs."""
+
+
+def draw_theory(out: Path | str) -> list[Path]:
+    """Draw the figures that rest on theory alone; paths as `draw_all`, and as reproducible."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with house_style():
+        drawings = {name: draw() for name, draw in THEORY_FIGURES.items()}
+        return [path for name, one in drawings.items() for path in one.save(out / name)]
 
 
 def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:

@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from rich.logging import RichHandler
+from rich.table import Table
 
 import sdsim
 from sdsim import conf, results
@@ -27,14 +29,19 @@ from sdsim.console import Bar, as_table, console, errors
 from sdsim.models.config import STRICT
 from sdsim.sweep import run_one, sweep
 from sdsim.train import check_device, train
+from theory.memory import memory_needs
+from theory.verify import CLAIMS, verify
 
 OVERVIEW = """\
 sdsim: how much must a recurrent model remember, and what has the order of its input to do with it?
 
-  sdsim sweep      train a grid of small models (order by state size) and store every run
-  sdsim figures    draw every figure from stored runs, and print their table
-  sdsim train      train one model, or a few
-  sdsim bench      measure the example generator and prefix linear attention on this machine
+  sdsim sweep            train a grid of small models (order by state size), store every run
+  sdsim figures          draw every figure from stored runs, and print their table
+  sdsim train            train one model, or a few
+  sdsim theory bounds    print the bits that disjointness takes: bounds and algorithms
+  sdsim theory verify    run every numbered claim of the theory on many instances
+  sdsim theory figures   draw memory over time and against order, as theory has it
+  sdsim bench            measure the example generator and prefix linear attention
 
   sdsim COMMAND --help         what it does, examples, every setting
   sdsim COMMAND --cfg job      the settings as they would be used
@@ -73,8 +80,10 @@ def _dispatch(words: list[str]) -> int:
         console.print(f"sdsim {sdsim.__version__}, torch {torch.__version__}")
         return 0
     name, *arguments = words
+    if name == "theory" and arguments and f"theory {arguments[0]}" in COMMANDS:
+        name = f"theory {arguments.pop(0)}"
     if name not in COMMANDS:
-        hint = _did_you_mean(name, COMMANDS)
+        hint = _did_you_mean(" ".join(words[:2]) if name == "theory" else name, COMMANDS)
         errors.print(f"sdsim: {name} is no command{hint} There are {', '.join(COMMANDS)}.")
         return USAGE_ERROR
     debugging = os.environ.get(_FULL_ERROR) == "1"
@@ -122,7 +131,8 @@ def _run_once(name: str, arguments: list[str]) -> None:
         except (ValueError, RuntimeError, OSError) as error:
             failures.append(error)
 
-    application = hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=name)
+    file = _config_file(name)
+    application = hydra.main(version_base="1.3", config_path=conf.SEARCH_PATH, config_name=file)
     before = os.environ.get(_FULL_ERROR)
     os.environ[_FULL_ERROR] = "1"  # else Hydra prints errors itself, and exits
     sys.argv = [f"sdsim {name}", *arguments]
@@ -148,7 +158,11 @@ def _explain(error: Exception, command: str) -> str:
 
 def _settings(command: str) -> list[str]:
     with hydra.initialize_config_module("sdsim.conf", version_base="1.3"):
-        return list(_leaves(hydra.compose(command)))
+        return list(_leaves(hydra.compose(_config_file(command))))
+
+
+def _config_file(command: str) -> str:
+    return command.replace(" ", "_")
 
 
 def _leaves(node: DictConfig, path: str = "") -> Iterator[str]:
@@ -217,11 +231,76 @@ def _bench(composed: DictConfig) -> None:
         console.print(as_table(frame, title))
 
 
+@dataclass(frozen=True)
+class BoundsConfig:
+    """Settings of ``sdsim theory bounds``; see `theory.memory_needs`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    universe: int
+    size_a: int
+    size_b: int
+    passes: int
+    error: float
+
+
+def _theory_bounds(composed: DictConfig) -> None:
+    config = conf.parse(BoundsConfig, composed)
+    error = Fraction(str(config.error))
+    needs = memory_needs(config.universe, config.size_a, config.size_b, config.passes, error)
+    title = (
+        f"Bits to decide whether A meets B; n = {config.universe}, |A| = {config.size_a}, "
+        f"|B| = {config.size_b}"
+    )
+    console.print(as_table(pl.DataFrame([asdict(need) for need in needs], strict=False), title))
+
+
+def _theory_verify(composed: DictConfig) -> None:
+    verdicts = []
+    with Bar("verifying", "claims") as bar:
+        for verdict in verify():
+            verdicts.append(verdict)
+            bar.show(len(verdicts), len(CLAIMS))
+    table = Table()
+    for name in ("claim", "what was checked", "on", "instances", "verdict", "seconds"):
+        table.add_column(name, justify="right" if name in ("instances", "seconds") else "left")
+    for one in verdicts:
+        outcome = "holds" if one.holds else "FAILS"
+        row = (one.claim, one.statement, one.scope, f"{one.instances:,}", outcome)
+        table.add_row(*row, f"{one.seconds:.1f}")
+    console.print(table)
+    failed = [one.claim for one in verdicts if not one.holds]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(verdicts)} claims fail: {', '.join(failed)}")
+    console.print(f"all {len(verdicts)} claims hold")
+
+
+@dataclass(frozen=True)
+class TheoryFiguresConfig:
+    """Settings of ``sdsim theory figures``: the folder to draw into."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    out: str
+
+
+def _theory_figures(composed: DictConfig) -> None:
+    import figures
+
+    config = conf.parse(TheoryFiguresConfig, composed)
+    results.check_writable(Path(config.out), "out")
+    for path in figures.draw_theory(config.out):
+        console.print(str(path), soft_wrap=True)
+
+
 COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "sweep": run_one,  # of each job; `sweep` makes the jobs
     "figures": _figures,
     "train": _train,
     "bench": _bench,
+    "theory bounds": _theory_bounds,
+    "theory verify": _theory_verify,
+    "theory figures": _theory_figures,
 }
 
 

@@ -1,5 +1,29 @@
-"""Memory bounds for set disjointness, in bits."""
+"""Memory against order in theory: bounds, algorithms, constructions, and the claims that test them.
 
-from theory.bounds import one_pass_bits
+``bounds``: exact and randomized bounds in bits. ``automata``: the exact memory profile for small
+universes. ``streaming``: algorithms whose held bits are counted. ``protocols``: a recurrent model
+as two parties. ``reductions``: between disjointness, recall, EQ and INDEX. ``ip_kernels`` and
+``based``: Theorem G.22 as explicit weights. ``polynomials``: BaseConv as exact polynomials.
+``memory``: bounds and algorithms side by side. ``verify``: all claims, run.
+"""
 
-__all__ = ["one_pass_bits"]
+from theory.automata import Profile, profile
+from theory.bounds import index_bits, multi_pass_bits, one_pass_bits, two_way_bits
+from theory.memory import MemoryNeed, memory_needs
+from theory.streaming import Fingerprint, JustReadTwice, MultiPass, OnePass, prompt
+
+__all__ = [
+    "Fingerprint",
+    "JustReadTwice",
+    "MemoryNeed",
+    "MultiPass",
+    "OnePass",
+    "Profile",
+    "index_bits",
+    "memory_needs",
+    "multi_pass_bits",
+    "one_pass_bits",
+    "profile",
+    "prompt",
+    "two_way_bits",
+]

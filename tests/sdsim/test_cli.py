@@ -9,6 +9,8 @@ import pytest
 
 from sdsim import cli
 from sdsim.results import load
+from theory.claims.claim import Claim, Evidence, require
+from theory.verify import verify
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -70,6 +72,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["sweep", "hydra.launcher.n_jobs=x"], "Value 'x' of type 'str'"),
         (["figures", "store=null"], "store = None"),
         (["figures", "-m"], "-m: settings are given as key=value"),
+        (["theory"], "theory is no command"),
+        (["theory", "verfy"], "did you mean theory verify?"),
+        (["theory", "bounds", "size_a=2000", "size_b=200"], "size_a"),
+        (["theory", "bounds", "error=0.7"], "error = 7/10"),
+        (["theory", "bounds", "size=3"], "size is no setting"),
         (["bench", "what=generation"], "what = 'generation'"),
         (["bench", "threads=0"], "threads = 0"),
         (["train", "train.lr=0"], "train.lr = 0"),
@@ -112,7 +119,7 @@ def test_help_teaches(run: Run, tmp_path: Path) -> None:
         assert code == 0
         assert all(f"sdsim {name}" in out for name in cli.COMMANDS)
     for name in cli.COMMANDS:
-        code, out, _ = run(name, "--help")
+        code, out, _ = run(*name.split(), "--help")
         assert code == 0
         assert f"sdsim {name} " in out
         assert "Settings and their defaults" in out
@@ -167,6 +174,32 @@ def test_a_shadowed_room_is_named(tmp_path: Path) -> None:
     assert outcome.returncode == 1
     assert "another package named 'kernels'" in outcome.stderr
     assert str(tmp_path) in outcome.stderr
+
+
+def test_theory_bounds_are_printed(run: Run) -> None:
+    code, out, _ = run("theory", "bounds", "universe=32", "size_a=4", "size_b=12")
+    assert code == 0
+    row = next(line for line in out.splitlines() if "one pass, no errors" in line)
+    assert "16.000" in row
+    assert "28.000" in row
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_theory_verify_exits_by_its_claims(
+    run: Run, monkeypatch: pytest.MonkeyPatch, truth: bool
+) -> None:
+    def check() -> Evidence:
+        require(truth, "a planted counterexample")
+        return Evidence(3, "three numbers")
+
+    claims = [Claim("planted", "a statement", check)]
+    monkeypatch.setattr(cli, "CLAIMS", claims)
+    monkeypatch.setattr(cli, "verify", lambda: verify(claims))
+    code, out, err = run("theory", "verify")
+    assert code == (0 if truth else 1)
+    assert ("holds" if truth else "FAILS") in out
+    assert ("a planted counterexample" in out) is not truth
+    assert ("1 of 1 claims fail: planted" in err) is not truth
 
 
 def test_version(run: Run) -> None:

@@ -1,0 +1,484 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from theory.based import (
+    MLP,
+    BaseConv,
+    FixedKernel,
+    InputDependentFilters,
+    KernelOfTheKeys,
+    LinearAttention,
+    Model,
+    PromptLayout,
+    based_for_set_disjointness,
+    keys_queries_and_values,
+    mark_of_smaller_set,
+    membership_attention,
+    shift_to_front,
+    smaller_set_first,
+    state_bits_allowed,
+    threshold,
+)
+from theory.ip_kernels import (
+    DataDependentKernel,
+    ExponentialKernel,
+    RandomSignKernel,
+    binary_code,
+    hardest_set,
+    separates,
+)
+
+few = settings(max_examples=30, deadline=None)
+slow_machine = settings(deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+THIRD = Fraction(1, 3)
+
+
+@st.composite
+def instances(draw, largest_universe=40, largest_size=8):
+    universe = draw(st.integers(1, largest_universe))
+    sets = st.lists(st.integers(0, universe - 1), max_size=largest_size, unique=True)
+    return universe, draw(sets), draw(sets)
+
+
+def larger_and_smaller(first, second):
+    return (first, second) if len(first) > len(second) else (second, first)
+
+
+def layout_for(universe, first, second):
+    return PromptLayout(len(first) + len(second) + 2, universe)
+
+
+def assert_solves(model, universe, first, second):
+    layout = layout_for(universe, first, second)
+    output = model(layout.encode(first, second))
+    assert output.shape == (layout.length, 1)
+    larger, smaller = larger_and_smaller(first, second)
+    rows = layout.rows_of_larger_set(first, second)
+    assert len(rows) == len(larger)
+    hits = {row for row, element in zip(rows, larger, strict=True) if element in smaller}
+    for row, answer in enumerate(output[:, 0]):
+        assert THIRD <= answer <= 1 if row in hits else answer == 0
+
+
+# The layers against their definitions
+
+
+def random_base_conv(seed, length=7, width=3):
+    generator = np.random.default_rng(seed)
+
+    def sparse(*shape):
+        return generator.integers(-2, 3, shape) * generator.integers(0, 2, shape)
+
+    taps = sparse(width, length, length)
+    filters = sparse(length, width)
+    if seed % 2:
+        # A coefficient at lag l is first used in row l: it may look at the rows up to there.
+        taps *= np.tri(length, dtype=int)
+        filters = InputDependentFilters(taps, source=seed % width)
+    layer = BaseConv(sparse(width, width), sparse(length, width), filters, sparse(length, width))
+    return layer, sparse(length, width)
+
+
+@few
+@given(seeds)
+def test_base_conv_is_its_definition(seed):
+    layer, u = random_base_conv(seed)
+    filters = layer.filters
+    if isinstance(filters, InputDependentFilters):
+        filters = np.einsum("clp,p->lc", filters.taps, u[:, filters.source])
+    output = layer(u)
+    for t, c in np.ndindex(u.shape):
+        convolved = sum(filters[t - j, c] * u[j, c] for j in range(t + 1))
+        gate = u[t] @ layer.weight[:, c] + layer.gate_bias[t, c]
+        assert output[t, c] == gate * (convolved + layer.filter_bias[t, c])
+
+
+@few
+@given(seeds)
+def test_base_conv_row_by_row_gives_the_same(seed):
+    layer, u = random_base_conv(seed)
+    output, sizes = Model((layer,)).run_recurrently(u)
+    assert np.array_equal(output, layer(u))
+    assert sizes[-1].numbers <= 1 + 2 * len(u)  # nothing is left to be delayed
+
+
+def test_a_delay_carries_as_many_entries_as_it_delays():
+    length, delay = 10, 3
+    layer = BaseConv(
+        weight=np.zeros((2, 2), dtype=int),
+        gate_bias=np.ones((length, 2), dtype=int),
+        filters=np.array([[int(lag == delay), 0] for lag in range(length)]),
+        filter_bias=np.zeros((length, 2), dtype=int),
+    )
+    _, sizes = Model((layer,)).run_recurrently(np.ones((length, 2), dtype=int))
+    assert [size.numbers - 1 for size in sizes] == [1, 2, 3, 3, 3, 3, 3, 2, 1, 0]
+
+
+def test_base_conv_refuses_filters_that_look_ahead():
+    length = 3
+    taps = np.zeros((1, length, length), dtype=int)
+    taps[0, 0, 2] = 1  # lag 0 looks at row 2
+    gate = np.array([[0], [1], [1]])
+    parts = {"weight": np.zeros((1, 1), dtype=int), "filter_bias": 0 * gate}
+    with pytest.raises(ValueError, match="position 1 needs a later row"):
+        BaseConv(gate_bias=gate, filters=InputDependentFilters(taps, 0), **parts)
+    closed = BaseConv(
+        gate_bias=np.array([[0], [0], [1]]), filters=InputDependentFilters(taps, 0), **parts
+    )
+    assert closed(np.array([[4], [5], [6]])).ravel().tolist() == [0, 0, 36]
+
+
+@few
+@given(seeds)
+def test_mlp_is_its_definition(seed):
+    generator = np.random.default_rng(seed)
+    shapes = ((3, 5), (5,), (5, 2), (2,))
+    layer = MLP(*(generator.integers(-3, 4, shape) for shape in shapes))
+    u = generator.integers(-3, 4, (4, 3))
+    for row, out in zip(u, layer(u), strict=True):
+        hidden = [
+            max(0, sum(row[i] * layer.weight_in[i, h] for i in range(3)) + layer.bias_in[h])
+            for h in range(5)
+        ]
+        expected = [
+            sum(hidden[h] * layer.weight_out[h, o] for h in range(5)) + layer.bias_out[o]
+            for o in range(2)
+        ]
+        assert out.tolist() == expected
+
+
+def random_attention_input(seed, length=9, bits=3):
+    """Queries, keys and values as the layer's channels; distinct keys where the value is not 0."""
+    generator = np.random.default_rng(seed)
+    keys = generator.permutation(2**bits)
+    keys = np.concatenate([keys, generator.integers(0, 2**bits, length - len(keys))])
+    values = generator.integers(-2, 3, length)
+    values[2**bits :] = 0
+    queries = generator.integers(0, 2**bits, length)
+    return (
+        queries,
+        keys,
+        values,
+        np.hstack([binary_code(queries, bits), binary_code(keys, bits), values[:, None]]),
+    )
+
+
+@few
+@given(seeds)
+def test_linear_attention_is_its_definition(seed):
+    kernel = RandomSignKernel(8, 2, seed)
+    queries, keys, values, u = random_attention_input(seed)
+    output = membership_attention(3, FixedKernel(kernel))(u)
+    features = kernel.features(range(8))
+    for i in range(len(u)):
+        state = sum(features[keys[j]] * values[j] for j in range(i + 1))
+        assert float(output[i, 0]) == pytest.approx(features[queries[i]] @ state, abs=1e-9)
+
+
+@few
+@given(seeds, st.sampled_from(["fixed", "of the keys"]))
+def test_linear_attention_row_by_row_gives_the_same(seed, kind):
+    fixed = FixedKernel(RandomSignKernel(8, 2, seed, dimension=20))
+    layer = membership_attention(3, fixed if kind == "fixed" else KernelOfTheKeys(8))
+    *_, u = random_attention_input(seed)
+    output, _ = Model((layer,)).run_recurrently(u)
+    assert np.array_equal(output, layer(u))
+
+
+def test_linear_attention_counts_a_key_given_twice_twice():
+    layer = membership_attention(2, KernelOfTheKeys(4))
+    rows = np.array([[0, 0, 1, 0, 1], [1, 0, 1, 0, 1], [0, 1, 0, 0, 0]])
+    assert layer(rows).ravel().tolist() == [0, 2, 0]
+    assert Model((layer,)).run_recurrently(rows)[0].ravel().tolist() == [0, 2, 0]
+
+
+def test_state_is_counted_entry_by_entry():
+    layer = membership_attention(3, FixedKernel(RandomSignKernel(8, 2, seed=0, dimension=20)))
+    stream = Model((layer,)).stream()
+    for key in (1, 6, 3):
+        stream.step(np.array([0, 0, 0, *binary_code([key], 3)[0], 1]))
+    state = stream.state()
+    total = state["layer 0: sum"]
+    assert set(np.abs(total).tolist()) == {1, 3}
+    assert state["position"].tolist() == [3]
+    # Twenty sums of two bits and a sign; the position in two bits; a fixed kernel holds no keys.
+    assert (stream.size().numbers, stream.size().bits) == (21, 20 * 3 + 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda z: BaseConv(z(2, 3), z(4, 2), z(4, 2), z(4, 2)), "weight"),
+        (lambda z: BaseConv(z(2, 2), z(4, 2), z(3, 2), z(4, 2)), "filters"),
+        (lambda z: BaseConv(z(2, 2), z(4, 2), z(4, 2), z(4, 1)), "filter_bias"),
+        (
+            lambda z: BaseConv(z(2, 2), z(4, 2), InputDependentFilters(z(2, 3, 4), 0), z(4, 2)),
+            "filters.taps",
+        ),
+        (lambda z: BaseConv(z(2, 2), z(4, 2), z(4, 2), z(4, 2))(z(3, 2)), r"u has the shape"),
+        (lambda z: MLP(z(2, 3), z(3), z(4, 1), z(1)), "weight_in"),
+        (lambda z: MLP(z(2, 3), z(2), z(3, 1), z(1)), "bias_in"),
+        (lambda z: MLP(z(2, 3), z(3), z(3, 1), z(2)), "bias_out"),
+        (lambda z: LinearAttention(z(5, 2), z(5, 3), z(5, 1), KernelOfTheKeys(4)), "key"),
+        (lambda z: LinearAttention(z(5, 2), z(5, 2), z(5, 2), KernelOfTheKeys(4)), "value"),
+        (lambda z: PromptLayout(1, 5), "reading = 1"),
+        (lambda z: PromptLayout(5, 0), "universe = 0"),
+        (lambda z: PromptLayout(5, 9).encode([1, 1], [2]), r"first = \[1, 1\]"),
+        (lambda z: PromptLayout(5, 9).encode([1, 2], [9]), r"second = \[9\]"),
+        (lambda z: PromptLayout(5, 9).encode([1, 2], []), r"2 \+ 0 elements: 3"),
+        (
+            lambda z: based_for_set_disjointness(5, 9, FixedKernel(ExponentialKernel(9, 1))),
+            "9 numbers: 10",
+        ),
+    ],
+)
+def test_refuses_what_does_not_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(lambda *shape: np.zeros(shape, dtype=int))
+
+
+# The lemmas, one by one
+
+
+@slow_machine
+@given(instances())
+def test_shift_is_the_turn_of_one_reading_by_the_first_set_and_its_prefix(instance):
+    _, first, second = instance
+    layout = layout_for(*instance)
+    prompt = layout.encode(first, second)
+    coefficients = shift_to_front(layout) @ prompt[:, layout.SEPARATOR]
+    expected = np.zeros(layout.length, dtype=int)
+    if len(first) <= len(second):
+        expected[0] = 1
+    else:
+        expected[-(len(first) + 1) % layout.reading] = 1
+    assert coefficients.tolist() == expected.tolist()
+
+
+def test_shift_by_the_first_set_to_the_right_would_not_do():
+    """X^{|A|+1} as a causal filter: what comes first is not the smaller set."""
+    first, second = [1, 2, 3], [4]
+    layout = layout_for(9, first, second)
+    prompt = layout.encode(first, second)
+    literal = np.vstack([np.zeros((4, layout.width), dtype=int), prompt])[layout.reading :]
+    front = literal[: len(second) + 1, layout.bits]
+    assert not any(np.array_equal(row, binary_code([5], layout.element_bits)[0]) for row in front)
+    ours = smaller_set_first(layout)(prompt)[layout.reading :]
+    assert np.array_equal(ours[1, layout.bits], binary_code([5], layout.element_bits)[0])
+
+
+@slow_machine
+@given(instances())
+def test_mark_is_a_run_as_long_as_the_smaller_set(instance):
+    _, first, second = instance
+    layout = layout_for(*instance)
+    prompt = layout.encode(first, second)
+    run = np.flatnonzero(mark_of_smaller_set(layout) @ prompt[:, layout.SEPARATOR])
+    assert run.tolist() == list(range(1, min(len(first), len(second)) + 1))
+
+
+@few
+@given(instances())
+def test_base_conv_brings_the_smaller_set_to_the_front(instance):
+    _, first, second = instance
+    layout = layout_for(*instance)
+    output = smaller_set_first(layout)(layout.encode(first, second))
+    larger, smaller = larger_and_smaller(first, second)
+    assert not output[: layout.reading].any()
+    numbers = output[layout.reading :, layout.bits] @ (1 << np.arange(layout.element_bits))
+    assert numbers.tolist() == [0, *(x + 1 for x in smaller), 0, *(x + 1 for x in larger), 0]
+    marks = output[layout.reading :, layout.PREFIX]
+    assert marks.tolist() == [0, *(1 for _ in smaller), 0, *(0 for _ in larger), 0]
+
+
+@slow_machine
+@given(st.integers(1, 200), st.data())
+def test_mlp_moves_marked_bits_from_the_query_to_the_key(universe, data):
+    layout = PromptLayout(2, universe)
+    n = layout.element_bits
+    number, mark = data.draw(st.integers(0, 2**n - 1)), data.draw(st.booleans())
+    row = np.zeros(layout.width, dtype=int)
+    row[layout.PREFIX] = mark
+    row[layout.bits] = binary_code([number], n)[0]
+    output = keys_queries_and_values(layout)(row)
+    read = 1 << np.arange(n)
+    query, key, value = int(output[:n] @ read), int(output[n : 2 * n] @ read), int(output[-1])
+    assert (query, key, value) == ((0, number, 1) if mark else (number, 0, 0))
+
+
+@few
+@given(st.integers(1, 4), seeds)
+def test_linear_attention_separates_within_the_promise(size, seed):
+    kernel = RandomSignKernel(16, size, seed)
+    keys = np.random.default_rng(seed).choice(16, size, replace=False)
+    stored = np.hstack([np.zeros((size, 4), int), binary_code(keys, 4), np.ones((size, 1), int)])
+    asked = np.hstack([binary_code(range(16), 4), np.zeros((16, 5), int)])
+    output = membership_attention(4, FixedKernel(kernel))(np.vstack([stored, asked]))[size:, 0]
+    epsilon = kernel.epsilon()
+    assert epsilon <= Fraction(1, 3 * size)
+    for query, answer in enumerate(output):
+        if query in keys:
+            assert abs(answer - 1) <= (size - 1) * epsilon
+        else:
+            assert abs(answer) <= size * epsilon
+
+
+def test_threshold_is_exact_at_its_edge():
+    z = np.array([[Fraction(k, 3 * 7)] for k in (-7, 0, 7, 8, 14, 21)], dtype=object)
+    assert threshold()(z).ravel().tolist() == [0, 0, 0, Fraction(1, 21), THIRD, Fraction(2, 3)]
+
+
+# The theorem
+
+
+@few
+@given(instances())
+def test_based_solves_set_disjointness(instance):
+    universe, first, second = instance
+    model = based_for_set_disjointness(len(first) + len(second) + 2, universe)
+    assert_solves(model, *instance)
+
+
+def test_based_is_one_layer_of_each():
+    layers = based_for_set_disjointness(6, 10).layers
+    assert [type(layer) for layer in layers] == [BaseConv, MLP, LinearAttention, MLP]
+
+
+@pytest.mark.parametrize("sizes", [(2, 6), (6, 2), (4, 4), (1, 1), (0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("common", ["none", "all"])
+def test_based_solves_the_extremes(sizes, common):
+    size_a, size_b = sizes
+    first = list(range(size_a))
+    second = list(range(size_b)) if common == "all" else list(range(size_a, size_a + size_b))
+    model = based_for_set_disjointness(size_a + size_b + 2, 12)
+    assert_solves(model, 12, first, second)
+
+
+@few
+@given(instances())
+def test_recurrent_view_gives_the_same_within_the_space(instance):
+    universe, first, second = instance
+    layout = layout_for(*instance)
+    model = based_for_set_disjointness(layout.reading, universe)
+    prompt = layout.encode(first, second)
+    output, sizes = model.run_recurrently(prompt)
+    assert np.array_equal(output, model(prompt))
+    smaller, n = min(len(first), len(second)), layout.element_bits
+    peak = max(size.bits for size in sizes)
+    assert smaller * n <= peak <= state_bits_allowed(smaller, n)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_state_does_not_grow_with_the_larger_set(order):
+    peaks = []
+    for larger in (10, 40):
+        first, second = [list(range(3)), list(range(100, 100 + larger))][::order]
+        layout = layout_for(200, first, second)
+        model = based_for_set_disjointness(layout.reading, 200)
+        _, sizes = model.run_recurrently(layout.encode(first, second))
+        peaks.append(max(size.numbers for size in sizes))
+    assert peaks[0] == peaks[1]
+
+
+def test_nothing_is_delayed_before_the_first_separator():
+    """Before it nothing is held, though the rows of A have passed."""
+    first, second = list(range(20)), [30, 31]
+    layout = layout_for(40, first, second)
+    stream = based_for_set_disjointness(layout.reading, 40).stream()
+    for row in layout.encode(first, second)[: len(first) + 1]:
+        stream.step(row)
+        assert all(array.size == 0 for name, array in stream.state().items() if "layer 0" in name)
+
+
+def test_one_reading_is_not_enough():
+    """Without the first reading the shift brings in nothing, and B is never found."""
+    first, second = [1, 2, 3], [2]
+    layout = layout_for(9, first, second)
+    prompt = layout.encode(first, second)
+    blank = prompt.copy()
+    blank[: layout.reading, layout.bits] = 0
+    model = based_for_set_disjointness(layout.reading, 9)
+    rows = layout.rows_of_larger_set(first, second)
+    assert model(prompt)[rows].any()
+    assert not model(blank)[rows].any()
+
+
+@pytest.mark.parametrize("layer", [0, 1, 3])
+def test_every_layer_is_needed(layer):
+    """With weights of zero in any one layer the answer is lost."""
+    first, second = [1, 2, 3], [2]
+    layout = layout_for(9, first, second)
+    layers = list(based_for_set_disjointness(layout.reading, 9).layers)
+    name = "gate_bias" if layer == 0 else "weight_out"
+    layers[layer] = replace(layers[layer], **{name: 0 * getattr(layers[layer], name)})
+    assert not Model(tuple(layers))(layout.encode(first, second)).any()
+
+
+# Kernels that do not look at the input
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(0, 6), st.booleans(), seeds, st.data())
+def test_based_solves_it_with_random_signs(smaller, more, swap, seed, data):
+    universe = 12
+    kernel = RandomSignKernel(universe + 1, smaller, seed)
+    sets = st.permutations(range(universe))
+    first, second = data.draw(sets)[:smaller], data.draw(sets)[: smaller + more]
+    if swap:
+        first, second = second, first
+    model = based_for_set_disjointness(2 * smaller + more + 2, universe, FixedKernel(kernel))
+    assert_solves(model, universe, first, second)
+
+
+def test_based_solves_it_with_the_exponential_kernel():
+    feature_map = FixedKernel(ExponentialKernel(universe=12, set_size=2))
+    model = based_for_set_disjointness(9, 11, feature_map)
+    assert_solves(model, 11, [5, 0], [10, 3, 0, 5, 1])
+    assert_solves(model, 11, [10, 3, 0, 5, 1], [7, 3])
+    prompt = PromptLayout(9, 11).encode([10, 3, 0, 5, 1], [7, 3])
+    assert np.array_equal(model.run_recurrently(prompt)[0], model(prompt))
+
+
+def test_random_signs_carry_their_f_sums_and_nothing_for_the_larger_set():
+    universe, smaller = 30, 2
+    kernel = RandomSignKernel(universe + 1, smaller, seed=3)
+    first, second = list(range(20)), [25, 4]
+    layout = layout_for(universe, first, second)
+    model = based_for_set_disjointness(layout.reading, universe, FixedKernel(kernel))
+    _, sizes = model.run_recurrently(layout.encode(first, second))
+    beside = max(size.numbers for size in sizes) - kernel.dimension
+    assert beside == (smaller + 1) * layout.element_bits + smaller + 3
+    # A sum of m signs takes ⌈log₂(2m + 1)⌉ bits.
+    assert max(size.bits for size in sizes) <= kernel.dimension * 3 + beside + 15
+
+
+@pytest.mark.parametrize("smaller", [2, 4])
+def test_too_few_random_signs_lose_the_hardest_instance(smaller):
+    """Found by the kernel's own inner products, run through the whole model."""
+    universe = 31
+    right = RandomSignKernel(universe + 1, smaller, seed=9)
+    short = RandomSignKernel(universe + 1, smaller, seed=9, dimension=right.dimension // 16)
+    for kernel, solved in ((right, True), (short, False)):
+        keys, outside, _ = hardest_set(kernel, smaller)
+        assert separates(kernel, keys, [outside]) == solved
+        if 0 in (*keys, outside):  # Null is no element that a set can hold
+            pytest.fail("choose another seed: the hardest set holds Null")
+        first = [key - 1 for key in keys]
+        rest = [x for x in range(universe) if x + 1 != outside and x not in first]
+        second = [outside - 1, *rest[: smaller + 1]]
+        layout = layout_for(universe, first, second)
+        model = based_for_set_disjointness(layout.reading, universe, FixedKernel(kernel))
+        row = layout.rows_of_larger_set(first, second)[0]
+        output = model(layout.encode(first, second))
+        assert (output[row, 0] == 0) == solved
+
+
+def test_data_dependent_kernel_is_the_one_that_looks_at_the_keys():
+    kernel = KernelOfTheKeys(8).for_keys((3, 5))
+    assert kernel == DataDependentKernel(8, (3, 5))

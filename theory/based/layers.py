@@ -1,0 +1,474 @@
+"""The paper's layers with explicit weights, each in two views: all rows at once, and row by row.
+
+A layer is called on a whole input `(length, width)`, one row for each token, and gives the whole
+output. Its `stream()` takes the rows one at a time and shows what it carries from one to the next:
+the recurrent model of Def. G.12, whose state is then counted rather than estimated.
+
+Arithmetic is exact. Weights and inputs are whole numbers, and linear attention, the one layer that
+divides, gives fractions: "exactly 0" means what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theory.ip_kernels import DataDependentKernel, InnerProductKernel, binary_code
+
+Matrix: TypeAlias = NDArray[Any]
+"""Whole numbers or fractions; rows are tokens, columns are channels."""
+
+
+class LayerStream(Protocol):
+    """A layer that reads one row after another."""
+
+    def step(self, row: Matrix, position: int) -> Matrix:
+        """The output row `(width,)` for the input row `(width,)` at that position."""
+        ...
+
+    def state(self) -> Mapping[str, Matrix]:
+        """All that is carried to the next row beside the position, by name."""
+        ...
+
+
+class Layer(Protocol):
+    """What a `Model` is made of."""
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """The output `(length, width)` for the whole input `(length, width)`."""
+        ...
+
+    def stream(self) -> LayerStream:
+        """A new recurrent view, before the first row."""
+        ...
+
+
+def _same_shape(name: str, array: Matrix, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}: {shape} is needed")
+
+
+@dataclass(frozen=True)
+class InputDependentFilters:
+    """Convolution filters that the input itself decides, by a fixed linear map.
+
+    The filter of channel c has the coefficient Σ_p taps[c, l, p]·u[p, source] at lag l: a
+    polynomial in X whose coefficients are read off one column of the input.
+
+    Attributes:
+        taps: `(width, length, length)`, channel by lag by row of the input.
+        source: the input's column that is read.
+    """
+
+    taps: Matrix
+    source: int
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """The filters `(length, width)` of the input `(length, width)`."""
+        filters: Matrix = (self.taps @ u[:, self.source]).T
+        return filters
+
+    def latest_row(self) -> Matrix:
+        """The last row of the input that each coefficient `(length, width)` looks at; -1: none."""
+        length = self.taps.shape[2]
+        rows: Matrix = np.where(self.taps != 0, np.arange(length), -1).max(axis=2).T
+        return rows
+
+
+@dataclass(frozen=True)
+class BaseConv:
+    """z = (uW + B¹) ⊙ (K ∗ u + B²), with a causal convolution in each channel (Def. G.1).
+
+    One channel of a sequence of four, delayed by one:
+
+    >>> shift = BaseConv(
+    ...     weight=np.zeros((1, 1), dtype=int),
+    ...     gate_bias=np.ones((4, 1), dtype=int),
+    ...     filters=np.array([[0], [1], [0], [0]]),
+    ...     filter_bias=np.zeros((4, 1), dtype=int),
+    ... )
+    >>> shift(np.array([[5], [6], [7], [8]])).ravel().tolist()
+    [0, 5, 6, 7]
+
+    Attributes:
+        weight: W `(width, width)`.
+        gate_bias: B¹ `(length, width)`, one for each position.
+        filters: K `(length, width)`, as long as the input; or a function of the input.
+        filter_bias: B² `(length, width)`.
+
+    Raises:
+        ValueError: for shapes that do not fit, or input-dependent filters of which an output that
+            the gate lets through would need a row that comes later.
+    """
+
+    weight: Matrix
+    gate_bias: Matrix
+    filters: Matrix | InputDependentFilters
+    filter_bias: Matrix
+
+    def __post_init__(self) -> None:
+        length, width = self.gate_bias.shape
+        _same_shape("weight", self.weight, (width, width))
+        _same_shape("filter_bias", self.filter_bias, (length, width))
+        if not isinstance(self.filters, InputDependentFilters):
+            _same_shape("filters", self.filters, (length, width))
+            return
+        _same_shape("filters.taps", self.filters.taps, (width, length, length))
+        latest, may_open = self.filters.latest_row(), self.gate_may_open()
+        for position in range(length):
+            if np.any(may_open[position] & (latest[: position + 1] > position)):
+                raise ValueError(
+                    f"filters: the output at position {position} needs a later row of the input; "
+                    "filters that are known by then, or a gate that is 0 there, are needed"
+                )
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """Output `(length, width)` for the input `(length, width)`; ValueError for another."""
+        _same_shape("u", u, self.gate_bias.shape)
+        filters = (
+            self.filters(u) if isinstance(self.filters, InputDependentFilters) else (self.filters)
+        )
+        convolved = self.filter_bias + np.zeros_like(u)
+        for lag in np.flatnonzero(filters.any(axis=1)):
+            convolved[lag:] += filters[lag] * u[: len(u) - lag]
+        result: Matrix = (u @ self.weight + self.gate_bias) * convolved
+        return result
+
+    def gate_may_open(self) -> Matrix:
+        """Where uW + B¹ can differ from 0 for some input, `(length, width)` of bool."""
+        may_open: Matrix = (self.gate_bias != 0) | self.weight.any(axis=0)
+        return may_open
+
+    def stream(self) -> LayerStream:
+        """A recurrent view that holds an input's entry as long as an output may still read it."""
+        return _BaseConvStream(self)
+
+
+class _BaseConvStream:
+    """Holds what a later output may still read: the entries of earlier rows, and the filters.
+
+    An entry u[j, c] may be read at a later position t only if the gate can open at (t, c) and the
+    coefficient at lag t - j is not known to be 0. Which entries these are follows from the position
+    and the filters, so that the entries alone are to be stored. As more of the input gets known,
+    entries stop being needed, and none becomes needed again.
+    """
+
+    def __init__(self, layer: BaseConv) -> None:
+        self._layer = layer
+        self._may_open = layer.gate_may_open()
+        if isinstance(layer.filters, InputDependentFilters):
+            self._latest_row = layer.filters.latest_row()
+        self._rows_read: dict[int, Any] = {}  # rows that the filters depend on, where not 0
+        self._held: dict[tuple[int, int], Any] = {}
+
+    def step(self, row: Matrix, position: int) -> Matrix:
+        self._read_filters(row, position)
+        filters = self._known_filters()
+        convolved = self._layer.filter_bias[position] + filters[0] * row
+        for (earlier, channel), entry in self._held.items():
+            convolved[channel] += filters[position - earlier, channel] * entry
+        self._hold(row, position, filters)
+        gate = row @ self._layer.weight + self._layer.gate_bias[position]
+        result: Matrix = gate * convolved
+        return result
+
+    def state(self) -> Mapping[str, Matrix]:
+        return {
+            "delay line": np.array(list(self._held.values()), dtype=object),
+            "filter's rows": np.array(list(self._rows_read), dtype=object),
+            "filter's entries": np.array(list(self._rows_read.values()), dtype=object),
+        }
+
+    def _read_filters(self, row: Matrix, position: int) -> None:
+        filters = self._layer.filters
+        if isinstance(filters, InputDependentFilters):
+            entry = row[filters.source]
+            if entry != 0 and filters.taps[:, :, position].any():
+                self._rows_read[position] = entry
+
+    def _known_filters(self) -> Matrix:
+        """The filters `(length, width)` as far as the rows read so far decide them."""
+        filters = self._layer.filters
+        if not isinstance(filters, InputDependentFilters):
+            return filters
+        known = np.zeros_like(self._layer.gate_bias)
+        for position, entry in self._rows_read.items():
+            known += filters.taps[:, :, position].T * entry
+        return known
+
+    def _hold(self, row: Matrix, position: int, filters: Matrix) -> None:
+        """Take in the row's entries, and let go of those that no later output may read."""
+        candidates = self._held | {(position, c): entry for c, entry in enumerate(row)}
+        may_be_nonzero = filters != 0
+        if isinstance(self._layer.filters, InputDependentFilters):
+            may_be_nonzero = may_be_nonzero | (self._latest_row > position)
+        rows, channels = np.array(list(candidates)).T
+        later = np.arange(position + 1, len(self._may_open))
+        read = (
+            may_be_nonzero[later[:, None] - rows, channels]
+            & self._may_open[later[:, None], channels]
+        ).any(axis=0)
+        self._held = {
+            key: entry
+            for (key, entry), is_read in zip(candidates.items(), read, strict=True)
+            if is_read
+        }
+
+
+@dataclass(frozen=True)
+class MLP:
+    """ReLU(uW¹ + B¹)W² + B², row by row (G.3).
+
+    The conjunction of two bits:
+
+    >>> both = MLP(np.array([[1], [1]]), np.array([-1]), np.array([[1]]), np.array([0]))
+    >>> both(np.array([[0, 0], [0, 1], [1, 0], [1, 1]])).ravel().tolist()
+    [0, 0, 0, 1]
+
+    Attributes:
+        weight_in: W¹ `(width, hidden)`.
+        bias_in: B¹ `(hidden,)`, the same at every position.
+        weight_out: W² `(hidden, width out)`.
+        bias_out: B² `(width out,)`.
+
+    Raises:
+        ValueError: for shapes that do not fit.
+    """
+
+    weight_in: Matrix
+    bias_in: Matrix
+    weight_out: Matrix
+    bias_out: Matrix
+
+    def __post_init__(self) -> None:
+        hidden, width_out = self.weight_out.shape
+        _same_shape("weight_in", self.weight_in, (self.weight_in.shape[0], hidden))
+        _same_shape("bias_in", self.bias_in, (hidden,))
+        _same_shape("bias_out", self.bias_out, (width_out,))
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """Output `(length, width out)` for the input `(length, width)`."""
+        hidden = np.maximum(u @ self.weight_in + self.bias_in, 0)
+        result: Matrix = hidden @ self.weight_out + self.bias_out
+        return result
+
+    def stream(self) -> LayerStream:
+        """Itself: nothing is carried."""
+        return _MLPStream(self)
+
+
+@dataclass(frozen=True)
+class _MLPStream:
+    layer: MLP
+
+    def step(self, row: Matrix, position: int) -> Matrix:
+        return self.layer(row)
+
+    def state(self) -> Mapping[str, Matrix]:
+        return {}
+
+
+@dataclass(frozen=True)
+class FixedKernel:
+    """A feature map that does not look at the input.
+
+    Attributes:
+        kernel: on the numbers 0 … c, 0 being Null.
+    """
+
+    kernel: InnerProductKernel
+
+    def for_keys(self, keys: tuple[int, ...]) -> InnerProductKernel:
+        """The kernel, whatever the keys."""
+        return self.kernel
+
+    def remembered(self, keys: tuple[int, ...]) -> tuple[int, ...]:
+        """The keys that evaluating the kernel needs: none."""
+        return ()
+
+
+@dataclass(frozen=True)
+class KernelOfTheKeys:
+    """The data-dependent kernel: one-hot on the keys that have a value, a binary code elsewhere.
+
+    Attributes:
+        universe: c + 1 numbers, 0 being Null.
+    """
+
+    universe: int
+
+    def for_keys(self, keys: tuple[int, ...]) -> InnerProductKernel:
+        """The kernel that is one-hot on those keys."""
+        return DataDependentKernel(self.universe, keys)
+
+    def remembered(self, keys: tuple[int, ...]) -> tuple[int, ...]:
+        """The keys that evaluating the kernel needs: all of them."""
+        return keys
+
+
+FeatureMap: TypeAlias = FixedKernel | KernelOfTheKeys
+
+
+@dataclass(frozen=True)
+class LinearAttention:
+    """z_i = φ(q_i)·Σ_{j ≤ i} φ(k_j)v_j, with q = uW_Q, k = uW_K and v = uW_V (Def. G.16).
+
+    There is no denominator. A query or a key is a row of bits, which φ reads as a number, 0 being
+    Null. Rows of value 0 are no keys: a data-dependent φ is one-hot on the others.
+
+    Attributes:
+        query: W_Q `(width, n)`.
+        key: W_K `(width, n)`.
+        value: W_V `(width, 1)`.
+        feature_map: φ, on 0 … 2^n - 1 or fewer numbers.
+
+    Raises:
+        ValueError: for shapes that do not fit.
+    """
+
+    query: Matrix
+    key: Matrix
+    value: Matrix
+    feature_map: FeatureMap
+
+    def __post_init__(self) -> None:
+        width, _ = self.query.shape
+        _same_shape("key", self.key, self.query.shape)
+        _same_shape("value", self.value, (width, 1))
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """Output `(length, 1)`, `Fraction`s, for the input `(length, width)` of whole numbers."""
+        queries, keys = _numbers(u @ self.query), _numbers(u @ self.key)
+        values = u @ self.value
+        with_value = dict.fromkeys(keys[values[:, 0] != 0].tolist())  # distinct, in their order
+        kernel = self.feature_map.for_keys(tuple(with_value))
+        causal = np.tri(len(u), dtype=np.int64)
+        result: Matrix = (kernel.inner_products(queries, keys) * causal) @ values
+        return result
+
+    def stream(self) -> LayerStream:
+        """A recurrent view that carries Σ φ(k_j)v_j and what φ itself needs."""
+        return _LinearAttentionStream(self)
+
+
+class _LinearAttentionStream:
+    """The state is S = Σ φ(k_j)v_j, as whole numbers, and the keys where φ depends on them.
+
+    A data-dependent φ grows by a coordinate with each new key. A query for a key that is yet to
+    come gets 0 by either φ, so that this view gives what the other gives.
+    """
+
+    def __init__(self, layer: LinearAttention) -> None:
+        self._layer = layer
+        self._keys: tuple[int, ...] = ()
+        self._sum: Matrix = np.zeros(layer.feature_map.for_keys(()).dimension, dtype=np.int64)
+
+    def step(self, row: Matrix, position: int) -> Matrix:
+        key, value = _numbers(row @ self._layer.key), int((row @ self._layer.value)[0])
+        if value:
+            self._keys = self._layer.feature_map.remembered(
+                tuple(dict.fromkeys((*self._keys, int(key))))
+            )
+        kernel = self._layer.feature_map.for_keys(self._keys)
+        self._sum = np.pad(self._sum, (0, kernel.dimension - len(self._sum)))
+        if value:
+            self._sum += kernel.directions([key])[0] * value
+        query = kernel.directions([_numbers(row @ self._layer.query)])[0]
+        # The directions' length, once for the query and once for the keys that it meets.
+        attended = Fraction(int(query @ self._sum), int(query @ query))
+        return np.array([attended], dtype=object)
+
+    def state(self) -> Mapping[str, Matrix]:
+        bits = self._layer.key.shape[1]
+        return {"keys": binary_code(self._keys, bits), "sum": self._sum}
+
+
+def _numbers(bits: Matrix) -> Matrix:
+    """The numbers `(…)` that rows of bits `(…, n)` stand for, lowest bit first."""
+    numbers: Matrix = bits @ (1 << np.arange(bits.shape[-1]))
+    return numbers
+
+
+@dataclass(frozen=True)
+class StateSize:
+    """What a recurrent view carries from one row to the next.
+
+    Attributes:
+        numbers: how many.
+        bits: each array's entries in the fewest bits that hold its largest, and a sign if need be.
+    """
+
+    numbers: int
+    bits: int
+
+
+def _bits(array: Matrix) -> int:
+    if not array.size:
+        return 0
+    smallest, largest = int(array.min()), int(array.max())
+    return int(array.size) * (max(1, -smallest, largest).bit_length() + (smallest < 0))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Layers one after another.
+
+    Attributes:
+        layers: from the input to the output.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __call__(self, u: Matrix) -> Matrix:
+        """The output `(length, width out)` for the input `(length, width)`."""
+        for layer in self.layers:
+            u = layer(u)
+        return u
+
+    def stream(self) -> ModelStream:
+        """A new recurrent view, before the first row."""
+        return ModelStream(self)
+
+    def run_recurrently(self, u: Matrix) -> tuple[Matrix, list[StateSize]]:
+        """The output `(length, width out)` by the recurrent view, and the state after each row."""
+        stream = self.stream()
+        rows, sizes = [], []
+        for row in u:
+            rows.append(stream.step(row))
+            sizes.append(stream.size())
+        return np.stack(rows), sizes
+
+
+class ModelStream:
+    """A model that reads one row after another; the position is part of its state."""
+
+    def __init__(self, model: Model) -> None:
+        self._streams = tuple(layer.stream() for layer in model.layers)
+        self._position = 0
+
+    def step(self, row: Matrix) -> Matrix:
+        """The output row for the next input row `(width,)`."""
+        for stream in self._streams:
+            row = stream.step(row, self._position)
+        self._position += 1
+        return row
+
+    def state(self) -> dict[str, Matrix]:
+        """Everything that is carried to the next row, by layer and name."""
+        parts: dict[str, Matrix] = {"position": np.array([self._position])}
+        for index, stream in enumerate(self._streams):
+            for name, array in stream.state().items():
+                parts[f"layer {index}: {name}"] = array
+        return parts
+
+    def size(self) -> StateSize:
+        """How much is carried, counted over the arrays of `state`."""
+        parts = self.state().values()
+        return StateSize(
+            numbers=sum(int(part.size) for part in parts), bits=sum(_bits(part) for part in parts)
+        )

@@ -1,0 +1,44 @@
+"""What a numbered claim is, and what running it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class ClaimFailed(Exception):  # noqa: N818 - a finding, not a misuse
+    """A claim does not hold as checked; the text is the counterexample."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check that passed has looked at.
+
+    Attributes:
+        instances: how many instances were checked, each for itself.
+        scope: which ones, in a few words, e.g. ``"all (n, a, b) with n ≤ 6"``.
+    """
+
+    instances: int
+    scope: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper or of ours, and the computation that would refute it.
+
+    Attributes:
+        name: its number in the paper, e.g. ``"G.15"``, or a short name of ours.
+        statement: what it says, in one line of our words.
+        check: looks at many instances; raises `ClaimFailed` at the first that refutes it.
+    """
+
+    name: str
+    statement: str
+    check: Callable[[], Evidence]
+
+
+def require(holds: bool, counterexample: str) -> None:
+    """Raise `ClaimFailed` with the counterexample unless `holds`."""
+    if not holds:
+        raise ClaimFailed(counterexample)

@@ -1,0 +1,168 @@
+"""Claims about recurrent models as two-party protocols, run on every small instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from itertools import combinations
+from math import comb, prod
+from typing import Any
+
+from theory.bounds import multi_pass_bits
+from theory.claims.claim import Claim, ClaimFailed, Evidence, require
+from theory.protocols import examine, fooled_instance, is_right, run_protocol
+from theory.streaming import (
+    Fingerprint,
+    JustReadTwice,
+    MultiPass,
+    OnePass,
+    OnePassState,
+    StreamingAlgorithm,
+    Token,
+    prompt,
+    run,
+)
+
+
+def _right_models(
+    universe: int, size_a: int, size_b: int
+) -> Iterator[tuple[StreamingAlgorithm[Any], int]]:
+    """The algorithms that decide every instance of a size, and the passes they take."""
+    length = size_a + size_b + 2
+    for packed in (False, True):
+        yield OnePass(universe, packed=packed), 1
+        yield JustReadTwice(universe, length=length, packed=packed), 2
+        for passes in (1, 2, 3):
+            yield (
+                MultiPass(universe, length=length, passes=passes, size_a=size_a, packed=packed),
+                passes,
+            )
+
+
+def _check_cost() -> Evidence:
+    instances = 0
+    for universe, size_a, size_b in sizes_up_to(5):
+        models = [*_right_models(universe, size_a, size_b)]
+        models.append((Fingerprint(universe, fingerprint_bits=1, coins=1), 2))
+        for model, passes in models:
+            for first in combinations(range(universe), size_a):
+                for second in combinations(range(universe), size_b):
+                    transcript = run_protocol(model, first, second, passes)
+                    outcome = run(model, prompt(first, second, passes))
+                    case = f"{model}, A = {first}, B = {second}, p = {passes}"
+                    same = transcript.answer == outcome.answer
+                    require(same, f"{case}: {transcript.answer} by protocol, else {outcome.answer}")
+                    turns = len(transcript.messages)
+                    require(turns == 2 * passes - 1, f"{case}: {turns} messages")
+                    limit = turns * outcome.peak_bits
+                    cost = transcript.total_bits
+                    require(cost <= limit, f"{case}: {cost} bits sent > {limit}")
+                    some_state = transcript.largest_state_at_least
+                    reached = some_state <= max(outcome.trace)
+                    require(reached, f"{case}: no state has {some_state} bits")
+                    instances += 1
+    return Evidence(instances, "all A, B with a + b ≤ n ≤ 5; 1 to 3 passes; 11 models")
+
+
+def _check_bound() -> Evidence:
+    instances = 0
+    for universe, size_a, size_b in sizes_up_to(6):
+        for model, passes in _right_models(universe, size_a, size_b):
+            report = examine(model, universe, size_a, size_b, passes)
+            case = f"{model}, n = {universe}, a = {size_a}, b = {size_b}, p = {passes}"
+            require(report.first_error is None, f"{case}: wrong on {report.first_error}")
+            require(report.declares_enough, f"{case}: more states than the bits declared allow")
+            held, needed = max(report.message_bits), report.needed_bits
+            require(held >= needed, f"{case}: right with {held} bits, {needed} needed")
+            values, least = prod(report.distinct_states), report.needed_product
+            require(values >= least, f"{case}: right with {values} messages, {least} needed")
+            instances += report.instances
+    return Evidence(instances, "all A, B with a + b ≤ n ≤ 6; 1 to 3 passes; 10 models")
+
+
+@dataclass(frozen=True)
+class _Forgetful(OnePass):
+    """`OnePass` with room for a few elements only: those that come later are lost."""
+
+    _: KW_ONLY
+    room: int
+
+    def step(self, state: OnePassState, token: Token) -> OnePassState:
+        after = super().step(state, token)
+        return state if len(after.stored) > self.room else after
+
+
+def _check_too_small() -> Evidence:
+    instances = 0
+    for universe, size_a, size_b in sizes_up_to(6):
+        for room in range(size_a):
+            model = _Forgetful(universe, room=room)
+            for passes in (1, 2):
+                report = examine(model, universe, size_a, size_b, passes)
+                case = f"room for {room}, n = {universe}, a = {size_a}, b = {size_b}"
+                values = prod(report.distinct_states)
+                if values < report.needed_product:
+                    wrong = report.first_error is not None
+                    require(wrong, f"{case}, p = {passes}: right with too few states")
+                    instances += 1
+                if values < comb(size_a + size_b, size_a):
+                    _require_fooled(model, size_a, size_b, passes)
+                    instances += 1
+    return Evidence(instances, "memories too short by 1 to all elements, all a + b ≤ n ≤ 6")
+
+
+def _require_fooled(model: _Forgetful, size_a: int, size_b: int, passes: int) -> None:
+    case = f"{model}, a = {size_a}, b = {size_b}, p = {passes}"
+    fooled = fooled_instance(model, size_a, size_b, passes)
+    if fooled is None:
+        raise ClaimFailed(f"{case}: not fooled, with too few states")
+    answer = run_protocol(model, *fooled, passes).answer
+    require(not is_right(answer, *fooled), f"{case}: right on {fooled} after all")
+
+
+def _check_randomized_form() -> Evidence:
+    instances = 0
+    for universe, size_a, size_b in sizes_up_to(60):
+        smaller = min(size_a, size_b)
+        for passes in range(1, 8):
+            bits = multi_pass_bits(universe, size_a, size_b, passes)
+            case = f"n = {universe}, a = {size_a}, b = {size_b}, p = {passes}"
+            require(2 * passes * bits >= smaller, f"{case}: {bits} bits < {smaller}/{2 * passes}")
+            instances += 1
+    return Evidence(instances, "all a + b ≤ n ≤ 60, p ≤ 7")
+
+
+def sizes_up_to(largest: int) -> Iterator[tuple[int, int, int]]:
+    """All (n, a, b) with a, b ≥ 1 and a + b ≤ n ≤ largest: disjoint sets of these sizes exist."""
+    for universe in range(2, largest + 1):
+        for size_a in range(1, universe):
+            for size_b in range(1, universe - size_a + 1):
+                yield universe, size_a, size_b
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "G.29, cost",
+        "A recurrent model on a JR-p prompt is a two-party protocol of 2p - 1 messages that costs "
+        "at most 2p - 1 states and gives the model's answer.",
+        _check_cost,
+    ),
+    Claim(
+        "G.29, bound",
+        "Without error, its messages take C(n, min(a, b)) values together, so that some state has "
+        "⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        _check_bound,
+    ),
+    Claim(
+        "G.29, too small",
+        "A model whose messages take fewer values is wrong on some instance, and cut and paste "
+        "finds one.",
+        _check_too_small,
+    ),
+    Claim(
+        "G.27/29",
+        "The deterministic bound has the paper's form: some state has at least min(a, b) / 2p bits "
+        "when a + b ≤ n.",
+        _check_randomized_form,
+    ),
+)

@@ -1,0 +1,110 @@
+"""Bounds and algorithms side by side: the bits that one pair of sizes takes, in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from theory.bounds import (
+    check_sizes,
+    index_bits,
+    multi_pass_bits,
+    one_pass_bits,
+    two_way_bits,
+)
+from theory.streaming import (
+    Fingerprint,
+    JustReadTwice,
+    MultiPass,
+    OnePass,
+    Outcome,
+    Token,
+    fingerprint_bits_for,
+    prompt,
+)
+
+_COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bits for deciding whether A, which comes first, meets B; and with the order reversed.
+
+    Attributes:
+        what: the bound or the algorithm.
+        kind: ``"at least"``, a proven lower bound on the largest state, or ``"held"``, the most
+            bits that an algorithm held while it ran.
+        a_first, b_first: bits.
+    """
+
+    what: str
+    kind: Literal["at least", "held"]
+    a_first: float
+    b_first: float
+
+
+def memory_needs(
+    universe: int, size_a: int, size_b: int, passes: int = 2, error: Fraction = Fraction(1, 10)
+) -> list[MemoryNeed]:
+    """Lower bounds, and what the algorithms of `theory.streaming` hold, in both orders.
+
+    The algorithms are run on disjoint sets, on which none can stop remembering early.
+
+    Args:
+        universe: n, elements to draw from.
+        size_a: a = |A| ≥ 1.
+        size_b: b = |B| ≥ 1, with a + b ≤ n.
+        passes: p ≥ 1, how often the input is read where it is read repeatedly.
+        error: δ, 0 < δ < 1/2, for the randomized rows.
+
+    Raises:
+        ValueError: unless the arguments are as above.
+    """
+    check_sizes(universe, size_a, size_b)
+    if passes < 1 or not 0 < error < Fraction(1, 2):
+        raise ValueError(
+            f"passes = {passes}, error = {error}: passes ≥ 1 and 0 < error < 1/2 are needed"
+        )
+
+    def both(what: str, kind: Literal["at least", "held"], bits: Bits) -> MemoryNeed:
+        return MemoryNeed(what, kind, bits(size_a, size_b), bits(size_b, size_a))
+
+    length = size_a + size_b + 2
+    fingerprint = Fingerprint.drawn(
+        universe, fingerprint_bits_for(size_a, size_b, error), seed=_COINS_SEED
+    )
+    needs = [
+        both("one pass, no errors", "at least", lambda a, b: one_pass_bits(universe, a)),
+        both(
+            f"one pass, error {error}",
+            "at least",
+            lambda a, b: float(index_bits(universe, a, b, error)),
+        ),
+        both("two-way protocol, no errors", "at least", lambda a, b: two_way_bits(universe, a, b)),
+        both(
+            f"{passes} passes, no errors",
+            "at least",
+            lambda a, b: multi_pass_bits(universe, a, b, passes),
+        ),
+        both("OnePass", "held", _peak(OnePass(universe).run)),
+        both(f"Fingerprint, error {error}", "held", _peak(fingerprint.run)),
+        both("JustReadTwice", "held", _peak(JustReadTwice(universe, length=length).run, passes=2)),
+    ]
+    if passes > 2:
+        several = MultiPass(universe, length=length, passes=passes)
+        needs.append(both(f"MultiPass({passes})", "held", _peak(several.run, passes=passes)))
+    return needs
+
+
+Bits = Callable[[int, int], float]
+
+
+def _peak(run: Callable[[Iterable[Token]], Outcome], passes: int = 1) -> Bits:
+    def bits(size_first: int, size_second: int) -> int:
+        first = range(size_first)
+        second = range(size_first, size_first + size_second)
+        return run(prompt(first, second, passes)).peak_bits
+
+    return bits

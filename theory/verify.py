@@ -1,0 +1,60 @@
+"""Every numbered claim, run: what `sdsim theory verify` prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from theory.claims import based, bounds, polynomials, protocols, reductions, streaming
+from theory.claims.claim import Claim, ClaimFailed
+
+CLAIMS: tuple[Claim, ...] = (
+    *bounds.CLAIMS,
+    *streaming.CLAIMS,
+    *protocols.CLAIMS,
+    *reductions.CLAIMS,
+    *polynomials.CLAIMS,
+    *based.CLAIMS,
+)
+"""All claims; a new one is an entry in one of the modules of `theory.claims`."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of checking one claim.
+
+    Attributes:
+        claim: its name.
+        statement: what it says.
+        holds: whether no instance refuted it.
+        instances: how many were looked at; 0 if it failed.
+        scope: which ones; for a claim that failed, the counterexample.
+        seconds: time that the check took.
+    """
+
+    claim: str
+    statement: str
+    holds: bool
+    instances: int
+    scope: str
+    seconds: float
+
+
+def verify(claims: Sequence[Claim] = CLAIMS) -> Iterator[Verdict]:
+    """Check claim after claim; a claim that fails does not keep the others from being checked.
+
+    >>> from theory.claims.claim import Evidence
+    >>> claim = Claim("one", "1 = 1", lambda: Evidence(instances=1, scope="the number 1"))
+    >>> [(verdict.claim, verdict.holds) for verdict in verify([claim])]
+    [('one', True)]
+    """
+    for claim in claims:
+        started = time.perf_counter()
+        try:
+            evidence = claim.check()
+            holds, instances, scope = True, evidence.instances, evidence.scope
+        except ClaimFailed as failure:
+            holds, instances, scope = False, 0, str(failure)
+        seconds = time.perf_counter() - started
+        yield Verdict(claim.name, claim.statement, holds, instances, scope, seconds)
