@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from figures.drawing import Drawing
 from figures.style import PAGE_WIDTH, add_legend, add_note
@@ -51,10 +51,12 @@ def draw_over_time() -> Drawing:
         for ax, passes in zip(row, (1, 2), strict=True):
             _draw_over_time(ax, data.filter(order=order, passes=passes))
             ax.set_title(f"{order}, {'one pass' if passes == 1 else 'read twice'}")
-            ax.set_ylim(0)
         row[0].set_ylabel("Memory, bits")
+    grid[0][0].set_ylim(0, 1.05 * max(data["bits"]))  # shared by all
     for ax in grid[1]:
         ax.set_xlabel("Tokens read")
+    for ax in grid.flat:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     add_legend(figure)
     short, long = _SMALL_SIZES
     note = _OVER_TIME_NOTE.format(universe=_SMALL_UNIVERSE, short=short, long=long)
@@ -79,7 +81,7 @@ def _over_time_rows() -> Iterable[dict[str, Any]]:
             place = {"order": order, "passes": 1, "series": "profile", "tokens": cut.tokens}
             yield {**place, "bits": cut.lower_bits, "upper": cut.upper_bits}
         for (passes, name), outcome in series.items():
-            for tokens, bits in enumerate(outcome.trace):
+            for tokens, bits in enumerate(outcome.trace, start=1):
                 place = {"order": order, "passes": passes, "series": name, "tokens": tokens}
                 yield {**place, "bits": bits, "upper": None}
 
@@ -132,6 +134,7 @@ def draw_against_size() -> Drawing:
             )
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(f"|A|, size of the set that comes first (|B| = {_TOTAL} minus |A|)")
     ax.set_ylabel("Memory, bits (log scale)")
     add_legend(figure)
