@@ -121,7 +121,7 @@ def test_help_teaches(run: Run, tmp_path: Path) -> None:
     for name in cli.COMMANDS:
         code, out, _ = run(*name.split(), "--help")
         assert code == 0
-        assert f"sdsim {name} " in out
+        assert f"sdsim {name}" in out
         assert "Settings and their defaults" in out
     assert list(tmp_path.iterdir()) == []
 
