@@ -38,11 +38,6 @@ class BaseConv(Mixer):
     def from_config(cls, config: ModelConfig) -> Self:
         return cls(config.width, config.filter_size)
 
-    def forward(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        return self.prefill(x, prefix_len, mask)[0]
-
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:

@@ -39,17 +39,17 @@ class Mixer(nn.Module, ABC):
     def from_config(cls, config: ModelConfig) -> Self:
         """Build the mixer that a model of this config puts into a layer."""
 
-    @abstractmethod
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Map x (B, N, width) to (B, N, width)."""
+        """Map x (B, N, width) to (B, N, width); a mixer whose state costs something overrides."""
+        return self.prefill(x, prefix_len, mask)[0]
 
     @abstractmethod
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:
-        """As `forward`, with the state after the last token."""
+        """The same map, and the state after the last token."""
 
     @abstractmethod
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:

@@ -28,11 +28,6 @@ class GRU(Mixer):
     def from_config(cls, config: ModelConfig) -> Self:
         return cls(config.width)
 
-    def forward(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        return self.prefill(x, prefix_len, mask)[0]
-
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:
