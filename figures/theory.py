@@ -25,15 +25,16 @@ _BLACK, _BLUE, _GREEN, _VERMILION, _PURPLE = "#000000", "#0072B2", "#009E73", "#
 
 _OVER_TIME_NOTE = """\
 Bits held after each token, n = {universe}, sets of {short} and {long} that do not meet. Grey: the \
-least any one-pass machine without errors can hold there (exact where it is a line, else between \
-a clique and a colouring of the prefixes that must be told apart); each token is bounded by \
-itself. Algorithms know neither set's size: their counters and flags are counted, sets as a list \
-of elements (one pass: also packed into one number).
+least any one-pass machine without errors can hold there, which may know both sizes (exact where \
+it is a line, else between a clique and a colouring of the prefixes that must be told apart); \
+each token is bounded by itself. Algorithms know neither set's size: their counters and flags \
+are counted, sets as a list of elements (one pass: also packed into one number).
 """
 _AGAINST_SIZE_NOTE = """\
 n = {universe}, |A| + |B| = {total}, A first. Lines: proved lower bounds on the largest state, for \
 deciding whether the sets meet. Marks: the most bits that an algorithm held on sets that do not \
-meet, its counters and flags included.
+meet, its counters and flags included. Fingerprints of error {error} hold more than exact memory \
+in a universe as small as this, and are not shown.
 """
 
 
@@ -138,7 +139,7 @@ def draw_against_size() -> Drawing:
     ax.set_xlabel(f"|A|, size of the set that comes first (|B| = {_TOTAL} minus |A|)")
     ax.set_ylabel("Memory, bits (log scale)")
     add_legend(figure)
-    add_note(figure, _AGAINST_SIZE_NOTE.format(universe=_UNIVERSE, total=_TOTAL))
+    add_note(figure, _AGAINST_SIZE_NOTE.format(universe=_UNIVERSE, total=_TOTAL, error=_ERROR))
     return Drawing(figure, data)
 
 

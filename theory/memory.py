@@ -10,6 +10,7 @@ from typing import Literal
 from theory.bounds import (
     check_sizes,
     index_bits,
+    membership_bits,
     multi_pass_bits,
     one_pass_bits,
     two_way_bits,
@@ -28,19 +29,23 @@ from theory.streaming import (
 _COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
 
 
+Kind = Literal["at least", "held", "about"]
+
+
 @dataclass(frozen=True)
 class MemoryNeed:
     """Bits for deciding whether A, which comes first, meets B; and with the order reversed.
 
     Attributes:
         what: the bound or the algorithm.
-        kind: ``"at least"``, a proven lower bound on the largest state, or ``"held"``, the most
-            bits that an algorithm held while it ran.
+        kind: ``"at least"``, a proven lower bound on the largest state; ``"held"``, the most bits
+            that an algorithm held while it ran; ``"about"``, what the best filter for approximate
+            membership of B's elements in A takes, which is one way to decide.
         a_first, b_first: bits.
     """
 
     what: str
-    kind: Literal["at least", "held"]
+    kind: Kind
     a_first: float
     b_first: float
 
@@ -50,7 +55,8 @@ def memory_needs(
 ) -> list[MemoryNeed]:
     """Lower bounds, and what the algorithms of `theory.streaming` hold, in both orders.
 
-    The algorithms are run on disjoint sets, on which none can stop remembering early.
+    The algorithms are run on disjoint sets, on which none can stop remembering early. Fingerprints
+    are shorter than elements only where n is large beside |A|·|B| / δ; else exact memory is less.
 
     Args:
         universe: n, elements to draw from.
@@ -68,9 +74,10 @@ def memory_needs(
             f"passes = {passes}, error = {error}: passes ≥ 1 and 0 < error < 1/2 are needed"
         )
 
-    def both(what: str, kind: Literal["at least", "held"], bits: Bits) -> MemoryNeed:
+    def both(what: str, kind: Kind, bits: Bits) -> MemoryNeed:
         return MemoryNeed(what, kind, bits(size_a, size_b), bits(size_b, size_a))
 
+    reads = "1 pass" if passes == 1 else f"{passes} passes"
     length = size_a + size_b + 2
     fingerprint = Fingerprint.drawn(
         universe, fingerprint_bits_for(size_a, size_b, error), seed=_COINS_SEED
@@ -82,13 +89,19 @@ def memory_needs(
             "at least",
             lambda a, b: float(index_bits(universe, a, b, error)),
         ),
+        both(
+            f"membership filter, error {error}",
+            "about",
+            lambda a, b: float(membership_bits(a, b, error)),
+        ),
         both("two-way protocol, no errors", "at least", lambda a, b: two_way_bits(universe, a, b)),
         both(
-            f"{passes} passes, no errors",
+            f"{reads}, no errors, largest state",
             "at least",
             lambda a, b: multi_pass_bits(universe, a, b, passes),
         ),
-        both("OnePass", "held", _peak(OnePass(universe).run)),
+        both("OnePass, a list", "held", _peak(OnePass(universe).run)),
+        both("OnePass, packed", "held", _peak(OnePass(universe, packed=True).run)),
         both(f"Fingerprint, error {error}", "held", _peak(fingerprint.run)),
         both("JustReadTwice", "held", _peak(JustReadTwice(universe, length=length).run, passes=2)),
     ]

@@ -29,7 +29,7 @@ class Verdict:
         statement: what it says.
         holds: whether no instance refuted it.
         instances: how many were looked at; 0 if it failed.
-        scope: which ones; for a claim that failed, the counterexample.
+        scope: which ones; for a claim that failed, the counterexample, or how the check broke.
         seconds: time that the check took.
     """
 
@@ -56,5 +56,7 @@ def verify(claims: Sequence[Claim] = CLAIMS) -> Iterator[Verdict]:
             holds, instances, scope = True, evidence.instances, evidence.scope
         except ClaimFailed as failure:
             holds, instances, scope = False, 0, str(failure)
+        except Exception as error:  # the check itself broke: nothing is shown
+            holds, instances, scope = False, 0, f"the check broke: {error!r}"
         seconds = time.perf_counter() - started
         yield Verdict(claim.name, claim.statement, holds, instances, scope, seconds)

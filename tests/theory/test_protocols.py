@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import comb, prod
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from theory.bounds import multi_pass_bits
 from theory.protocols import (
+    Examination,
     Transcript,
     examine,
     fooled_instance,
@@ -336,3 +337,24 @@ def test_answers_are_held_against_the_sets():
 def test_impossible_sizes_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_beating_the_bound_is_told_by_hand_made_numbers() -> None:
+    """No model can do it, so the verdict is tried on examinations that never took place."""
+    fair = Examination(
+        instances=60,
+        first_error=None,
+        distinct_states=(5, 3, 2),
+        message_bits=(3, 2, 1),
+        needed_product=30,
+        needed_bits=3,
+    )
+    assert not fair.beats_the_bound
+    assert replace(fair, needed_product=31).beats_the_bound
+    assert replace(fair, needed_bits=4).beats_the_bound
+    assert not replace(fair, needed_product=31, first_error=((0,), (1,))).beats_the_bound
+
+
+def test_one_pass_needs_all_first_sets_more_passes_the_smaller_ones() -> None:
+    once, twice = (examine(OnePass(5), 5, 3, 1, passes) for passes in (1, 2))
+    assert (once.needed_product, twice.needed_product) == (10, 5)

@@ -22,6 +22,10 @@ class Evidence:
     instances: int
     scope: str
 
+    def __post_init__(self) -> None:
+        if self.instances < 1:
+            raise ValueError(f"instances = {self.instances}: a check must look at one at least")
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -93,7 +93,7 @@ class _Forgetful(OnePass):
 
 
 def _check_too_small() -> Evidence:
-    instances = 0
+    too_few, fooled = 0, 0
     for universe, size_a, size_b in sizes_up_to(6):
         for room in range(size_a):
             model = _Forgetful(universe, room=room)
@@ -104,11 +104,12 @@ def _check_too_small() -> Evidence:
                 if values < report.needed_product:
                     wrong = report.first_error is not None
                     require(wrong, f"{case}, p = {passes}: right with too few states")
-                    instances += 1
+                    too_few += 1
                 if values < comb(size_a + size_b, size_a):
                     _require_fooled(model, size_a, size_b, passes)
-                    instances += 1
-    return Evidence(instances, "memories too short by 1 to all elements, all a + b ≤ n ≤ 6")
+                    fooled += 1
+    require(min(too_few, fooled) > 0, "no memory was too short: the check looked at nothing")
+    return Evidence(too_few + fooled, "memories too short by 1 to all elements, all a + b ≤ n ≤ 6")
 
 
 def _require_fooled(model: _Forgetful, size_a: int, size_b: int, passes: int) -> None:
