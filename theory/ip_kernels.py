@@ -30,6 +30,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.bounds import bits_to_name
+
 Integers: TypeAlias = NDArray[np.int64]
 
 LARGEST_WRITTEN_OUT = 2**22
@@ -49,11 +51,6 @@ def _strictly_between_0_and_1(name: str, value: Fraction) -> None:
 def _set_size_below(universe: int, set_size: int) -> None:
     if not 1 <= set_size < universe:
         raise ValueError(f"set_size = {set_size}: 1 … {universe - 1} are allowed")
-
-
-def _bits_to_name(count: int) -> int:
-    """⌈log₂ count⌉."""
-    return (count - 1).bit_length()
 
 
 def binary_code(elements: ArrayLike, bits: int) -> Integers:
@@ -229,7 +226,7 @@ class ReedSolomonHadamardCode:
 
     @property
     def _order(self) -> int:
-        return int(2 ** _bits_to_name(self.prime))
+        return int(2 ** bits_to_name(self.prime))
 
     def symbols(self, elements: ArrayLike) -> Integers:
         """The polynomials' values `(m, p)`, in 0 … p - 1, for the elements `(m,)`.
@@ -391,7 +388,7 @@ class DataDependentKernel(InnerProductKernel):
     @property
     def code_bits(self) -> int:
         """⌈log₂ c⌉, the coordinates that elements outside the set share."""
-        return _bits_to_name(self.universe)
+        return bits_to_name(self.universe)
 
     @property
     def dimension(self) -> int:
