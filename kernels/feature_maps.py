@@ -44,12 +44,20 @@ class Taylor(FeatureMap):
         return (feature_dim + 1) * (feature_dim + 2) // 2
 
     def features(self, x: Tensor) -> Tensor:
-        first, second = _taylor_factors(x.shape[-1], x.dtype, x.device)
+        first, second = _factors(x.shape[-1], x.dtype, x.device)
         x = functional.pad(x, (1, 0), value=1.0)  # x̂ (..., D+1)
         return (x @ first) * (x @ second)
 
     def weight(self, s: Tensor) -> Tensor:
         return 1 + s + s * s / 2
+
+
+def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`_taylor_factors`, as constants for torch.compile, which would trace through the cache."""
+    return _taylor_factors(feature_dim, dtype, device)
+
+
+torch.compiler.assume_constant_result(_factors)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,13 @@
 """The public functions: they check, leave masked positions out, choose types and call a backend."""
 
-from typing import Literal, Protocol, overload
+from importlib.util import find_spec
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from kernels import chunked, reference
-from kernels.feature_maps import FeatureMap, FeatureMapName
+from kernels import chunked, operators, reference
+from kernels.feature_maps import FeatureMapName
 from kernels.precision import accumulation_dtype, without_autocast
 from kernels.state import PrefixState
 from kernels.validation import (
@@ -19,31 +20,9 @@ from kernels.validation import (
     check_state,
 )
 
-Backend = Literal["auto", "reference", "chunked"]
+Backend = Literal["auto", "reference", "chunked", "triton"]
 
-
-class _Attend(Protocol):
-    """What a backend offers; `kernels.reference.attend` defines it."""
-
-    def __call__(
-        self,
-        q: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        present: Tensor | None,
-        *,
-        scale: float,
-        feature_map: FeatureMap,
-        initial_state: PrefixState | None,
-        return_state: bool,
-    ) -> tuple[Tensor, PrefixState | None]: ...
-
-
-_BACKENDS: dict[Backend, _Attend] = {
-    "auto": chunked.attend,
-    "reference": reference.attend,
-    "chunked": chunked.attend,
-}
+_HAS_TRITON = find_spec("triton") is not None
 
 
 @overload
@@ -143,29 +122,30 @@ def prefix_linear_attention(
     scale = check_scale(scale, q.shape[-1])
     if initial_state is not None:
         check_state("initial_state", initial_state, q, phi, v.shape[-1])
-    if backend not in _BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
+    backend = _choose(backend, q, v)
 
-    dtype, sum_dtype = v.dtype, accumulation_dtype(v.dtype)
-    q, keys, values, present = _blank(q, mask), _blank(k, mask), _blank(v, mask), mask
-    if k_enc is not None and v_enc is not None:  # laid before the decoder's
-        encoder_mask = None if mask is None else mask[:, : k_enc.shape[1]]
-        keys = torch.cat([_blank(k_enc, encoder_mask), keys], dim=1)
-        values = torch.cat([_blank(v_enc, encoder_mask), values], dim=1)
-        if mask is not None and encoder_mask is not None:
-            present = torch.cat([encoder_mask, mask], dim=1)
     with without_autocast(q.device):
-        y, state = _BACKENDS[backend](
-            q.to(sum_dtype),
-            keys.to(sum_dtype),
-            values.to(sum_dtype),
-            present,
+        if backend == "triton" or (backend == "chunked" and q.shape[1] > chunked.CHUNK):
+            attend = (
+                operators.triton_attention if backend == "triton" else operators.chunked_attention
+            )
+            kv, z = (None, None) if initial_state is None else (initial_state.kv, initial_state.k)
+            y, _, kv, z = attend(q, k, v, k_enc, v_enc, mask, kv, z, scale)
+            return (y, PrefixState(kv=kv, k=z)) if return_state else y
+        dtype = accumulation_dtype(q.dtype)  # up to one chunk, "chunked" is the definition
+        y, state = reference.attend(
+            q.to(dtype),
+            k.to(dtype),
+            v.to(dtype),
+            None if k_enc is None else k_enc.to(dtype),
+            None if v_enc is None else v_enc.to(dtype),
+            mask,
+            initial_state,
             scale=scale,
             feature_map=phi,
-            initial_state=initial_state,
             return_state=return_state,
         )
-    y = _blank(y, mask).to(dtype).contiguous()
+    y = y.to(v.dtype).contiguous()
     return y if state is None else (y, state)
 
 
@@ -177,6 +157,8 @@ def prefix_linear_attention_step(
     *,
     scale: float | None = None,
     feature_map: FeatureMapName = "taylor",
+    in_place: bool = False,
+    backend: Backend = "auto",
 ) -> tuple[Tensor, PrefixState]:
     """One token of the recurrence, at a cost that no earlier token changes.
 
@@ -187,14 +169,18 @@ def prefix_linear_attention_step(
     Args:
         q, k: (B, H, D).
         v: (B, H, E).
-        state: what was read so far, with the same `scale` and feature map; left unchanged.
+        state: what was read so far, with the same `scale` and feature map.
         scale, feature_map: as in `prefix_linear_attention`.
+        in_place: write the new state over the old one, without gradients; it is then the state
+            returned.  Else `state` stays as it is.
+        backend: as in `prefix_linear_attention`; "triton" is one launch, without gradients, so
+            that "auto" takes it on a GPU where none are wanted.  The others are the same here.
 
     Returns:
-        y (B, H, E) in v's dtype, and a new state.
+        y (B, H, E) in v's dtype, and the new state.
 
     Raises:
-        ValueError: as `prefix_linear_attention`.
+        ValueError: as `prefix_linear_attention`; and for `in_place` where a gradient is wanted.
 
     >>> import torch
     >>> state = PrefixState.zeros(1, 1, 2, 1)
@@ -209,15 +195,30 @@ def prefix_linear_attention_step(
     check_follower("k", k, tuple(q.shape), q.dtype, q.device)
     check_follower("v", v, (*q.shape[:2], -1), q.dtype, q.device)
     check_state("state", state, q, phi, v.shape[-1])
-    root = check_scale(scale, q.shape[-1]) ** 0.5
-    dtype = accumulation_dtype(q.dtype)
+    scale = check_scale(scale, q.shape[-1])
+    chosen = _choose(backend, q, v)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, state.kv, state.k)):
+        if in_place:
+            raise ValueError("in_place must be False where a gradient is wanted, got True")
+        if backend == "triton":
+            raise ValueError("backend must not be 'triton' where a step's gradient is wanted")
+        chosen = "chunked"
+    if chosen == "triton":
+        if in_place:
+            return operators.triton_step_(q, k, v, state.kv, state.k, scale), state
+        y, kv, z = operators.triton_step(q, k, v, state.kv, state.k, scale)
+        return y, PrefixState(kv=kv, k=z)
+
+    dtype, root = accumulation_dtype(q.dtype), scale**0.5
     with without_autocast(q.device):
         query = phi.features(q.to(dtype) * root)  # (B, H, F)
         key = phi.features(k.to(dtype) * root)
-        state = PrefixState(
-            kv=state.kv + key[..., None] * v.to(dtype)[..., None, :],
-            k=state.k + key,
-        )
+        outer = key[..., None] * v.to(dtype)[..., None, :]
+        if in_place:
+            state.kv.add_(outer)
+            state.k.add_(key)
+        else:
+            state = PrefixState(kv=state.kv + outer, k=state.k + key)
         numerator = (query[..., None, :] @ state.kv).squeeze(-2)  # (B, H, E)
         y = numerator / (query * state.k).sum(-1, keepdim=True)
     return y.to(v.dtype), state
@@ -255,16 +256,15 @@ def prefix_state(
     scale = check_scale(scale, k.shape[-1])
     if initial_state is not None:
         check_state("initial_state", initial_state, k, phi, v.shape[-1])
-    dtype = accumulation_dtype(k.dtype)
     with without_autocast(k.device):
-        return chunked.sum_keys(
-            _blank(k, mask).to(dtype),
-            _blank(v, mask).to(dtype),
-            mask,
-            scale=scale,
-            feature_map=phi,
-            initial_state=initial_state,
-        )
+        if k.shape[1] <= chunked.CHUNK:
+            dtype = accumulation_dtype(k.dtype)
+            return reference.sum_keys(
+                k.to(dtype), v.to(dtype), mask, initial_state, scale=scale, feature_map=phi
+            )
+        kv, z = (None, None) if initial_state is None else (initial_state.kv, initial_state.k)
+        kv, z = operators.sum_keys(k, v, mask, kv, z, scale)
+    return PrefixState(kv=kv, k=z)
 
 
 def read_state(
@@ -300,11 +300,30 @@ def read_state(
     scale = check_scale(scale, q.shape[-1])
     check_state("state", state, q, phi)
     with without_autocast(q.device):
-        queries = q.to(accumulation_dtype(q.dtype))
-        y = chunked.read_state(queries, state, scale=scale, feature_map=phi)
-    return y.to(q.dtype).contiguous()
+        if q.shape[1] <= chunked.CHUNK:
+            queries = q.to(accumulation_dtype(q.dtype))
+            short = reference.read_state(queries, state, scale=scale, feature_map=phi)
+            return short.to(q.dtype).contiguous()
+        y: Tensor = operators.read_state(q, state.kv, state.k, scale)[0]
+    return y
 
 
-def _blank(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x (B, N, H, ·) with zeros where `mask` (B, N) is False."""
-    return x if mask is None else x.masked_fill(~mask[:, :, None, None], 0)
+def _choose(backend: Backend, q: Tensor, v: Tensor) -> Backend:
+    """The backend to take: what "auto" means here, and whether "triton" can."""
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
+    if backend == "auto":
+        fused = q.device.type == "cuda" and _triton_refuses(q, v) is None
+        return "triton" if fused else "chunked"
+    if backend == "triton" and (reason := _triton_refuses(q, v)) is not None:
+        raise ValueError(f"backend must be one that can take these tensors, got 'triton': {reason}")
+    return backend
+
+
+def _triton_refuses(q: Tensor, v: Tensor) -> str | None:
+    """Why `kernels.fused` cannot take these tensors; it is imported when first asked for."""
+    if not _HAS_TRITON:
+        return "triton is not installed (pip install triton)"
+    from kernels import fused
+
+    return fused.supported(q, v)

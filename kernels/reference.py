@@ -1,4 +1,4 @@
-"""The definition of prefix linear attention: quadratic in N, written to be read."""
+"""The definitions: quadratic in N, of torch's own differentiable operations, written to be read."""
 
 import torch
 from torch import Tensor
@@ -9,13 +9,15 @@ from kernels.state import PrefixState
 
 def attend(
     q: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    present: Tensor | None,
+    k: Tensor,
+    v: Tensor,
+    k_enc: Tensor | None,
+    v_enc: Tensor | None,
+    mask: Tensor | None,
+    initial_state: PrefixState | None,
     *,
     scale: float,
     feature_map: FeatureMap,
-    initial_state: PrefixState | None,
     return_state: bool,
 ) -> tuple[Tensor, PrefixState | None]:
     """Query i reads the M encoder keys and the decoder keys up to its own position.
@@ -26,15 +28,23 @@ def attend(
     decoder's N, both of the paper's sums are this one sum, over the first M + i of them.
 
     Args:
-        q: (B, N, H, D).
-        keys: (B, M + N, H, D), encoder first.
-        values: (B, M + N, H, E).
-        present: (B, M + N) bool, False = left out; None = all present.
+        q, k, v, k_enc, v_enc: (B, N, H, D), (B, N, H, D), (B, N, H, E), (B, M, H, D) and
+            (B, M, H, E), in the type in which sums are taken.
+        mask: (B, N) bool, False = left out; None = all present.
         initial_state: what was read before; its keys precede all of these.
 
     Returns:
-        y (B, N, H, E), 0 where a query has no key at all; the state after the last position.
+        y (B, N, H, E), 0 where a query is left out or has no key at all; the state after the last
+        position.
     """
+    q, keys, values, present = _blank(q, mask), _blank(k, mask), _blank(v, mask), mask
+    if k_enc is not None and v_enc is not None:
+        encoder_mask = None if mask is None else mask[:, : k_enc.shape[1]]
+        keys = torch.cat([_blank(k_enc, encoder_mask), keys], dim=1)
+        values = torch.cat([_blank(v_enc, encoder_mask), values], dim=1)
+        if mask is not None and encoder_mask is not None:
+            present = torch.cat([encoder_mask, mask], dim=1)
+
     N, M = q.shape[1], keys.shape[1] - q.shape[1]
     s = scale * torch.einsum("bnhd,bmhd->bhnm", q, keys)
     visible = torch.ones(N, M + N, dtype=torch.bool, device=q.device).tril(diagonal=M)
@@ -43,23 +53,51 @@ def attend(
     weights = feature_map.weight(s).masked_fill(~visible, 0)  # (B, H, N, M + N)
 
     numerator = torch.einsum("bhnm,bmhe->bnhe", weights, values)
-    denominator = torch.einsum("bhnm->bnh", weights)
+    denominator = weights.sum(-1).transpose(1, 2)[..., None]  # (B, N, H, 1)
     if initial_state is not None:
-        queries = feature_map.features(q * scale**0.5)
-        numerator = numerator + torch.einsum("bnhf,bhfe->bnhe", queries, initial_state.kv)
-        denominator = denominator + torch.einsum("bnhf,bhf->bnh", queries, initial_state.k)
-    denominator = denominator.masked_fill(denominator == 0, 1)
-    y = numerator / denominator[..., None]
+        more, total = _read(q, initial_state, scale, feature_map)
+        numerator, denominator = numerator + more, denominator + total
+    y = _blank(_ratio(numerator, denominator), mask)
     if not return_state:
         return y, None
+    return y, sum_keys(keys, values, present, initial_state, scale=scale, feature_map=feature_map)
 
-    features = feature_map.features(keys * scale**0.5)  # (B, M + N, H, F)
-    if present is not None:
-        features = features * present[:, :, None, None]
-    state = PrefixState(
-        kv=torch.einsum("bmhf,bmhe->bhfe", features, values),
-        k=torch.einsum("bmhf->bhf", features),
-    )
-    if initial_state is not None:
-        state = PrefixState(kv=initial_state.kv + state.kv, k=initial_state.k + state.k)
-    return y, state
+
+def sum_keys(
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    initial_state: PrefixState | None,
+    *,
+    scale: float,
+    feature_map: FeatureMap,
+) -> PrefixState:
+    """The state after keys (B, N, H, D) and values (B, N, H, E), read without queries."""
+    features = _blank(feature_map.features(_blank(k, mask) * scale**0.5), mask)  # (B, N, H, F)
+    kv = torch.einsum("bnhf,bnhe->bhfe", features, _blank(v, mask))
+    if initial_state is None:
+        return PrefixState(kv=kv, k=features.sum(1))
+    return PrefixState(kv=initial_state.kv + kv, k=initial_state.k + features.sum(1))
+
+
+def read_state(q: Tensor, state: PrefixState, *, scale: float, feature_map: FeatureMap) -> Tensor:
+    """What each query of q (B, N, H, D) reads from the one state: (B, N, H, E)."""
+    return _ratio(*_read(q, state, scale, feature_map))
+
+
+def _read(
+    q: Tensor, state: PrefixState, scale: float, feature_map: FeatureMap
+) -> tuple[Tensor, Tensor]:
+    features = feature_map.features(q * scale**0.5)  # (B, N, H, F)
+    numerator = torch.einsum("bnhf,bhfe->bnhe", features, state.kv)
+    return numerator, torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The mean of the values, 0 where no key was read."""
+    return numerator / denominator.masked_fill(denominator == 0, 1)
+
+
+def _blank(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x (B, N, H, ·) with zeros where `mask` (B, N) is False."""
+    return x if mask is None else x.masked_fill(~mask[:, :, None, None], 0)

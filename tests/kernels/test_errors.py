@@ -67,7 +67,10 @@ def test_the_arguments_below_are_otherwise_valid() -> None:
         ({"scale": float("nan")}, "scale must be a finite number above 0, got nan"),
         ({"scale": "1"}, "scale must be a finite number above 0, got '1'"),
         ({"feature_map": "elu"}, "feature_map must be one of taylor, got 'elu'"),
-        ({"backend": "triton"}, "backend must be one of auto, reference, chunked, got 'triton'"),
+        (
+            {"backend": "cuda"},
+            "backend must be one of auto, reference, chunked, triton, got 'cuda'",
+        ),
         ({"initial_state": torch.zeros(1)}, "initial_state must be a PrefixState, got Tensor"),
         (
             {"initial_state": PrefixState.zeros(B, H, D + 1, E)},

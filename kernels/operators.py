@@ -1,0 +1,263 @@
+"""The backends as operators of torch, which autograd, torch.compile, vmap and export know.
+
+`torch.ops.sdsim.chunked_attention` and `torch.ops.sdsim.triton_attention` have one schema, one
+shape function, one gradient and one rule for batches; their backward passes are operators too
+(`..._backward`), which cannot be differentiated again.  `sum_keys` and `read_state` are the halves
+of the attention that is not causal, `triton_step` and `triton_step_` one token of the recurrence.
+
+Types pass through as they come: autocast casts nothing on the way in, and inside it is off.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from kernels import chunked
+from kernels.precision import accumulation_dtype, without_autocast
+
+_LIBRARY = "sdsim"
+_Function = Callable[..., Any]
+
+
+def _register(
+    name: str,
+    schema: str,
+    function: _Function,
+    shapes: _Function,
+    *,
+    save: _Function | None = None,
+    gradients: _Function | None = None,
+) -> _Function:
+    """Register `function`, and return what calls it, under torch.func's transforms too.
+
+    torch lets an operator have a gradient and a rule for batches, but torch.func cannot
+    differentiate it through them; an `autograd.Function` of the same parts it can.
+
+    Args:
+        shapes: outputs without numbers (`register_fake`).
+        save, gradients: `setup_context` and `backward`; without them the gradient is refused.
+    """
+
+    def exact(*arguments: Any) -> Any:
+        device = next(x.device for x in arguments if isinstance(x, Tensor))
+        with without_autocast(device):
+            return function(*arguments)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError(f"{_LIBRARY}::{name} cannot be differentiated")
+
+    def call(*arguments: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return operator(*arguments)
+        return function_of_parts.apply(*arguments)
+
+    save, gradients, rule = save or (lambda *_, **__: None), gradients or refuse, _batched(call)
+    operator = custom_op(f"{_LIBRARY}::{name}", exact, mutates_args=(), schema=schema)
+    operator.register_fake(shapes)
+    operator.register_vmap(rule)
+    operator.register_autograd(gradients, setup_context=save)
+    parts = {"forward": operator, "setup_context": save, "backward": gradients, "vmap": rule}
+    function_of_parts: Any = type(
+        name, (torch.autograd.Function,), {part: staticmethod(f) for part, f in parts.items()}
+    )
+    return call
+
+
+def _batched(call: _Function) -> _Function:
+    """vmap for what has the batch first in all tensors: the two become one batch."""
+
+    def rule(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        size = info.batch_size
+        outputs = call(
+            *(_fold(x, dim, size) for x, dim in zip(arguments, in_dims, strict=True)),
+        )
+        there = [x.dim() > 1 for x in outputs]  # not the empty gradient of no encoder
+        unfolded = (
+            x.unflatten(0, (size, len(x) // size)) if yes else x
+            for x, yes in zip(outputs, there, strict=True)
+        )
+        return tuple(unfolded), tuple(0 if yes else None for yes in there)
+
+    return rule
+
+
+def _fold(x: Any, dim: int | None, size: int) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    return x.flatten(0, 1)
+
+
+def _state_shapes(q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    B, _, H, D = q.shape
+    F = (D + 1) * (D + 2) // 2
+    dtype = accumulation_dtype(q.dtype)
+    return q.new_empty(B, H, F, v.shape[-1], dtype=dtype), q.new_empty(B, H, F, dtype=dtype)
+
+
+def _per_query(q: Tensor) -> Tensor:
+    return q.new_empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
+
+
+def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
+    """`forward` and `backward`, with the signatures of `kernels.chunked`, as operators."""
+    inputs = (
+        "Tensor q, Tensor k, Tensor v, Tensor? k_enc, Tensor? v_enc, Tensor? mask, "
+        "Tensor? kv, Tensor? z"
+    )
+
+    def backward_without_none(*arguments: Any) -> tuple[Tensor, ...]:
+        """An operator cannot return None: what is not there has an empty gradient."""
+        like: Tensor = arguments[0]
+        return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
+
+    def shapes(q: Tensor, k: Tensor, v: Tensor, *_: object) -> tuple[Tensor, ...]:
+        return v.new_empty(v.shape), _per_query(q), *_state_shapes(q, v)
+
+    def gradient_shapes(
+        dy: Tensor,
+        dkv_out: Tensor,
+        dz_out: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        k_enc: Tensor | None,
+        v_enc: Tensor | None,
+        *_: object,
+    ) -> tuple[Tensor, ...]:
+        given = (q, k, v, k_enc, v_enc)
+        like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
+        return *like, *_state_shapes(q, v)
+
+    backward_call = _register(
+        f"{name}_backward",
+        f"(Tensor dy, Tensor dkv_out, Tensor dz_out, {inputs}, Tensor y, Tensor denominators, "
+        "float scale) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+        backward_without_none,
+        gradient_shapes,
+    )
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, ctx.scale = inputs
+        y, denominators, _, _ = output
+        ctx.encoder, ctx.continued = tensors[3] is not None, tensors[6] is not None
+        ctx.save_for_backward(*tensors, y, denominators)
+        ctx.mark_non_differentiable(denominators)
+
+    def gradients(
+        ctx: Any, dy: Tensor, _: Tensor, dkv_out: Tensor, dz_out: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        dq, dk, dv, dk_enc, dv_enc, dkv, dz = backward_call(
+            dy, dkv_out, dz_out, *ctx.saved_tensors, ctx.scale
+        )
+        encoder = (dk_enc, dv_enc) if ctx.encoder else (None, None)
+        state = (dkv, dz) if ctx.continued else (None, None)
+        return dq, dk, dv, *encoder, None, *state, None
+
+    return _register(
+        name,
+        f"({inputs}, float scale) -> (Tensor, Tensor, Tensor, Tensor)",
+        forward,
+        shapes,
+        save=save,
+        gradients=gradients,
+    )
+
+
+def _sum_keys() -> _Function:
+    """`kernels.chunked.sum_keys` and its gradient."""
+    keys = "Tensor k, Tensor v, Tensor? mask"
+    backward = _register(
+        "sum_keys_backward",
+        f"(Tensor dkv, Tensor dz, {keys}, float scale) -> (Tensor, Tensor)",
+        chunked.sum_keys_backward,
+        lambda dkv, dz, k, v, mask, scale: (k.new_empty(k.shape), v.new_empty(v.shape)),
+    )
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:
+        k, v, mask, kv, _, ctx.scale = inputs
+        ctx.continued = kv is not None
+        ctx.save_for_backward(k, v, mask)
+
+    def gradients(ctx: Any, dkv: Tensor, dz: Tensor) -> tuple[Tensor | None, ...]:
+        dk, dv = backward(dkv, dz, *ctx.saved_tensors, ctx.scale)
+        return dk, dv, None, *((dkv, dz) if ctx.continued else (None, None)), None
+
+    return _register(
+        "sum_keys",
+        f"({keys}, Tensor? kv, Tensor? z, float scale) -> (Tensor, Tensor)",
+        chunked.sum_keys,
+        lambda k, v, *_: _state_shapes(k, v),
+        save=save,
+        gradients=gradients,
+    )
+
+
+def _read_state() -> _Function:
+    """`kernels.chunked.read_state` and its gradient."""
+    backward = _register(
+        "read_state_backward",
+        "(Tensor dy, Tensor q, Tensor kv, Tensor z, Tensor y, Tensor denominators, "
+        "float scale) -> (Tensor, Tensor, Tensor)",
+        chunked.read_state_backward,
+        lambda dy, q, kv, z, *_: tuple(x.new_empty(x.shape) for x in (q, kv, z)),
+    )
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.scale = inputs
+        ctx.save_for_backward(*tensors, *output)
+        ctx.mark_non_differentiable(output[1])
+
+    def gradients(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return *backward(dy, *ctx.saved_tensors, ctx.scale), None
+
+    return _register(
+        "read_state",
+        "(Tensor q, Tensor kv, Tensor z, float scale) -> (Tensor, Tensor)",
+        chunked.read_state,
+        lambda q, kv, z, scale: (q.new_empty(*q.shape[:3], kv.shape[-1]), _per_query(q)),
+        save=save,
+        gradients=gradients,
+    )
+
+
+def _fused() -> Any:
+    """`kernels.fused`, which imports triton: not before a call needs it."""
+    from kernels import fused
+
+    return fused
+
+
+def _step(q: Tensor, k: Tensor, v: Tensor, kv: Tensor, z: Tensor, scale: float) -> Any:
+    kv_out, z_out = torch.empty_like(kv), torch.empty_like(z)
+    return _fused().step(q, k, v, kv, z, kv_out, z_out, scale), kv_out, z_out
+
+
+def _step_in_place(q: Tensor, k: Tensor, v: Tensor, kv: Tensor, z: Tensor, scale: float) -> Any:
+    return _fused().step(q, k, v, kv, z, kv, z, scale)
+
+
+chunked_attention = _attention("chunked_attention", chunked.forward, chunked.backward)
+triton_attention = _attention(
+    "triton_attention",
+    lambda *arguments: _fused().forward(*arguments),
+    lambda *arguments: _fused().backward(*arguments),
+)
+sum_keys = _sum_keys()
+read_state = _read_state()
+triton_step = _register(
+    "triton_step",
+    "(Tensor q, Tensor k, Tensor v, Tensor kv, Tensor z, float scale) -> (Tensor, Tensor, Tensor)",
+    _step,
+    lambda q, k, v, kv, z, scale: tuple(torch.empty_like(x) for x in (v, kv, z)),
+)
+triton_step_ = custom_op(
+    f"{_LIBRARY}::triton_step_",
+    _step_in_place,
+    mutates_args=("kv", "z"),
+    schema="(Tensor q, Tensor k, Tensor v, Tensor(a!) kv, Tensor(b!) z, float scale) -> Tensor",
+)
+triton_step_.register_fake(lambda q, k, v, kv, z, scale: torch.empty_like(v))
