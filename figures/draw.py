@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import memory, order, theory
+from figures import bench, memory, order, theory
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import house_style
 from figures.summary import by_slice, chosen_runs
@@ -36,6 +36,21 @@ def draw_theory(out: Path | str) -> list[Path]:
     with house_style():
         drawings = {name: draw() for name, draw in THEORY_FIGURES.items()}
         return [path for name, one in drawings.items() for path in one.save(out / name)]
+
+
+def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> list[Path]:
+    """Draw a report of ``sdsim bench`` as ``<what>_time``; paths as `draw_all`.
+
+    Args:
+        what, title, table: of the report.
+        out: an existing folder.
+    """
+    try:
+        with house_style():
+            return bench.draw(title, table).save(Path(out) / f"{what}_time")
+    except NothingToDraw as reason:
+        logger.warning("no figure of %s: %s", what, reason)
+        return []
 
 
 def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:

@@ -1,86 +1,285 @@
-"""How time and memory of the backends grow with the length: numbers only, nothing is printed."""
+"""How long prefill, decoding and training take beside what else there is, and beside the limit.
 
+Numbers only: `sdsim bench` prints them, `python -m kernels` writes them where `sdsim` is not
+installed.  All methods of a case are timed turn by turn, so that what else the machine does hits
+all alike.
+"""
+
+import importlib
+import platform
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from statistics import median, quantiles
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kernels.interface import Backend, prefix_linear_attention
+from kernels.interface import Backend, prefix_linear_attention, prefix_linear_attention_step
+from kernels.state import PrefixState
 
-REFERENCE_LIMIT = 8192  # tokens; the definition needs gigabytes and seconds beyond
-REFERENCE_REPEATS = 3  # enough for a call that takes seconds
+What = Literal["prefill", "decode", "train"]
+
+_COPIES = 8  # of the largest tensor, that the quadratic form holds at once
+
+
+class UnavailableError(Exception):
+    """A method cannot be run for a case; says why."""
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """One length of `scaling`; None where the reference or half the length was not measured.
+class Case:
+    """What is computed: `length` tokens of `batch` sequences, half of them the prefix.
 
     Attributes:
-        length: N, tokens.
-        chunked_seconds, reference_seconds: median time of a call.
-        chunked_bytes, reference_bytes: most bytes held by tensors at once beside the inputs.
-        speedup: reference_seconds / chunked_seconds.
-        growth: chunked_seconds at N over chunked_seconds at N/2.
+        what: "prefill", the whole sequence; "train", the same with its gradients; "decode", one
+            token after `length` others.
+        batch, length: B, N.
+        dtype, device: of all inputs.
+        heads, feature_dim, head_dim: H, D, E.
     """
 
+    what: What
+    batch: int
     length: int
-    chunked_seconds: float
-    chunked_bytes: int
-    reference_seconds: float | None
-    reference_bytes: int | None
+    dtype: torch.dtype
+    device: torch.device
+    heads: int = 16
+    feature_dim: int = 16
+    head_dim: int = 64
+
+    @property
+    def prefix(self) -> int:
+        """M, tokens of the encoder."""
+        return self.length // 2
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Bytes and operations (a multiplication and an addition are two) that JRT-RNN needs.
+
+        Every input is read once and every output written once.  A token costs 2F(E+1) operations
+        each time that it enters a state or reads one, and as many where a gradient is pulled back
+        through that: the recurrence, which no chunk undercuts.  Forward: a decoder token enters
+        and reads, an encoder token enters.  Backward: the states are made again; a query's
+        gradient is pulled and enters the gradient's state, a key's is pulled, a value's read.
+        """
+        B, N, M, H, D, E = (
+            self.batch,
+            self.length,
+            self.prefix,
+            self.heads,
+            self.feature_dim,
+            self.head_dim,
+        )
+        features = (D + 1) * (D + 2) // 2
+        move = 2 * B * H * features * (E + 1)
+        if self.what == "decode":
+            state = 4 * B * H * features * (E + 1)  # float32
+            return 2 * state + B * H * (2 * D + 2 * E) * self.dtype.itemsize, 2 * move
+        inputs = B * H * (N * (2 * D + E) + M * (D + E))
+        output = B * H * N * E
+        if self.what == "prefill":
+            return (inputs + output) * self.dtype.itemsize, move * (2 * N + M)
+        return (3 * inputs + 3 * output) * self.dtype.itemsize, move * (7 * N + 4 * M)
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What the device reached in the best of some trials.
+
+    Attributes:
+        bytes_per_second: read and written by a copy between two large tensors.
+        operations_per_second: of a large matrix product in the case's dtype.
+    """
+
+    bytes_per_second: float
+    operations_per_second: float
+
+    def seconds(self, case: Case) -> float:
+        """The least time that JRT-RNN's work can take: that of its bytes or of its operations."""
+        needed_bytes, operations = case.work
+        return max(needed_bytes / self.bytes_per_second, operations / self.operations_per_second)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One method in one case.
+
+    Attributes:
+        what, batch, length: of the case.
+        method: a name of `METHODS`.
+        seconds, seconds_low, seconds_high: median and quartiles of the calls; None if not run.
+        calls: how many were timed.
+        speedup: seconds of torch's own attention (the fastest that ran) over these; None without.
+        needed_bytes, needed_operations: the work of JRT-RNN, `Case.work`.
+        limit: seconds in which the device could do that work.
+        attained: limit / seconds, for the methods that compute JRT-RNN; else None.
+        peak_bytes: most bytes held at once by tensors that a call makes, its result included.
+        reason: why it was not run.
+    """
+
+    what: What
+    batch: int
+    length: int
+    method: str
+    seconds: float | None
+    seconds_low: float | None
+    seconds_high: float | None
+    calls: int
     speedup: float | None
-    growth: float | None
+    needed_bytes: int
+    needed_operations: int
+    limit: float
+    attained: float | None
+    peak_bytes: int | None
+    reason: str | None
 
 
-def scaling(
-    lengths: Sequence[int] = (2048, 4096, 8192, 16384),
+def measure(
+    cases: Sequence[Case],
+    ceilings: Ceilings,
     *,
-    heads: int = 2,
-    feature_dim: int = 16,
-    head_dim: int = 64,
+    methods: Sequence[str] | None = None,
     repeats: int = 9,
-    threads: int = 1,
-    gradients: bool = False,
-) -> list[Scaling]:
-    """Time and peak memory of "chunked" and "reference" on the CPU, in float32, B = 1, M = N/2.
-
-    Each round times every length once, so that what else the machine does hits all alike; the
-    reference joins the first `REFERENCE_REPEATS` rounds, up to `REFERENCE_LIMIT` tokens.
+    patience: float = 60.0,
+    memory: float = 8e9,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Timing]:
+    """Time every method in every case, shorter cases first.
 
     Args:
-        lengths: N of each row, in tokens.
-        heads, feature_dim, head_dim: H, D, E.
-        repeats: timed calls per length; the median counts.
-        threads: of torch, set for the measurement and then put back.
-        gradients: time the forward and the backward pass together instead of the forward pass.
+        methods: names of `METHODS`; None = all.
+        repeats: timed calls of each; fewer (at least 3, or 1 for calls of more than a second) where
+            they would take longer than `patience`.
+        patience: seconds that one method may take in one case.  Where half the length has shown
+            that a single call takes longer, it is not run.
+        memory: bytes that one call may take.
+        progress: told after each case how many are done.
 
     Raises:
-        ValueError: `lengths` is empty, or a number is below 1.
+        ValueError: a name is unknown, or `repeats` below 1.
     """
-    if not lengths or min(lengths) < 1:
-        raise ValueError(f"lengths must be one or more numbers from 1, got {tuple(lengths)}")
-    for name, number in (("repeats", repeats), ("threads", threads)):
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+    names = list(METHODS) if methods is None else list(methods)
+    if unknown := [name for name in names if name not in METHODS]:
+        raise ValueError(f"methods must be of {', '.join(METHODS)}, got {', '.join(unknown)}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    known: dict[tuple[str, int, int, str], float] = {}
+    timings = []
+    for done, case in enumerate(cases):
+        timings += _measure_case(case, ceilings, names, repeats, patience, memory, known)
+        progress(done + 1, len(cases))
+    return timings
 
-    calls: dict[tuple[int, Backend], Callable[[], object]] = {}
-    for length in lengths:
-        inputs = _inputs(length, heads, feature_dim, head_dim, gradients=gradients)
-        calls[length, "chunked"] = _call(inputs, "chunked")
-        if length <= REFERENCE_LIMIT:
-            calls[length, "reference"] = _call(inputs, "reference")
-    with _threads(threads):
-        peaks = {case: peak_bytes(call) for case, call in calls.items()}  # and warms up
-        seconds = _median_seconds(calls, repeats)
-    return [_row(length, seconds, peaks) for length in lengths]
+
+def _measure_case(
+    case: Case,
+    ceilings: Ceilings,
+    names: Sequence[str],
+    repeats: int,
+    patience: float,
+    memory: float,
+    known: dict[tuple[str, int, int, str], float],
+) -> list[Timing]:
+    inputs = _inputs(case)
+    calls: dict[str, Callable[[], object]] = {}
+    reasons: dict[str, str] = {}
+    peaks: dict[str, int] = {}
+    seconds: dict[str, list[float]] = {}
+    for name in names:
+        half = known.get((case.what, case.batch, case.length // 2, name), 0.0)
+        try:
+            if 2 * half > patience:
+                raise UnavailableError(f"more than {patience:g} s")
+            calls[name] = METHODS[name](case, inputs, memory)
+            peaks[name] = peak_bytes(calls[name])  # and warms up
+            seconds[name] = [_seconds(calls[name], case.device)]
+        except (UnavailableError, torch.OutOfMemoryError) as error:
+            calls.pop(name, None)
+            reasons[name] = str(error).split("\n")[0]
+    first = {name: times[0] for name, times in seconds.items()}
+    for turn in range(1, repeats):
+        for name, call in calls.items():
+            if (turn + 1) * first[name] < patience and (first[name] < 1 or turn < 3):
+                seconds[name].append(_seconds(call, case.device))
+    medians = {name: median(times) for name, times in seconds.items()}
+    known |= {(case.what, case.batch, case.length, name): x for name, x in medians.items()}
+    softmax = [medians[name] for name in medians if name.startswith("sdpa")]
+
+    def row(name: str) -> Timing:
+        taken = medians.get(name)
+        times = seconds.get(name, [])
+        low, _, high = quantiles(times, n=4) if len(times) > 1 else [taken] * 3
+        limit = ceilings.seconds(case)
+        ours = name.startswith("jrt-rnn")
+        return Timing(
+            case.what,
+            case.batch,
+            case.length,
+            name,
+            taken,
+            low,
+            high,
+            len(times),
+            min(softmax) / taken if softmax and taken is not None else None,
+            *case.work,
+            limit,
+            limit / taken if ours and taken is not None else None,
+            peaks.get(name),
+            reasons.get(name),
+        )
+
+    return [row(name) for name in names]
+
+
+def ceilings(device: torch.device, dtype: torch.dtype, *, trials: int = 5) -> Ceilings:
+    """Measure both ceilings of `device` for `dtype`."""
+    large = device.type != "cpu"
+    size, numbers = (8192, 1 << 29) if large else (2048, 1 << 26)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    source = torch.zeros(numbers, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    product = _best(lambda: a @ b, device, trials)
+    copy = _best(lambda: target.copy_(source), device, trials)
+    return Ceilings(2 * numbers / copy, 2 * size**3 / product)
+
+
+def device_name(device: torch.device) -> str:
+    """What a reader knows the device by."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on; only what is installed."""
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    for name in ("triton", "flash-linear-attention"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """torch with `number` threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
@@ -88,7 +287,8 @@ def peak_bytes(call: Callable[[], object]) -> int:
 
     Counts every storage from the operation that made it until torch frees it, in the backward
     pass too, on whatever device.  Unlike the process's resident memory this repeats exactly and
-    is not blurred by the allocator; scratch space inside a single operation is not seen.
+    is not blurred by the allocator.  What an operator of torch holds inside is not seen: of the
+    chunks, some megabytes of buffers whatever the length.
     """
     meter = _StorageMeter()
     with meter:
@@ -133,71 +333,148 @@ def _storages(tree: object) -> list[torch.UntypedStorage]:
     return [x.untyped_storage() for x in tree_leaves(tree) if isinstance(x, Tensor)]
 
 
-def _inputs(
-    length: int, heads: int, feature_dim: int, head_dim: int, *, gradients: bool
-) -> tuple[Tensor, ...]:
-    """q, k, v, k_enc, v_enc with the first half of the length as the encoder's."""
-    generator = torch.Generator().manual_seed(length)
-    shapes = [
-        (positions, size)
-        for positions in (length, length // 2)
-        for size in (feature_dim, feature_dim, head_dim)
-    ]
-    q, k, v, _, k_enc, v_enc = (
-        torch.randn(1, positions, heads, size, generator=generator).requires_grad_(gradients)
-        for positions, size in shapes
+def _best(call: Callable[[], object], device: torch.device, trials: int) -> float:
+    call()
+    return min(_seconds(call, device) for _ in range(trials))
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    result = call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    taken = time.perf_counter() - start
+    del result
+    return taken
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """q, k, v, k_enc, v_enc of linear attention; q, k, v of softmax attention, heads first.
+
+    For "decode" q, k and v are one token, and the softmax keys and values the `length` before it.
+    """
+
+    linear: tuple[Tensor, ...]
+    softmax: tuple[Tensor, ...]
+
+
+def _inputs(case: Case) -> _Inputs:
+    generator = torch.Generator(case.device).manual_seed(case.length)
+    B, N, H, D, E = case.batch, case.length, case.heads, case.feature_dim, case.head_dim
+
+    def numbers(*shape: int) -> Tensor:
+        x = torch.randn(*shape, generator=generator, device=case.device, dtype=case.dtype)
+        return x.requires_grad_(case.what == "train")
+
+    queries = 1 if case.what == "decode" else N
+    lengths = ((queries, D), (queries, D), (queries, E), (case.prefix, D), (case.prefix, E))
+    linear = tuple(numbers(B, n, H, size) for n, size in lengths)
+    softmax = tuple(numbers(B, H, n, E) for n in (queries, N, N))
+    return _Inputs(linear, softmax)
+
+
+_Method = Callable[[Case, _Inputs, float], Callable[[], object]]
+
+
+def _with_gradients(case: Case, call: Callable[..., Tensor], *x: Tensor) -> Callable[[], object]:
+    """`call`, and for "train" its backward pass too."""
+    if case.what != "train":
+        return lambda: call(*x)
+    leaves = [one for one in x if one.requires_grad]
+
+    def run() -> object:
+        y = call(*x)
+        return torch.autograd.grad(y, leaves, torch.ones_like(y))
+
+    return run
+
+
+def _step(case: Case, inputs: _Inputs, backend: Backend) -> Callable[[], object]:
+    state = PrefixState.zeros(
+        case.batch, case.heads, case.feature_dim, case.head_dim, case.dtype, case.device
     )
-    return q, k, v, k_enc, v_enc
+    q, k, v = (x[:, 0] for x in inputs.linear[:3])
+    state.k[..., 0] = case.length  # as if so many tokens had been read
+    return lambda: prefix_linear_attention_step(q, k, v, state, in_place=True, backend=backend)
 
 
-def _call(inputs: tuple[Tensor, ...], backend: Backend) -> Callable[[], object]:
-    q, k, v, k_enc, v_enc = inputs
+def _linear(backend: Backend, *, encoder: bool = True, passes: int = 1) -> _Method:
+    def prepare(case: Case, inputs: _Inputs, memory: float) -> Callable[[], object]:
+        if case.what == "decode":
+            if not encoder or backend == "reference":
+                raise UnavailableError("decodes as jrt-rnn does")
+            return _step(case, inputs, backend)
+        if backend == "reference":
+            weights = 4 * case.batch * case.heads * case.length * (case.length + case.prefix)
+            if _COPIES * weights > memory:
+                raise UnavailableError(f"more than {memory / 1e9:.0f} GB")
+        x = inputs.linear if encoder else inputs.linear[:3]
+        if passes > 1:
+            x = tuple(one.detach().repeat(1, passes, 1, 1) for one in x)
+            x = tuple(one.requires_grad_(case.what == "train") for one in x)
+        return _with_gradients(
+            case, lambda *given: prefix_linear_attention(*given, backend=backend), *x
+        )
 
-    def call() -> object:
-        y = prefix_linear_attention(q, k, v, k_enc, v_enc, backend=backend)
-        return torch.autograd.grad(y.sum(), inputs) if y.requires_grad else y
-
-    return call
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _median_seconds(
-    calls: dict[tuple[int, Backend], Callable[[], object]], repeats: int
-) -> dict[tuple[int, Backend], float]:
-    seconds: dict[tuple[int, Backend], list[float]] = {case: [] for case in calls}
-    for repeat in range(repeats):
-        for case, call in calls.items():
-            if case[1] == "reference" and repeat >= REFERENCE_REPEATS:
-                continue
-            start = time.perf_counter()
-            call()
-            seconds[case].append(time.perf_counter() - start)
-    return {case: median(values) for case, values in seconds.items()}
+    return prepare
 
 
-def _row(
-    length: int,
-    seconds: dict[tuple[int, Backend], float],
-    peaks: dict[tuple[int, Backend], int],
-) -> Scaling:
-    chunked = seconds[length, "chunked"]
-    reference = seconds.get((length, "reference"))
-    half = seconds.get((length // 2, "chunked")) if length % 2 == 0 else None
-    return Scaling(
-        length=length,
-        chunked_seconds=chunked,
-        chunked_bytes=peaks[length, "chunked"],
-        reference_seconds=reference,
-        reference_bytes=peaks.get((length, "reference")),
-        speedup=None if reference is None else reference / chunked,
-        growth=None if half is None else chunked / half,
-    )
+def _softmax(backend: SDPBackend | None) -> _Method:
+    """torch's `scaled_dot_product_attention`, by one of its implementations or its own choice."""
+
+    def prepare(case: Case, inputs: _Inputs, memory: float) -> Callable[[], object]:
+        on_cpu = case.device.type == "cpu"
+        if on_cpu and backend not in (None, SDPBackend.FLASH_ATTENTION):
+            raise UnavailableError("for CUDA devices only")
+        causal = case.what != "decode"
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            with sdpa_kernel(backend):  # type: ignore[arg-type]
+                return scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+        try:  # the shape may be refused, at no cost at this length
+            attend(*(x[:, :, :16].detach() for x in inputs.softmax))
+        except RuntimeError as error:
+            raise UnavailableError(str(error).split("\n")[0]) from None
+        return _with_gradients(case, attend, *inputs.softmax)
+
+    return prepare
+
+
+def _fla(name: str) -> _Method:
+    """Based's causal kernels in flash-linear-attention, which has no prefix version."""
+
+    def prepare(case: Case, inputs: _Inputs, memory: float) -> Callable[[], object]:
+        if find_spec("fla") is None:
+            raise UnavailableError("flash-linear-attention is not installed")
+        if case.device.type == "cpu":
+            raise UnavailableError("for CUDA devices only")
+        if case.what == "decode":
+            raise UnavailableError("has no step")
+        operator = getattr(importlib.import_module("fla.ops.based"), name)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            y: Tensor = operator(q, k, v, use_norm=True)
+            return y
+
+        return _with_gradients(case, attend, *inputs.linear[:3])
+
+    return prepare
+
+
+METHODS: dict[str, _Method] = {
+    "jrt-rnn": _linear("auto"),
+    "jrt-rnn, quadratic": _linear("reference"),
+    "based": _linear("auto", encoder=False),
+    "jrt-prompt": _linear("auto", encoder=False, passes=2),
+    "sdpa, flash": _softmax(SDPBackend.FLASH_ATTENTION),
+    "sdpa, cudnn": _softmax(SDPBackend.CUDNN_ATTENTION),
+    "sdpa, efficient": _softmax(SDPBackend.EFFICIENT_ATTENTION),
+    "fla parallel_based": _fla("parallel_based"),
+    "fla fused_chunk_based": _fla("fused_chunk_based"),
+}
+"""What is timed: prefix linear attention (M = N/2), its definition, the causal form (Based), that
+on the prompt twice (2N tokens), softmax attention, and Based's kernels elsewhere."""

@@ -1,44 +1,246 @@
-"""`sdsim bench`: how fast examples are made and attention is computed, each beside its baseline."""
+"""`sdsim bench`: how fast examples are made and attention is computed, beside their baselines."""
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import polars as pl
 import torch
 
-from kernels.bench import Scaling, scaling
+from kernels import bench as kernels_bench
+from kernels.bench import METHODS, Case, Ceilings
 from sdsim.models.config import STRICT
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
 
-What = Literal["generation", "attention"]
+What = Literal["generation", "prefill", "decode", "train"]
+DType = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What to measure, with how many threads of torch."""
+    """What to measure, and where; see ``sdsim bench --help``."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
     what: tuple[What, ...]
+    lengths: tuple[int, ...]
+    batches: tuple[int, ...]
+    heads: int
+    feature_dim: int
+    head_dim: int
+    dtype: DType
+    device: str
     threads: int
+    methods: tuple[str, ...] | None
+    repeats: int
+    patience: float
+    memory_gb: float
+    out: str | None
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads = {self.threads}: must be at least 1")
+        for name in ("threads", "heads", "feature_dim", "head_dim", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1")
+        for name in ("lengths", "batches"):
+            numbers = getattr(self, name)
+            if not numbers or min(numbers) < (2 if name == "lengths" else 1):
+                least = 2 if name == "lengths" else 1
+                raise ValueError(f"{name} = {list(numbers)}: one or more numbers from {least}")
+        for name in ("patience", "memory_gb"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
+        for method in self.methods or ():
+            if method not in METHODS:
+                allowed = ", ".join(repr(name) for name in METHODS)
+                raise ValueError(f"methods: {method!r} is not one of {allowed}")
 
 
-def bench(config: BenchConfig) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Measure one thing after another; yields a title and a table for each."""
-    for name in config.what:
-        title, measure = _MEASUREMENTS[name]
-        rows = measure(config.threads)
-        yield f"{title}; threads: {config.threads}", pl.DataFrame([asdict(row) for row in rows])
+@dataclass(frozen=True)
+class Report:
+    """What one measurement found.
+
+    Attributes:
+        what: its name.
+        title: what was measured, on what.
+        settings: of the measurement, the device, versions and ceilings, ready for JSON.
+        table: the numbers, a row per method and case.
+    """
+
+    what: What
+    title: str
+    settings: dict[str, Any]
+    table: pl.DataFrame
+
+    def save(self, out: Path) -> list[Path]:
+        """Write ``<what>.json`` (all of it) and ``<what>.csv`` (the table); their paths."""
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"{self.what}{suffix}" for suffix in (".json", ".csv")]
+        whole = {"title": self.title, **self.settings, "rows": self.table.to_dicts()}
+        texts = [json.dumps(whole, indent=1, ensure_ascii=False) + "\n", self.table.write_csv()]
+        for path, text in zip(paths, texts, strict=True):
+            partial = path.with_name(f"{path.name}.partial")
+            partial.write_text(text)
+            partial.replace(path)
+        return paths
+
+
+def load_reports(folder: Path) -> list[Report]:
+    """The reports that `Report.save` wrote there.
+
+    Raises:
+        ValueError: if there are none, or one is damaged.
+    """
+    paths = [path for what in get_args(What) if (path := folder / f"{what}.json").is_file()]
+    if not paths:
+        raise ValueError(f"bench = {str(folder)!r}: no reports of `sdsim bench` there")
+    return [_load(path) for path in paths]
+
+
+def _load(path: Path) -> Report:
+    try:
+        whole = json.loads(path.read_text())
+        title, rows = whole.pop("title"), whole.pop("rows")
+        return Report(whole["what"], title, whole, pl.DataFrame(rows, infer_schema_length=None))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not a report of `sdsim bench`: {error}") from None
+
+
+def shown(report: Report) -> pl.DataFrame:
+    """The table as a person reads it: milliseconds, megabytes."""
+    if report.what == "generation":
+        return report.table
+    milliseconds = {
+        new: pl.col(old) * 1e3
+        for new, old in (
+            ("milliseconds", "seconds"),
+            ("milliseconds_low", "seconds_low"),
+            ("milliseconds_high", "seconds_high"),
+        )
+    }
+    return report.table.filter(pl.col("seconds").is_not_null()).select(
+        "batch",
+        "length",
+        "method",
+        **milliseconds,
+        calls="calls",
+        speedup="speedup",
+        of_limit="attained",
+        peak_megabytes=pl.col("peak_bytes") / 1e6,
+    )
+
+
+def notes(report: Report) -> list[str]:
+    """What was not run, and what the table's columns stand on: ceilings and work."""
+    if report.what == "generation":
+        return []
+    reached = Ceilings(**report.settings["ceilings"])
+    work = [
+        f"  batch {row['batch']}, length {row['length']}: {row['needed_bytes'] / 1e6:,.1f} MB, "
+        f"{row['needed_operations'] / 1e9:,.2f} GFLOP, so at least {row['limit'] * 1e3:.3f} ms"
+        for row in report.table.unique(["batch", "length"], maintain_order=True).to_dicts()
+    ]
+    cases_in_all = len(work)
+    left_out = [
+        f"  {method}: {reason}"
+        + (f" (batch by length: {', '.join(cases)})" if len(cases) < cases_in_all else "")
+        for method, reason, cases in report.table.filter(pl.col("reason").is_not_null())
+        .group_by("method", "reason", maintain_order=True)
+        .agg(pl.format("{} by {}", "batch", "length"))
+        .iter_rows()
+    ]
+    return [
+        "milliseconds: median [quartiles]; speedup: over the fastest softmax attention that ran; "
+        "peak megabytes: tensors between operators, results included",
+        f"ceilings measured on this device: {reached.bytes_per_second / 1e9:,.1f} GB/s and "
+        f"{reached.operations_per_second / 1e9:,.0f} GFLOP/s; of limit: the time that JRT-RNN's "
+        "bytes or operations take at the ceiling, over the time taken",
+        "JRT-RNN needs:",
+        *work,
+        *(["not run:", *left_out] if left_out else []),
+    ]
+
+
+def bench(
+    config: BenchConfig, what: What, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Report:
+    """Measure one thing; `progress` is told how many cases are done."""
+    if what == "generation":
+        with kernels_bench.threads(1):  # as a worker that feeds a model has
+            return _generation_report(config)
+    with kernels_bench.threads(config.threads):
+        return _attention_report(config, what, progress)
+
+
+def _generation_report(config: BenchConfig) -> Report:
+    rows = generation(repeats=config.repeats)
+    return Report(
+        "generation",
+        f"Set disjointness, V = {PAPER_VOCAB_SIZE}: microseconds per example, a loop against "
+        "sample(), with one thread",
+        _settings(config, "generation", torch.device("cpu"), None),
+        pl.DataFrame([asdict(row) for row in rows]),
+    )
+
+
+def _attention_report(
+    config: BenchConfig,
+    what: Literal["prefill", "decode", "train"],
+    progress: Callable[[int, int], None],
+) -> Report:
+    device, dtype = torch.device(config.device), getattr(torch, config.dtype)
+    cases = [
+        Case(
+            what,
+            batch,
+            length,
+            dtype,
+            device,
+            config.heads,
+            config.feature_dim,
+            config.head_dim,
+        )
+        for batch, length in sorted(product(config.batches, config.lengths), key=np.prod)
+    ]
+    ceilings = kernels_bench.ceilings(device, dtype)
+    timings = kernels_bench.measure(
+        cases,
+        ceilings,
+        methods=config.methods,
+        repeats=config.repeats,
+        patience=config.patience,
+        memory=config.memory_gb * 1e9,
+        progress=progress,
+    )
+    settings = _settings(config, what, device, ceilings)
+    title = (
+        f"{what}: H = {config.heads}, D = {config.feature_dim}, E = {config.head_dim}, "
+        f"{config.dtype}, on {settings['device']}"
+    )
+    return Report(what, title, settings, pl.DataFrame([asdict(row) for row in timings]))
+
+
+def _settings(
+    config: BenchConfig, what: What, device: torch.device, ceilings: Ceilings | None
+) -> dict[str, Any]:
+    return {
+        "what": what,
+        "device": kernels_bench.device_name(device),
+        "threads": config.threads,
+        "versions": kernels_bench.versions(),
+        "command": shlex.join(["sdsim", *sys.argv[1:]]),
+        "ceilings": None if ceilings is None else asdict(ceilings),
+        "config": asdict(config),
+    }
 
 
 PAPER_VOCAB_SIZE = 2048
@@ -84,7 +286,6 @@ def generation(
     *,
     examples: int = 1024,
     repeats: int = 9,
-    threads: int = 1,
 ) -> list[Generation]:
     """Time both ways side by side at V = 2048 on the CPU, turn by turn.
 
@@ -92,15 +293,9 @@ def generation(
         sizes: pairs (|A|, |B|).
         examples: examples per call.
         repeats: calls of each; the median counts.
-        threads: of torch, set for the measurement and then put back.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        tasks = [SetDisjointness(PAPER_VOCAB_SIZE, *pair) for pair in sizes]
-        return [_measure(task, examples, repeats) for task in tasks]
-    finally:
-        torch.set_num_threads(before)
+    tasks = [SetDisjointness(PAPER_VOCAB_SIZE, *pair) for pair in sizes]
+    return [_measure(task, examples, repeats) for task in tasks]
 
 
 def _measure(task: SetDisjointness, examples: int, repeats: int) -> Generation:
@@ -122,15 +317,3 @@ def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-_MEASUREMENTS: dict[What, tuple[str, Callable[[int], Sequence[Generation | Scaling]]]] = {
-    "generation": (
-        "Set disjointness, V = 2048: microseconds per example, a loop against sample()",
-        lambda threads: generation(threads=threads),
-    ),
-    "attention": (
-        "Prefix linear attention, forward, B = 1, H = 2, D = 16, E = 64, float32, on the CPU",
-        lambda threads: scaling(threads=threads),
-    ),
-}

@@ -23,7 +23,7 @@ from rich.table import Table
 
 import sdsim
 from sdsim import conf, results
-from sdsim.bench import BenchConfig, bench
+from sdsim.bench import BenchConfig, Report, bench, load_reports, notes, shown
 from sdsim.config import Job
 from sdsim.console import Bar, as_table, console, errors
 from sdsim.models.config import STRICT
@@ -41,7 +41,7 @@ sdsim: how much must a recurrent model remember, and what has the order of its i
   sdsim theory bounds    print the bits that disjointness takes: bounds and algorithms
   sdsim theory verify    run every numbered claim of the theory on many instances
   sdsim theory figures   draw memory over time and against order, as theory has it
-  sdsim bench            measure the example generator and prefix linear attention
+  sdsim bench            measure the generator, and attention: prefill, decoding, training
 
   sdsim COMMAND --help         what it does, examples, every setting
   sdsim COMMAND --cfg job      the settings as they would be used
@@ -205,12 +205,16 @@ def _train(composed: DictConfig) -> None:
 
 @dataclass(frozen=True)
 class FiguresConfig:
-    """Settings of ``sdsim figures``: the store to read, the folder to draw into."""
+    """Settings of ``sdsim figures``: the store to read, the folder to draw into.
+
+    With `bench`, a folder that ``sdsim bench`` wrote, its reports are drawn there instead.
+    """
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
     store: str
     out: str
+    bench: str | None
 
 
 def _figures(composed: DictConfig) -> None:
@@ -218,6 +222,9 @@ def _figures(composed: DictConfig) -> None:
     import figures
 
     config = conf.parse(FiguresConfig, composed)
+    if config.bench is not None:
+        _draw_reports(load_reports(Path(config.bench)), Path(config.bench))
+        return
     table = results.load(config.store)
     results.check_writable(Path(config.out), "out")
     console.print(as_table(figures.summary_table(table)))
@@ -227,8 +234,30 @@ def _figures(composed: DictConfig) -> None:
 
 def _bench(composed: DictConfig) -> None:
     config = conf.parse(BenchConfig, composed)
-    for title, frame in bench(config):
-        console.print(as_table(frame, title))
+    check_device(config.device)
+    out = None if config.out is None else Path(config.out)
+    if out is not None:
+        results.check_writable(out, "out")
+    for what in config.what:
+        with Bar(f"measuring {what}", "cases") as bar:
+            report = bench(config, what, bar.show)
+        console.print(as_table(shown(report), report.title))
+        for line in notes(report):
+            console.print(line, soft_wrap=True, markup=False)
+        if out is not None:
+            for path in report.save(out):
+                console.print(str(path), soft_wrap=True)
+            _draw_reports([report], out)
+
+
+def _draw_reports(reports: list[Report], out: Path) -> None:
+    import figures
+
+    for report in reports:
+        if report.what == "generation":  # a table says it all
+            continue
+        for path in figures.draw_bench(report.what, report.title, report.table, out):
+            console.print(str(path), soft_wrap=True)
 
 
 @dataclass(frozen=True)

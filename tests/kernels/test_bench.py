@@ -1,10 +1,15 @@
-"""Memory and time of the backends, and the meter that measures them."""
+"""What is measured, and the meters: memory, time, the work needed and the ceilings."""
+
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-from kernels import Backend, bench, prefix_linear_attention, prefix_state, read_state
-from kernels.bench import peak_bytes, scaling
+from kernels import bench, chunked, prefix_linear_attention, prefix_state, read_state
+from kernels.bench import METHODS, Case, Ceilings, What, ceilings, measure, peak_bytes
 
 H, D, E = 1, 16, 8
 
@@ -35,67 +40,156 @@ def test_the_meter_sees_what_autograd_keeps() -> None:
     assert peak_bytes(call) >= 3 * 1024
 
 
-def peak(backend: Backend, length: int, *, gradients: bool) -> int:
+def held(call: Callable[..., object], *tensors: Tensor) -> int:
+    """Bytes that `call` holds beside its result."""
+    results = [x for x in tree_leaves(call(*tensors)) if isinstance(x, Tensor)]
+    return peak_bytes(lambda: call(*tensors)) - sum(x.nbytes for x in results)
+
+
+def tensors(length: int) -> list[Tensor]:
     q, v = torch.zeros(1, length, H, D), torch.zeros(1, length, H, E)
-    tensors = [x.clone().requires_grad_(gradients) for x in (q, q, v, q[:, ::2], v[:, ::2])]
-
-    def call() -> None:
-        y = prefix_linear_attention(*tensors, backend=backend)
-        if gradients:
-            y.sum().backward()
-
-    return peak_bytes(call)
+    return [q, q, v, q[:, ::2], v[:, ::2]]
 
 
-@pytest.mark.parametrize("gradients", [False, True])
-def test_memory_is_linear(gradients: bool) -> None:
-    short, long = (peak("chunked", length, gradients=gradients) for length in (1024, 2048))
-    assert long < 2.2 * short
-    # The same meter tells a quadratic form from a linear one.
-    short, long = (peak("reference", length, gradients=gradients) for length in (512, 1024))
+def test_the_chunks_take_the_same_room_whatever_the_length() -> None:
+    """Beside what goes in and comes out: so features exist for one chunk only."""
+
+    def forward(*x: Tensor) -> object:
+        return chunked.forward(*x, None, None, None, 1.0)
+
+    def backward(*x: Tensor) -> object:
+        y, denominators, kv, z = chunked.forward(*x, None, None, None, 1.0)
+        gradients = chunked.backward(y, kv, z, *x, None, None, None, y, denominators, 1.0)
+        return [y, denominators, kv, z, *gradients]
+
+    for call in (forward, backward):
+        short, long = (held(call, *tensors(length)) for length in (1024, 4096))
+        assert short > 0
+        assert long < 1.05 * short + 4 * (4096 - 1024) * D * 4  # dq is summed in a second tensor
+
+
+def test_the_quadratic_form_is_told_from_it() -> None:
+    def reference(*x: Tensor) -> object:
+        return prefix_linear_attention(*x, backend="reference")
+
+    short, long = (held(reference, *tensors(length)) for length in (512, 1024))
     assert long > 3.5 * short
 
 
-def test_features_exist_for_one_chunk_only() -> None:
-    length = 4096
-    features = 4 * length * H * 153  # bytes of φ at every position
-    q, v = torch.zeros(1, length, H, D), torch.zeros(1, length, H, E)
-    assert peak("chunked", length, gradients=False) < features / 2
-    assert peak("chunked", length, gradients=True) < features
+def test_reading_both_ways_takes_the_same_room_whatever_the_length() -> None:
+    q, _, v, _, _ = tensors(4096)
+    features = 4 * 4096 * H * 153
     assert peak_bytes(lambda: read_state(q, prefix_state(q, v))) < features / 2
 
 
-def test_scaling_reports_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "REFERENCE_LIMIT", 2048)
-    threads = torch.get_num_threads()
-    rows = scaling((1024, 2048, 4096), heads=1, repeats=3, threads=1)
-    assert torch.get_num_threads() == threads
-    assert [row.length for row in rows] == [1024, 2048, 4096]
-    assert rows[0].growth is None
-    assert rows[1].growth == rows[1].chunked_seconds / rows[0].chunked_seconds
-    assert rows[1].speedup == rows[1].reference_seconds / rows[1].chunked_seconds
-    assert rows[1].speedup > 2
-    assert rows[1].reference_bytes > 3.5 * rows[0].reference_bytes
-    assert rows[2].chunked_bytes < 2.2 * rows[1].chunked_bytes
-    assert (rows[2].reference_seconds, rows[2].reference_bytes, rows[2].speedup) == (None,) * 3
+def case(what: What, length: int, *, batch: int = 1) -> Case:
+    return Case(what, batch, length, torch.float32, torch.device("cpu"), 2, 4, 8)
 
 
-def test_scaling_with_gradients_takes_more_memory() -> None:
-    (forward,), (both,) = (
-        scaling((256,), heads=1, repeats=1, gradients=gradients) for gradients in (False, True)
+CEILINGS = Ceilings(bytes_per_second=1e9, operations_per_second=1e9)
+F = 15  # of D = 4
+
+
+def test_the_work_of_prefill_by_hand() -> None:
+    needed_bytes, operations = case("prefill", 6, batch=3).work
+    tokens = 6 * (4 + 4 + 8 + 8) + 3 * (4 + 8)  # q, k, v, y; k_enc, v_enc
+    assert needed_bytes == 4 * 3 * 2 * tokens
+    assert operations == 3 * 2 * (2 * 6 + 3) * 2 * F * 9
+
+
+def test_the_work_of_decoding_does_not_know_the_length() -> None:
+    assert case("decode", 8).work == case("decode", 8000).work
+    state, token = 2 * F * 9, 2 * (4 + 4 + 8 + 8)  # numbers, of two heads
+    assert case("decode", 8).work == (4 * (2 * state + token), 2 * 2 * state)
+
+
+def test_training_is_three_times_the_bytes() -> None:
+    assert case("train", 64).work[0] == 3 * case("prefill", 64).work[0]
+
+
+def test_the_limit_is_the_slower_ceiling() -> None:
+    needed_bytes, operations = case("prefill", 64).work
+    assert CEILINGS.seconds(case("prefill", 64)) == operations / 1e9
+    assert Ceilings(1e6, 1e12).seconds(case("prefill", 64)) == needed_bytes / 1e6
+
+
+@pytest.mark.parametrize("what", get_args(What))
+def test_every_method_is_timed_or_says_why_not(what: What) -> None:
+    told = []
+    timings = measure(
+        [case(what, 64), case(what, 128)],
+        CEILINGS,
+        repeats=4,
+        progress=lambda done, total: told.append((done, total)),
     )
-    assert both.chunked_bytes > forward.chunked_bytes
+    assert told == [(1, 2), (2, 2)]
+    assert [row.method for row in timings] == 2 * list(METHODS)
+    for row in timings:
+        assert (row.seconds is None) == (row.calls == 0) == (row.reason is not None)
+        if row.seconds is not None:
+            assert row.calls == 4
+            assert 0 < row.seconds_low <= row.seconds <= row.seconds_high
+            assert row.speedup is not None
+        assert (row.attained is not None) == (
+            row.seconds is not None and row.method.startswith("jrt-rnn")
+        )
+    ran = {row.method for row in timings if row.seconds is not None}
+    quadratic = set() if what == "decode" else {"jrt-rnn, quadratic", "based", "jrt-prompt"}
+    assert ran == {"jrt-rnn", "sdpa, flash"} | quadratic
+
+
+def test_every_method_computes_what_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tensors that reach the attention: how many tokens, how long an encoder."""
+    seen = {}
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, *encoder: Tensor, backend: str) -> Tensor:
+        seen[name] = (q.shape[1], *(x.shape[1] for x in encoder[:1]), backend)
+        return v
+
+    monkeypatch.setattr(bench, "prefix_linear_attention", spy)
+    for name in ("jrt-rnn", "jrt-rnn, quadratic", "based", "jrt-prompt"):
+        measure([case("prefill", 64)], CEILINGS, methods=[name], repeats=1)
+    assert seen == {
+        "jrt-rnn": (64, 32, "auto"),
+        "jrt-rnn, quadratic": (64, 32, "reference"),
+        "based": (64, "auto"),
+        "jrt-prompt": (128, "auto"),
+    }
+
+
+def test_what_takes_too_long_or_too_much_is_not_run() -> None:
+    slow = measure(
+        [case("prefill", 64), case("prefill", 128)], CEILINGS, methods=["based"], patience=1e-9
+    )
+    assert slow[0].calls == 1  # nothing is known before
+    assert (slow[1].calls, slow[1].reason) == (0, "more than 1e-09 s")
+    (large,) = measure(
+        [case("prefill", 64)], CEILINGS, methods=["jrt-rnn, quadratic"], memory=1000.0
+    )
+    assert (large.seconds, large.reason) == (None, "more than 0 GB")
+
+
+def test_speedup_is_over_the_fastest_softmax() -> None:
+    ours, theirs = measure(
+        [case("prefill", 256)], CEILINGS, methods=["jrt-rnn", "sdpa, flash"], repeats=3
+    )
+    assert theirs.speedup == 1
+    assert ours.speedup == theirs.seconds / ours.seconds
+
+
+def test_ceilings_are_those_of_the_device() -> None:
+    reached = ceilings(torch.device("cpu"), torch.float32, trials=1)
+    assert 1e8 < reached.bytes_per_second < 1e13
+    assert 1e9 < reached.operations_per_second < 1e15
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lengths": ()}, r"lengths must be one or more numbers from 1, got \(\)"),
-        ({"lengths": (8, 0)}, r"lengths must be one or more numbers from 1, got \(8, 0\)"),
-        ({"lengths": (8,), "repeats": 0}, "repeats must be at least 1, got 0"),
-        ({"lengths": (8,), "threads": 0}, "threads must be at least 1, got 0"),
+        ({"methods": ["flash"]}, "methods must be of jrt-rnn, .*, got flash"),
+        ({"repeats": 0}, "repeats must be at least 1, got 0"),
     ],
 )
-def test_scaling_errors(arguments: dict[str, object], message: str) -> None:
+def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        scaling(**arguments)
+        measure([case("prefill", 8)], CEILINGS, **arguments)

@@ -1,11 +1,13 @@
 """The command as a user meets it: what it says, how it exits, what it leaves behind."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from sdsim import cli
 from sdsim.results import load
@@ -79,6 +81,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["theory", "bounds", "size=3"], "size is no setting"),
         (["bench", "what=generation"], "what = 'generation'"),
         (["bench", "threads=0"], "threads = 0"),
+        (["bench", "lengths=[]"], "lengths = []: one or more numbers from 2"),
+        (["bench", "lengths=[64,1]"], "lengths = [64, 1]: one or more numbers from 2"),
+        (["bench", "batches=[0]"], "batches = [0]: one or more numbers from 1"),
+        (["bench", "patience=0"], "patience = 0.0: must be above 0"),
+        (["bench", "methods=[flash]"], "methods: 'flash' is not one of 'jrt-rnn'"),
+        (["bench", "dtype=float64"], "dtype = 'float64'"),
+        (["bench", "device=abacus"], "abacus"),
+        (["figures", "bench=nowhere"], "bench = 'nowhere': no reports of `sdsim bench` there"),
         (["train", "train.lr=0"], "train.lr = 0"),
         (["train", "train.lr=nan"], "train.lr = nan"),
         (["train", "seed=1.5"], "seed = 1.5"),
@@ -164,6 +174,43 @@ def test_figures_to_an_unwritable_place(run: Run, tmp_path: Path) -> None:
     code, _, err = run("figures", "out=file")
     assert code == 2
     assert "out = file: cannot write in" in err
+
+
+def test_bench_prints_keeps_and_draws_again(run: Run, tmp_path: Path) -> None:
+    settings = ["lengths=[32,64]", "heads=1", "repeats=2", "methods=[jrt-rnn,based]"]
+    code, out, err = run("bench", "what=[prefill,decode]", *settings, "out=kept")
+    assert code == 0, err
+    for word in ("jrt-rnn", "based", "GFLOP/s", "median [quartiles]", "decodes as jrt-rnn does"):
+        assert word in out
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    assert sorted(kept) == sorted(
+        f"{name}.{kind}"
+        for what in ("prefill", "decode")
+        for name, kinds in ((what, ("json", "csv")), (f"{what}_time", ("pdf", "png", "csv")))
+        for kind in kinds
+    )
+    report = json.loads(kept["prefill.json"])
+    assert report["config"]["heads"] == 1
+    assert report["versions"]["torch"] == torch.__version__
+    assert [(row["length"], row["method"]) for row in report["rows"]] == [
+        (32, "jrt-rnn"),
+        (32, "based"),
+        (64, "jrt-rnn"),
+        (64, "based"),
+    ]
+
+    for path in (tmp_path / "kept").glob("*_time.*"):
+        path.unlink()
+    assert run("figures", "bench=kept")[0] == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == kept
+
+
+def test_a_damaged_report_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "train.json").write_text("[1, 2]")
+    code, out, err = run("figures", "bench=kept")
+    assert (code, out) == (2, "")
+    assert "train.json is not a report of `sdsim bench`" in err
 
 
 def test_a_shadowed_room_is_named(tmp_path: Path) -> None:

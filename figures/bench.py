@@ -1,0 +1,90 @@
+"""Time against length and batch, in the form of Table 5 of arXiv:2407.05483."""
+
+from __future__ import annotations
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogFormatter, NullLocator, StrMethodFormatter
+
+from figures.drawing import Drawing, NothingToDraw
+from figures.style import PAGE_WIDTH, add_legend, add_note
+
+_STYLES = {
+    "jrt-rnn": ("JRT-RNN (prefix N/2)", "#009E73", "D-"),
+    "jrt-rnn, quadratic": ("JRT-RNN, quadratic", "#009E73", "D:"),
+    "based": ("Based (no prefix)", "#0072B2", "o-"),
+    "jrt-prompt": ("JRT-Prompt (2N tokens)", "#E69F00", "^-"),
+    "sdpa, flash": ("Softmax, flash", "#000000", "X-"),
+    "sdpa, cudnn": ("Softmax, cuDNN", "#000000", "s--"),
+    "sdpa, efficient": ("Softmax, memory-efficient", "#000000", "v:"),
+    "fla parallel_based": ("Based, FLA parallel", "#56B4E9", "h--"),
+    "fla fused_chunk_based": ("Based, FLA fused", "#56B4E9", "p:"),
+}
+"""Label, colour and line of each method, the models' as in every figure."""
+
+_AXES = {"length": "Length N, tokens", "batch": "Batch, sequences"}
+
+
+def draw(title: str, table: pl.DataFrame) -> Drawing:
+    """Milliseconds on the left, times faster than softmax attention on the right.
+
+    Over the length, at the largest batch; a second row over the batch, at the largest length, where
+    several batches were measured.
+
+    Args:
+        title: what was measured.
+        table: rows of `kernels.bench.Timing`.
+
+    Raises:
+        NothingToDraw: if fewer than two cases were measured.
+    """
+    timed = table.filter(pl.col("seconds").is_not_null()).with_columns(
+        milliseconds=pl.col("seconds") * 1e3,
+        milliseconds_low=pl.col("seconds_low") * 1e3,
+        milliseconds_high=pl.col("seconds_high") * 1e3,
+        limit=pl.col("limit") * 1e3,
+    )
+    rows = [axis for axis in _AXES if timed[axis].n_unique() > 1]
+    if not rows:
+        raise NothingToDraw("it takes two lengths, or two batches")
+    figure = Figure(figsize=(PAGE_WIDTH, 1.3 + 2.6 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2, squeeze=False)
+    for (left, right), axis in zip(grid, rows, strict=True):
+        other = "batch" if axis == "length" else "length"
+        largest = max(timed[other].to_list())
+        fixed = timed.filter(pl.col(other) == largest)
+        _draw_panel(left, axis, fixed, "milliseconds")
+        _draw_limit(left, axis, fixed)
+        _draw_panel(right, axis, fixed, "speedup")
+        right.axhline(1, color="0.4", linewidth=0.8, zorder=1)
+        left.set_ylabel(f"Milliseconds\n({other} {largest})")
+        right.set_ylabel("Times faster than softmax")
+    add_legend(figure)
+    add_note(figure, f"{title}. Marks: medians of several calls; bars: quartiles.")
+    return Drawing(figure, table)
+
+
+def _draw_panel(ax: Axes, axis: str, timed: pl.DataFrame, quantity: str) -> None:
+    for method, (label, colour, line) in _STYLES.items():
+        series = timed.filter(pl.col("method") == method).drop_nulls(quantity).sort(axis)
+        if series.is_empty():
+            continue
+        ax.plot(series[axis], series[quantity], line, color=colour, label=label)
+        if f"{quantity}_low" in series.columns:
+            low, high = series[f"{quantity}_low"], series[f"{quantity}_high"]
+            ax.vlines(series[axis], low, high, color=colour, linewidth=0.8)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(sorted(timed[axis].unique().to_list())))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+    ax.set_xlabel(_AXES[axis])
+
+
+def _draw_limit(ax: Axes, axis: str, timed: pl.DataFrame) -> None:
+    cases = timed.unique(axis).sort(axis)
+    label = "JRT-RNN's work at the device's ceiling"
+    ax.plot(cases[axis], cases["limit"], color="0.6", linestyle=(0, (4, 2)), label=label)
