@@ -241,7 +241,7 @@ def _measure_case(
     return [row(name) for name in names]
 
 
-def ceilings(device: torch.device, dtype: torch.dtype, *, trials: int = 5) -> Ceilings:
+def ceilings(device: torch.device, dtype: torch.dtype, *, trials: int = 15) -> Ceilings:
     """Measure both ceilings of `device` for `dtype`."""
     large = device.type != "cpu"
     size, numbers = (8192, 1 << 29) if large else (2048, 1 << 26)
