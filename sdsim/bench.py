@@ -237,7 +237,7 @@ def _settings(
         "device": kernels_bench.device_name(device),
         "threads": config.threads,
         "versions": kernels_bench.versions(),
-        "command": shlex.join(["sdsim", *sys.argv[1:]]),
+        "command": shlex.join(["sdsim", "bench", *sys.argv[1:]]),
         "ceilings": None if ceilings is None else asdict(ceilings),
         "config": asdict(config),
     }

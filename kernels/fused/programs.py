@@ -6,8 +6,8 @@ blocks of BLOCK head dimensions, which read the same keys and stand beside each 
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc"
 
-# The loops over chunks hoist little (`disable_licm`): the state fills the registers, and Triton would
-# add the indices and selectors of every feature tile to it, which are cheap to make anew.
+# The loops over chunks hoist little (`disable_licm`): the state fills the registers, and Triton
+# would add the indices and selectors of every feature tile, which are cheap to make anew.
 
 import triton
 import triton.language as tl
@@ -329,7 +329,6 @@ def differentiate(
             slope = product(value, tl.trans(kv_read), last[:, None] * z_read[None, :], MATRIX)
             x_total = pull_back(slope, left, right, x_total, zero, EDGES, t, D, MATRIX)
 
-        x_total = tl.where(present[:, None], x_total, 0)
         store_chunk(dx_here, x_total, b, h, token, stop, 0, D, C, PADDED)
         if dvalue is not None:
             value_total = tl.where(present[:, None], value_total, 0)

@@ -4,18 +4,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass, fields, replace
 
 import pytest
 import torch
 from torch import Tensor
-
-if not torch.cuda.is_available() and "TRITON_INTERPRET" not in os.environ:
-    if "triton" in sys.modules:
-        raise pytest.UsageError("triton was imported before TRITON_INTERPRET=1 could be set")
-    os.environ["TRITON_INTERPRET"] = "1"
 
 from kernels import fused
 from kernels.feature_maps import Taylor

@@ -116,7 +116,7 @@ def test_segments_change_next_to_nothing(problem, error, request):
         assert error(other, one.double()) <= 1e-6
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     sizes=st.fixed_dictionaries(
         {
