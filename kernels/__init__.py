@@ -1,4 +1,4 @@
-"""Prefix linear attention in pure torch: reads a prefix freely, the rest causally, at linear cost.
+"""Prefix linear attention: reads a prefix freely, the rest causally, at linear cost.
 
 `prefix_linear_attention` is the operator, `prefix_linear_attention_step` its constant-cost
 recurrence, `PrefixState` the memory that passes between them, and `prefix_state` / `read_state`

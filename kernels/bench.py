@@ -218,7 +218,7 @@ def _measure_case(
     def row(name: str) -> Timing:
         taken = medians.get(name)
         times = seconds.get(name, [])
-        low, _, high = quantiles(times, n=4) if len(times) > 1 else [taken] * 3
+        low, _, high = quantiles(times, n=4, method="inclusive") if len(times) > 1 else [taken] * 3
         limit = ceilings.seconds(case)
         ours = name.startswith("jrt-rnn")
         return Timing(

@@ -190,7 +190,7 @@ def read_state_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of `read_state` in q, kv and z."""
     dq = _empty(q)
-    dkv, dz = torch.empty_like(kv), torch.empty_like(z)
+    dkv, dz = _empty(kv), _empty(z)
     for group in _groups(q, kv.shape[-1], None, scale):
         sums, gradient = group.sums(kv, z), group.sums(None, None)
         for n in _chunks(q):

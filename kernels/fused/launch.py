@@ -14,6 +14,7 @@ from torch import Tensor
 from kernels.fused.plan import (
     DTYPES,
     MAX_FEATURE_DIM,
+    MAX_FEATURE_DIM_FLOAT32,
     MAX_HEAD_DIM,
     Plan,
     has_warpgroups,
@@ -157,6 +158,11 @@ def supported(q: Tensor, v: Tensor) -> str | None:
         major, minor = torch.cuda.get_device_capability(q.device)
         if major < 8:
             return f"the fused kernels need compute capability 8.0, {q.device} has {major}.{minor}"
+        if q.dtype == torch.float32 and q.shape[-1] > MAX_FEATURE_DIM_FLOAT32:
+            return (
+                "the fused kernels take float32 with D from 1 to "
+                f"{MAX_FEATURE_DIM_FLOAT32}, not {q.shape[-1]}"
+            )
         return None
     if q.device.type == "cpu" and _INTERPRETED:
         return None

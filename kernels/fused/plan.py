@@ -14,6 +14,9 @@ Matrix = Literal["bfloat16", "tf32", "ieee"]
 
 MAX_FEATURE_DIM = 32
 MAX_HEAD_DIM = 128
+# Without matrix unit the products with selectors, of D numbers for each factor, are too many: at
+# D = 32 the compiler runs out of registers, and Ampere out of shared memory.
+MAX_FEATURE_DIM_FLOAT32 = 16
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 # The matrix unit's smallest tile, for every type.
