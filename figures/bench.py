@@ -29,8 +29,8 @@ _AXES = {"length": "Length N, tokens", "batch": "Batch, sequences"}
 def draw(title: str, table: pl.DataFrame) -> Drawing:
     """Milliseconds on the left, times faster than softmax attention on the right.
 
-    Over the length, at the largest batch; a second row over the batch, at the largest length, where
-    several batches were measured.
+    Over the length, at the batch that was measured at most lengths (the largest of them); a second
+    row over the batch in the same way, where several were measured.
 
     Args:
         title: what was measured.
@@ -52,14 +52,15 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
     grid = figure.subplots(len(rows), 2, squeeze=False)
     for (left, right), axis in zip(grid, rows, strict=True):
         other = "batch" if axis == "length" else "length"
-        largest = max(timed[other].to_list())
-        fixed = timed.filter(pl.col(other) == largest)
+        counts = timed.group_by(other).agg(pl.col(axis).n_unique()).sort(axis, other)
+        at = counts[other][-1]
+        fixed = timed.filter(pl.col(other) == at)
         _draw_panel(left, axis, fixed, "milliseconds")
         _draw_limit(left, axis, fixed)
         _draw_panel(right, axis, fixed, "speedup")
         right.axhline(1, color="0.4", linewidth=0.8, zorder=1)
-        left.set_ylabel(f"Milliseconds\n({other} {largest})")
-        right.set_ylabel("Times faster than softmax")
+        left.set_ylabel(f"Milliseconds\n({other} {at:,})")
+        right.set_ylabel("Softmax's time over this one's")
     add_legend(figure)
     add_note(figure, f"{title}. Marks: medians of several calls; bars: quartiles.")
     return Drawing(figure, table)

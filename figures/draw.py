@@ -43,8 +43,9 @@ def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> l
 
     Args:
         what, title, table: of the report.
-        out: an existing folder.
+        out: a folder, made if need be.
     """
+    Path(out).mkdir(parents=True, exist_ok=True)
     try:
         with house_style():
             return bench.draw(title, table).save(Path(out) / f"{what}_time")

@@ -1,7 +1,7 @@
 """`python -m kernels FOLDER`: time the kernels on a GPU where only torch and triton are installed.
 
-Writes there what `sdsim bench` would: Table 5 of arXiv:2407.05483 by length and by batch, decoding
-and training, in bfloat16 on the first CUDA device.  `sdsim figures bench=FOLDER` draws it.
+Table 5 of arXiv:2407.05483 by length and by batch, decoding and training, in bfloat16 on the first
+CUDA device, as JSON that `sdsim figures bench=FOLDER` draws.
 """
 
 import json

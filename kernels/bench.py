@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal
 
@@ -66,11 +67,16 @@ class Case:
     def work(self) -> tuple[int, int]:
         """Bytes and operations (a multiplication and an addition are two) that JRT-RNN needs.
 
-        Every input is read once and every output written once.  A token costs 2F(E+1) operations
-        each time that it enters a state or reads one, and as many where a gradient is pulled back
-        through that: the recurrence, which no chunk undercuts.  Forward: a decoder token enters
-        and reads, an encoder token enters.  Backward: the states are made again; a query's
-        gradient is pulled and enters the gradient's state, a key's is pulled, a value's read.
+        Every input is read once and every output written once.  Operations are those of the
+        cheaper of two ways, the recurrence and, for short sequences, the quadratic form.
+
+        In the recurrence a token costs 2F(E+1) operations each time that it enters a state or
+        reads one, and as many where a gradient is pulled back through that.  Forward: a decoder
+        token enters and reads, an encoder token enters.  Backward: the states are made again; a
+        query's gradient is pulled and enters the gradient's state, a key's is pulled, a value's
+        read.  In the quadratic form each pair of a query and a key that it sees costs 2D for the
+        score and 2E for the output; backward 2D for the score again, 2E for the gradients of the
+        weight and of the value each, 2D for those of the query and of the key each.
         """
         B, N, M, H, D, E = (
             self.batch,
@@ -87,9 +93,12 @@ class Case:
             return 2 * state + B * H * (2 * D + 2 * E) * self.dtype.itemsize, 2 * move
         inputs = B * H * (N * (2 * D + E) + M * (D + E))
         output = B * H * N * E
+        pairs = 2 * B * H * (N * (N + 1) // 2 + N * M)
         if self.what == "prefill":
-            return (inputs + output) * self.dtype.itemsize, move * (2 * N + M)
-        return (3 * inputs + 3 * output) * self.dtype.itemsize, move * (7 * N + 4 * M)
+            operations = min(move * (2 * N + M), pairs * (D + E))
+            return (inputs + output) * self.dtype.itemsize, operations
+        operations = min(move * (7 * N + 4 * M), pairs * (4 * D + 3 * E))
+        return (3 * inputs + 3 * output) * self.dtype.itemsize, operations
 
 
 @dataclass(frozen=True)
@@ -154,15 +163,17 @@ def measure(
     memory: float = 8e9,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Timing]:
-    """Time every method in every case, shorter cases first.
+    """Time every method in every case, in the order given.
 
     Args:
+        cases: the shorter first, lest `patience` know nothing.
         methods: names of `METHODS`; None = all.
-        repeats: timed calls of each; fewer (at least 3, or 1 for calls of more than a second) where
-            they would take longer than `patience`.
-        patience: seconds that one method may take in one case.  Where half the length has shown
-            that a single call takes longer, it is not run.
-        memory: bytes that one call may take.
+        repeats: timed calls of each, after one that warms up; at most 3 of calls of a second or
+            more.
+        patience: seconds that the timed calls of a method in a case may take; the first is made
+            whatever it takes.  Where twice the time at half the length exceeds it, none is.
+        memory: bytes.  A case with larger inputs is not run, nor the quadratic form where it
+            would hold more at once; the other methods hold about as much as their inputs.
         progress: told after each case how many are done.
 
     Raises:
@@ -190,7 +201,8 @@ def _measure_case(
     memory: float,
     known: dict[tuple[str, int, int, str], float],
 ) -> list[Timing]:
-    inputs = _inputs(case)
+    too_large = _input_bytes(case) > memory
+    inputs = None if too_large else _inputs(case)
     calls: dict[str, Callable[[], object]] = {}
     reasons: dict[str, str] = {}
     peaks: dict[str, int] = {}
@@ -198,19 +210,23 @@ def _measure_case(
     for name in names:
         half = known.get((case.what, case.batch, case.length // 2, name), 0.0)
         try:
+            if inputs is None:
+                raise UnavailableError(f"inputs of more than {memory / 1e9:g} GB")
             if 2 * half > patience:
+                # Passed on, lest twice the length be tried.
+                known[case.what, case.batch, case.length, name] = 2 * half
                 raise UnavailableError(f"more than {patience:g} s")
-            calls[name] = METHODS[name](case, inputs, memory)
-            peaks[name] = peak_bytes(calls[name])  # and warms up
-            seconds[name] = [_seconds(calls[name], case.device)]
-        except (UnavailableError, torch.OutOfMemoryError) as error:
-            calls.pop(name, None)
+            call = METHODS[name](case, inputs, memory)
+            peaks[name] = peak_bytes(call)  # and warms up
+            calls[name] = call
+        except (UnavailableError, RuntimeError) as error:
             reasons[name] = str(error).split("\n")[0]
-    first = {name: times[0] for name, times in seconds.items()}
-    for turn in range(1, repeats):
+    for turn in range(repeats):
         for name, call in calls.items():
-            if (turn + 1) * first[name] < patience and (first[name] < 1 or turn < 3):
-                seconds[name].append(_seconds(call, case.device))
+            times = seconds.setdefault(name, [])
+            first = times[0] if times else 0.0
+            if (turn + 1) * first < patience and (first < 1 or turn < 3):
+                times.append(_seconds(call, case.device))
     medians = {name: median(times) for name, times in seconds.items()}
     known |= {(case.what, case.batch, case.length, name): x for name, x in medians.items()}
     softmax = [medians[name] for name in medians if name.startswith("sdpa")]
@@ -257,7 +273,18 @@ def device_name(device: torch.device) -> str:
     """What a reader knows the device by."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_cpu_model()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _cpu_model() -> str:
+    """As Linux knows it; elsewhere the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else f"{platform.machine()} CPU"
 
 
 def versions() -> dict[str, str]:
@@ -361,6 +388,12 @@ class _Inputs:
     softmax: tuple[Tensor, ...]
 
 
+def _input_bytes(case: Case) -> int:
+    """About what `_inputs` makes: softmax attention's are never the smaller."""
+    size = case.feature_dim + case.head_dim
+    return 6 * case.batch * case.length * case.heads * size * case.dtype.itemsize
+
+
 def _inputs(case: Case) -> _Inputs:
     generator = torch.Generator(case.device).manual_seed(case.length)
     B, N, H, D, E = case.batch, case.length, case.heads, case.feature_dim, case.head_dim
@@ -410,7 +443,7 @@ def _linear(backend: Backend, *, encoder: bool = True, passes: int = 1) -> _Meth
         if backend == "reference":
             weights = 4 * case.batch * case.heads * case.length * (case.length + case.prefix)
             if _COPIES * weights > memory:
-                raise UnavailableError(f"more than {memory / 1e9:.0f} GB")
+                raise UnavailableError(f"more than {memory / 1e9:g} GB")
         x = inputs.linear if encoder else inputs.linear[:3]
         if passes > 1:
             x = tuple(one.detach().repeat(1, passes, 1, 1) for one in x)
@@ -422,17 +455,17 @@ def _linear(backend: Backend, *, encoder: bool = True, passes: int = 1) -> _Meth
     return prepare
 
 
-def _softmax(backend: SDPBackend | None) -> _Method:
-    """torch's `scaled_dot_product_attention`, by one of its implementations or its own choice."""
+def _softmax(backend: SDPBackend) -> _Method:
+    """torch's `scaled_dot_product_attention`, by one of its implementations."""
 
     def prepare(case: Case, inputs: _Inputs, memory: float) -> Callable[[], object]:
         on_cpu = case.device.type == "cpu"
-        if on_cpu and backend not in (None, SDPBackend.FLASH_ATTENTION):
+        if on_cpu and backend != SDPBackend.FLASH_ATTENTION:
             raise UnavailableError("for CUDA devices only")
         causal = case.what != "decode"
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            with sdpa_kernel(backend):  # type: ignore[arg-type]
+            with sdpa_kernel(backend):
                 return scaled_dot_product_attention(q, k, v, is_causal=causal)
 
         try:  # the shape may be refused, at no cost at this length

@@ -56,8 +56,8 @@ def forward(
         y (B, N, H, E) in v's dtype; its denominators (B, N, H), 1 where a query has no key, and
         the state after all of it, kv and z, in the accumulation dtype.
     """
-    y, denominators = _empty(v), _per_query(q)
-    kv_out, z_out = _empty_state(q, v)
+    y, denominators = _empty(v), per_query(q)
+    kv_out, z_out = empty_state(q, v)
     for group in _groups(q, v.shape[-1], mask, scale):
         sums = group.sums(kv, z)
         if k_enc is not None and v_enc is not None:
@@ -111,7 +111,7 @@ def backward(
         None if k_enc is None else _empty(k_enc),
         None if v_enc is None else _empty(v_enc),
     )
-    dkv, dz = _empty_state(q, v)
+    dkv, dz = empty_state(q, v)
     for group in _groups(q, v.shape[-1], mask, scale):
         sums = group.sums(kv, z)
         if k_enc is not None and v_enc is not None:
@@ -149,7 +149,7 @@ def sum_keys(
     k: Tensor, v: Tensor, mask: Tensor | None, kv: Tensor | None, z: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
     """The state, kv and z, after keys (B, N, H, D) and values (B, N, H, E), without any query."""
-    kv_out, z_out = _empty_state(k, v)
+    kv_out, z_out = empty_state(k, v)
     for group in _groups(k, v.shape[-1], mask, scale):
         sums = group.sums(kv, z)
         for n in _chunks(k):
@@ -173,7 +173,7 @@ def sum_keys_backward(
 def read_state(q: Tensor, kv: Tensor, z: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """What each query of q (B, N, H, D) reads of the one state, in q's dtype; the denominators."""
     y = q.new_empty(*q.shape[:3], kv.shape[-1])
-    denominators = _per_query(q)
+    denominators = per_query(q)
     for group in _groups(q, kv.shape[-1], None, scale):
         sums = group.sums(kv, z)
         for n in _chunks(q):
@@ -222,26 +222,25 @@ class _Order(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _order(feature_dim: int, dtype: torch.dtype, device: torch.device) -> _Order:
-    with torch.inference_mode(False):  # the cache outlives a caller's inference mode
-        size = feature_dim + 1
-        rows, columns = torch.triu_indices(size, size)
-        square = torch.empty(size, size, dtype=torch.int64)
-        square[rows, columns] = square[columns, rows] = torch.arange(len(rows))
-        first = torch.arange(size).repeat(size)[: len(rows)]
-        turn = torch.arange(size).repeat_interleave(size)[: len(rows)]
-        to_cyclic = square[first, (first + turn) % size]
-        coefficients = torch.ones(len(rows), dtype=torch.float64)
-        coefficients[(rows == columns) & (rows > 0)] = 0.5**0.5
-        return _Order(
-            size,
-            to_cyclic.to(device),
-            to_cyclic.argsort().to(device),
-            rows.to(device),
-            columns.to(device),
-            square.to(device),
-            coefficients.to(device, dtype),
-            torch.tensor(0.5, dtype=dtype, device=device),
-        )
+    size = feature_dim + 1
+    rows, columns = torch.triu_indices(size, size)
+    square = torch.empty(size, size, dtype=torch.int64)
+    square[rows, columns] = square[columns, rows] = torch.arange(len(rows))
+    first = torch.arange(size).repeat(size)[: len(rows)]
+    turn = torch.arange(size).repeat_interleave(size)[: len(rows)]
+    to_cyclic = square[first, (first + turn) % size]
+    coefficients = torch.ones(len(rows), dtype=torch.float64)
+    coefficients[(rows == columns) & (rows > 0)] = 0.5**0.5
+    return _Order(
+        size,
+        to_cyclic.to(device),
+        to_cyclic.argsort().to(device),
+        rows.to(device),
+        columns.to(device),
+        square.to(device),
+        coefficients.to(device, dtype),
+        torch.tensor(0.5, dtype=dtype, device=device),
+    )
 
 
 class _Lifted(NamedTuple):
@@ -545,11 +544,12 @@ def _empty(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _per_query(q: Tensor) -> Tensor:
+def per_query(q: Tensor) -> Tensor:
+    """Room for a number per query and head, (B, N, H), in the accumulation dtype."""
     return q.new_empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
 
 
-def _empty_state(q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def empty_state(q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Room for a packed state, kv (B, H, F, E) and z (B, H, F)."""
     B, _, H, D = q.shape
     F = (D + 1) * (D + 2) // 2

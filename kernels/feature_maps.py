@@ -44,7 +44,7 @@ class Taylor(FeatureMap):
         return (feature_dim + 1) * (feature_dim + 2) // 2
 
     def features(self, x: Tensor) -> Tensor:
-        first, second = _factors(x.shape[-1], x.dtype, x.device)
+        first, second = _factors_for(x)
         x = functional.pad(x, (1, 0), value=1.0)  # x̂ (..., D+1)
         return (x @ first) * (x @ second)
 
@@ -52,18 +52,15 @@ class Taylor(FeatureMap):
         return 1 + s + s * s / 2
 
 
+def _factors_for(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors for x's size, type and device, made once each where they are numbers."""
+    # A tensor without numbers (torch.compile's, FakeTensorMode's) must neither enter nor leave
+    # the cache.
+    make = _factors if torch.compiler.is_compiling() or type(x) is not Tensor else _cached_factors
+    return make(x.shape[-1], x.dtype, x.device)
+
+
 def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """`_taylor_factors`, as constants for torch.compile, which would trace through the cache."""
-    return _taylor_factors(feature_dim, dtype, device)
-
-
-torch.compiler.assume_constant_result(_factors)  # type: ignore[no-untyped-call]
-
-
-@lru_cache(maxsize=64)
-def _taylor_factors(
-    feature_dim: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
     """Two (D+1, F) matrices that pick the factors x̂ᵢ and x̂ⱼ of each feature.
 
     Picking by matrix product costs little beside the attention's own products, and its gradient
@@ -71,13 +68,20 @@ def _taylor_factors(
     gradient of a gather is not.  The second matrix carries the coefficients: s²/2 gives each
     x̂ᵢx̂ⱼ the coefficient 1/√2, hence √2·1/√2 = 1 off the diagonal; orders 0 and 1 have 1 too.
     """
+    first, second = torch.triu_indices(feature_dim + 1, feature_dim + 1, device=device)
+    rows = torch.arange(feature_dim + 1, device=device)[:, None]
+    squares = (first == second) & (first > 0)
+    coefficients = torch.ones(first.shape, dtype=dtype, device=device)
+    coefficients = coefficients.masked_fill(squares, 0.5**0.5)
+    return (rows == first).to(dtype), (rows == second).to(dtype) * coefficients
+
+
+@lru_cache(maxsize=64)
+def _cached_factors(
+    feature_dim: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False):  # the cache outlives a caller's inference mode
-        first, second = torch.triu_indices(feature_dim + 1, feature_dim + 1, device=device)
-        rows = torch.arange(feature_dim + 1, device=device)[:, None]
-        squares = (first == second) & (first > 0)
-        coefficients = torch.ones(len(first), dtype=dtype, device=device)
-        coefficients = coefficients.masked_fill(squares, 0.5**0.5)
-        return (rows == first).to(dtype), (rows == second).to(dtype) * coefficients
+        return _factors(feature_dim, dtype, device)
 
 
 FEATURE_MAPS: dict[FeatureMapName, FeatureMap] = {"taylor": Taylor()}

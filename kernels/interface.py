@@ -92,8 +92,9 @@ def prefix_linear_attention(
         feature_map: "taylor".
         initial_state: what was read before; every query reads all of it.
         return_state: also return the state after the last position.
-        backend: "reference" is the definition, O(N²); "chunked" takes O(N) time and memory;
-            "auto" is the fastest there is for the tensors' device, now "chunked".
+        backend: "reference" is the definition, O(N²); "chunked" takes O(N) time and memory on any
+            device; "triton" is fused, for CUDA tensors of a half type or float32 with D ≤ 32 and
+            E ≤ 128; "auto" is "triton" where it can be taken, else "chunked".
 
     Returns:
         y (B, N, H, E) in v's dtype, contiguous; 0 where a query has no key at all.  With
@@ -180,7 +181,8 @@ def prefix_linear_attention_step(
         y (B, H, E) in v's dtype, and the new state.
 
     Raises:
-        ValueError: as `prefix_linear_attention`; and for `in_place` where a gradient is wanted.
+        ValueError: as `prefix_linear_attention`; and for `in_place` where a gradient is wanted or
+            the state is expanded, so that its numbers share memory.
 
     >>> import torch
     >>> state = PrefixState.zeros(1, 1, 2, 1)
@@ -196,6 +198,8 @@ def prefix_linear_attention_step(
     check_follower("v", v, (*q.shape[:2], -1), q.dtype, q.device)
     check_state("state", state, q, phi, v.shape[-1])
     scale = check_scale(scale, q.shape[-1])
+    if in_place and any(0 in x.stride() for x in (state.kv, state.k) if x.numel() > 1):
+        raise ValueError("in_place must be False for a state that is expanded, got True")
     chosen = _choose(backend, q, v)
     if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, state.kv, state.k)):
         if in_place:

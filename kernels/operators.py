@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from kernels import chunked
-from kernels.precision import accumulation_dtype, without_autocast
+from kernels.precision import without_autocast
 
 _LIBRARY = "sdsim"
 _Function = Callable[..., Any]
@@ -91,17 +91,6 @@ def _fold(x: Any, dim: int | None, size: int) -> Any:
     return x.flatten(0, 1)
 
 
-def _state_shapes(q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    B, _, H, D = q.shape
-    F = (D + 1) * (D + 2) // 2
-    dtype = accumulation_dtype(q.dtype)
-    return q.new_empty(B, H, F, v.shape[-1], dtype=dtype), q.new_empty(B, H, F, dtype=dtype)
-
-
-def _per_query(q: Tensor) -> Tensor:
-    return q.new_empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
-
-
 def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
     """`forward` and `backward`, with the signatures of `kernels.chunked`, as operators."""
     inputs = (
@@ -115,7 +104,7 @@ def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
         return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
 
     def shapes(q: Tensor, k: Tensor, v: Tensor, *_: object) -> tuple[Tensor, ...]:
-        return v.new_empty(v.shape), _per_query(q), *_state_shapes(q, v)
+        return v.new_empty(v.shape), chunked.per_query(q), *chunked.empty_state(q, v)
 
     def gradient_shapes(
         dy: Tensor,
@@ -130,7 +119,7 @@ def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
     ) -> tuple[Tensor, ...]:
         given = (q, k, v, k_enc, v_enc)
         like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
-        return *like, *_state_shapes(q, v)
+        return *like, *chunked.empty_state(q, v)
 
     backward_call = _register(
         f"{name}_backward",
@@ -190,7 +179,7 @@ def _sum_keys() -> _Function:
         "sum_keys",
         f"({keys}, Tensor? kv, Tensor? z, float scale) -> (Tensor, Tensor)",
         chunked.sum_keys,
-        lambda k, v, *_: _state_shapes(k, v),
+        lambda k, v, *_: chunked.empty_state(k, v),
         save=save,
         gradients=gradients,
     )
@@ -218,7 +207,7 @@ def _read_state() -> _Function:
         "read_state",
         "(Tensor q, Tensor kv, Tensor z, float scale) -> (Tensor, Tensor)",
         chunked.read_state,
-        lambda q, kv, z, scale: (q.new_empty(*q.shape[:3], kv.shape[-1]), _per_query(q)),
+        lambda q, kv, z, scale: (q.new_empty(*q.shape[:3], kv.shape[-1]), chunked.per_query(q)),
         save=save,
         gradients=gradients,
     )

@@ -20,6 +20,7 @@ import torch
 from kernels import bench as kernels_bench
 from kernels.bench import METHODS, Case, Ceilings
 from sdsim.models.config import STRICT
+from sdsim.results import commit
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
 
 What = Literal["generation", "prefill", "decode", "train"]
@@ -59,6 +60,9 @@ class BenchConfig:
         for name in ("patience", "memory_gb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
+        for name in ("what", "methods"):
+            if getattr(self, name) == ():
+                raise ValueError(f"{name} = []: name at least one")
         for method in self.methods or ():
             if method not in METHODS:
                 allowed = ", ".join(repr(name) for name in METHODS)
@@ -146,7 +150,7 @@ def notes(report: Report) -> list[str]:
     reached = Ceilings(**report.settings["ceilings"])
     work = [
         f"  batch {row['batch']}, length {row['length']}: {row['needed_bytes'] / 1e6:,.1f} MB, "
-        f"{row['needed_operations'] / 1e9:,.2f} GFLOP, so at least {row['limit'] * 1e3:.3f} ms"
+        f"{row['needed_operations'] / 1e9:,.3g} GFLOP, so at least {row['limit'] * 1e3:.3f} ms"
         for row in report.table.unique(["batch", "length"], maintain_order=True).to_dicts()
     ]
     cases_in_all = len(work)
@@ -209,7 +213,9 @@ def _attention_report(
             config.feature_dim,
             config.head_dim,
         )
-        for batch, length in sorted(product(config.batches, config.lengths), key=np.prod)
+        for batch, length in sorted(
+            product(set(config.batches), set(config.lengths)), key=lambda sizes: sizes[::-1]
+        )
     ]
     ceilings = kernels_bench.ceilings(device, dtype)
     timings = kernels_bench.measure(
@@ -236,6 +242,7 @@ def _settings(
         "what": what,
         "device": kernels_bench.device_name(device),
         "threads": config.threads,
+        "commit": commit(),
         "versions": kernels_bench.versions(),
         "command": shlex.join(["sdsim", "bench", *sys.argv[1:]]),
         "ceilings": None if ceilings is None else asdict(ceilings),

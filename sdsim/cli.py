@@ -90,7 +90,8 @@ def _dispatch(words: list[str]) -> int:
     try:
         _run(name, arguments)
     except KeyboardInterrupt:
-        errors.print("interrupted: finished runs are stored, the same command does the others")
+        kept = ": finished runs are stored, the same command does the others"
+        errors.print(f"interrupted{kept if name in ('sweep', 'train') else ''}")
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         if debugging:
@@ -205,15 +206,18 @@ def _train(composed: DictConfig) -> None:
 
 @dataclass(frozen=True)
 class FiguresConfig:
-    """Settings of ``sdsim figures``: the store to read, the folder to draw into.
+    """Settings of ``sdsim figures``.
 
-    With `bench`, a folder that ``sdsim bench`` wrote, its reports are drawn there instead.
+    Attributes:
+        store: the runs to read.
+        bench: a folder that ``sdsim bench`` wrote, to be drawn instead.
+        out: where to draw; None: into ``<store>/figures``, or `bench` itself.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
     store: str
-    out: str
+    out: str | None
     bench: str | None
 
 
@@ -223,12 +227,15 @@ def _figures(composed: DictConfig) -> None:
 
     config = conf.parse(FiguresConfig, composed)
     if config.bench is not None:
-        _draw_reports(load_reports(Path(config.bench)), Path(config.bench))
+        reports, out = load_reports(Path(config.bench)), Path(config.out or config.bench)
+        results.check_writable(out, "out")
+        _draw_reports(reports, out)
         return
     table = results.load(config.store)
-    results.check_writable(Path(config.out), "out")
+    out = Path(config.out or Path(config.store, "figures"))
+    results.check_writable(out, "out")
     console.print(as_table(figures.summary_table(table)))
-    for path in figures.draw_all(table, config.out):
+    for path in figures.draw_all(table, out):
         console.print(str(path), soft_wrap=True)
 
 

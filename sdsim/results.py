@@ -123,7 +123,7 @@ class Store:
             slices=[SliceRecord.of(one) for one in result.slices],
             device=device,
             versions=_versions(),
-            commit=_commit(),
+            commit=commit(),
         )
         final = self.path / identity
         scratch = self.path / f".{identity}-{uuid.uuid4().hex}"
@@ -360,7 +360,7 @@ def _versions() -> dict[str, str]:
 
 
 @lru_cache
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout that this file is in, with ``+`` if it was changed; else None."""
     here = Path(__file__).parent
 

@@ -24,10 +24,6 @@ from kernels.fused.plan import (
     segments,
 )
 
-# Fixed when Triton's decorators see the kernels; torch.compile could not trace a look at it later.
-_INTERPRETED = bool(triton.knobs.runtime.interpret)
-
-
 # As it was when the kernels were made; torch.compile cannot ask Triton itself.
 _INTERPRETED = bool(triton.knobs.runtime.interpret)
 

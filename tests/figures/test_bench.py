@@ -49,6 +49,14 @@ def test_lines_are_the_medians_of_the_largest_other_size(table):
     )
 
 
+def test_the_size_kept_is_the_one_with_most_cases(table):
+    """As `python -m kernels` has it: all lengths at batch 1, a larger batch at some."""
+    fewer = table.filter((pl.col("batch") == 1) | (pl.col("length") == 128))
+    by_length, _, by_batch, _ = bench.draw("prefill", fewer).figure.axes
+    assert [*by_length.lines[0].get_xdata()] == [64, 128, 256]
+    assert [*by_batch.lines[0].get_xdata()] == [1, 4]
+
+
 def test_one_row_of_panels_where_one_size_varies(table):
     assert len(bench.draw("prefill", table.filter(batch=1)).figure.axes) == 2
     with pytest.raises(NothingToDraw, match="two lengths"):

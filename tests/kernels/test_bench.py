@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from kernels import bench, chunked, prefix_linear_attention, prefix_state, read_state
+from kernels import PrefixState, bench, chunked, prefix_linear_attention, prefix_state, read_state
 from kernels.bench import METHODS, Case, Ceilings, What, ceilings, measure, peak_bytes
 
 H, D, E = 1, 16, 8
@@ -91,10 +91,28 @@ F = 15  # of D = 4
 
 
 def test_the_work_of_prefill_by_hand() -> None:
-    needed_bytes, operations = case("prefill", 6, batch=3).work
-    tokens = 6 * (4 + 4 + 8 + 8) + 3 * (4 + 8)  # q, k, v, y; k_enc, v_enc
+    needed_bytes, operations = case("prefill", 600, batch=3).work
+    tokens = 600 * (4 + 4 + 8 + 8) + 300 * (4 + 8)  # q, k, v, y; k_enc, v_enc
     assert needed_bytes == 4 * 3 * 2 * tokens
-    assert operations == 3 * 2 * (2 * 6 + 3) * 2 * F * 9
+    assert operations == 3 * 2 * (2 * 600 + 300) * 2 * F * 9
+
+
+@pytest.mark.parametrize(
+    ("what", "length", "per_pair"), [("prefill", 6, 2 * (4 + 8)), ("train", 6, 8 * 4 + 6 * 8)]
+)
+def test_the_work_of_few_tokens_is_that_of_their_pairs(
+    what: What, length: int, per_pair: int
+) -> None:
+    pairs = 6 * 7 // 2 + 6 * 3  # causal, and with the encoder's three keys
+    assert case(what, length, batch=3).work[1] == 3 * 2 * pairs * per_pair
+
+
+def test_the_work_of_training_by_hand() -> None:
+    needed_bytes, operations = case("train", 600).work
+    assert needed_bytes == 3 * case("prefill", 600).work[0]
+    # Decoder: enters and reads; again, pulled, enters the gradient, pulled, read.  Encoder:
+    # enters; again, pulled, read.
+    assert operations == 2 * (7 * 600 + 4 * 300) * 2 * F * 9
 
 
 def test_the_work_of_decoding_does_not_know_the_length() -> None:
@@ -103,14 +121,10 @@ def test_the_work_of_decoding_does_not_know_the_length() -> None:
     assert case("decode", 8).work == (4 * (2 * state + token), 2 * 2 * state)
 
 
-def test_training_is_three_times_the_bytes() -> None:
-    assert case("train", 64).work[0] == 3 * case("prefill", 64).work[0]
-
-
 def test_the_limit_is_the_slower_ceiling() -> None:
-    needed_bytes, operations = case("prefill", 64).work
-    assert CEILINGS.seconds(case("prefill", 64)) == operations / 1e9
-    assert Ceilings(1e6, 1e12).seconds(case("prefill", 64)) == needed_bytes / 1e6
+    needed_bytes, operations = case("prefill", 640).work
+    assert CEILINGS.seconds(case("prefill", 640)) == operations / 1e9
+    assert Ceilings(1e6, 1e12).seconds(case("prefill", 640)) == needed_bytes / 1e6
 
 
 @pytest.mark.parametrize("what", get_args(What))
@@ -158,15 +172,55 @@ def test_every_method_computes_what_its_name_says(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_takes_too_long_or_too_much_is_not_run() -> None:
-    slow = measure(
-        [case("prefill", 64), case("prefill", 128)], CEILINGS, methods=["based"], patience=1e-9
-    )
+    lengths = [case("prefill", length) for length in (64, 128, 256, 512)]
+    slow = measure(lengths, CEILINGS, methods=["based"], patience=1e-9)
     assert slow[0].calls == 1  # nothing is known before
-    assert (slow[1].calls, slow[1].reason) == (0, "more than 1e-09 s")
-    (large,) = measure(
-        [case("prefill", 64)], CEILINGS, methods=["jrt-rnn, quadratic"], memory=1000.0
-    )
-    assert (large.seconds, large.reason) == (None, "more than 0 GB")
+    for later in slow[1:]:
+        assert (later.calls, later.reason) == (0, "more than 1e-09 s")
+    (large,) = measure([case("prefill", 64)], CEILINGS, methods=["jrt-rnn, quadratic"], memory=1e5)
+    assert (large.seconds, large.reason) == (None, "more than 0.0001 GB")
+    (huge,) = measure([case("prefill", 2**40)], CEILINGS, methods=["based"])
+    assert (huge.seconds, huge.reason) == (None, "inputs of more than 8 GB")
+
+
+def test_a_method_that_fails_costs_no_other_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Callable[[], object]:
+        raise RuntimeError("no kernel for this\nand more")
+
+    monkeypatch.setitem(METHODS, "based", broken)
+    ours, theirs = measure([case("prefill", 64)], CEILINGS, methods=["jrt-rnn", "based"], repeats=1)
+    assert ours.calls == 1
+    assert (theirs.calls, theirs.reason) == (0, "no kernel for this")
+
+
+def test_softmax_attention_is_causal_but_for_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool) -> Tensor:
+        flash = torch.backends.cuda.flash_sdp_enabled()
+        others = torch.backends.cuda.math_sdp_enabled()
+        seen.append((q.shape[2:], k.shape[2:], is_causal, flash, others))
+        return v
+
+    monkeypatch.setattr(bench, "scaled_dot_product_attention", spy)
+    for what in ("prefill", "decode"):
+        measure([case(what, 64)], CEILINGS, methods=["sdpa, flash"], repeats=1)
+    assert seen[1] == ((64, 8), (64, 8), True, True, False)
+    assert seen[-1] == ((1, 8), (64, 8), False, True, False)
+
+
+def test_decoding_writes_over_one_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(
+        q: Tensor, k: Tensor, v: Tensor, state: PrefixState, *, in_place: bool, backend: str
+    ) -> Tensor:
+        seen.append((in_place, state.kv.shape, float(state.k[..., 0].min())))
+        return v
+
+    monkeypatch.setattr(bench, "prefix_linear_attention_step", spy)
+    measure([case("decode", 64)], CEILINGS, methods=["jrt-rnn"], repeats=1)
+    assert seen[-1] == (True, (1, 2, F, 8), 64)
 
 
 def test_speedup_is_over_the_fastest_softmax() -> None:
@@ -181,6 +235,13 @@ def test_ceilings_are_those_of_the_device() -> None:
     reached = ceilings(torch.device("cpu"), torch.float32, trials=1)
     assert 1e8 < reached.bytes_per_second < 1e13
     assert 1e9 < reached.operations_per_second < 1e15
+
+
+def test_ceilings_count_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_best", lambda call, device, trials: 2.0)
+    reached = ceilings(torch.device("cpu"), torch.float32)
+    assert reached.operations_per_second == 2048**3  # twice that in two seconds
+    assert reached.bytes_per_second == 2**26  # read and written
 
 
 @pytest.mark.parametrize(

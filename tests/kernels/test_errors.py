@@ -115,6 +115,15 @@ def test_step(changes: dict[str, Any], message: str) -> None:
         prefix_linear_attention_step(**{**valid, **changes})
 
 
+def test_a_step_cannot_write_over_an_expanded_state() -> None:
+    zeros = PrefixState.zeros(1, H, D, E)
+    shared = PrefixState(zeros.kv.expand(B, -1, -1, -1), zeros.k.expand(B, -1, -1))
+    token = torch.ones(B, H, D), torch.ones(B, H, D), torch.ones(B, H, E)
+    prefix_linear_attention_step(*token, shared)
+    with pytest.raises(ValueError, match="in_place must be False for a state that is expanded"):
+        prefix_linear_attention_step(*token, shared, in_place=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -123,6 +123,44 @@ def test_gradients_equal_the_reference_over_many_chunks(wanted: tuple[int, ...])
         torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-9)
 
 
+@pytest.mark.parametrize("heads", [1, 17, 33])
+@pytest.mark.parametrize("feature_dim", [1, 2, 3, 4, 16])
+def test_any_number_of_features_and_heads(feature_dim: int, heads: int) -> None:
+    """Odd and even D pair their features differently; heads walk in groups of 16."""
+    length = chunked.CHUNK + 2
+    sizes = (feature_dim, feature_dim, 2, feature_dim, 2)
+    lengths = (length, length, length, 3, 3)
+    tensors = [
+        normal(seed, 2, n, heads, size)
+        for seed, (n, size) in enumerate(zip(lengths, sizes, strict=True))
+    ]
+    before = prefix_state(normal(8, 2, 2, heads, feature_dim), normal(9, 2, 2, heads, 2))
+    wanted = [*tensors, *(x.detach().requires_grad_() for x in (before.kv, before.k))]
+    results = []
+    for backend in ("chunked", "reference"):
+        y, state = prefix_linear_attention(
+            *tensors, initial_state=PrefixState(*wanted[5:]), return_state=True, backend=backend
+        )
+        total = y.square().sum() + state.kv.sin().sum() + state.k.sin().sum()
+        results.append([y, state.kv, state.k, *torch.autograd.grad(total, wanted)])
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("length", [3, chunked.CHUNK + 2])
+def test_an_empty_state_reads_as_zero(length: int) -> None:
+    q = normal(0, 1, length, 2, 3)
+    empty = PrefixState.zeros(1, 2, 3, 3, torch.float64)
+    y = read_state(q, empty)
+    assert torch.equal(y, torch.zeros_like(y))
+    assert torch.equal(torch.autograd.grad(y.sum(), q)[0], torch.zeros_like(q))
+    present = torch.zeros(1, length, dtype=torch.bool)
+    present[:, -1] = True
+    y = prefix_linear_attention(q, q, q, mask=present, initial_state=empty)
+    assert torch.equal(y[:, :-1], torch.zeros_like(y[:, :-1]))
+    torch.testing.assert_close(y[:, -1], q[:, -1])
+
+
 @pytest.mark.parametrize("backend", ["reference", "chunked"])
 @pytest.mark.parametrize("chunk", [2, 100])
 def test_masked_positions_have_no_gradient(backend: Backend, chunk: int) -> None:
@@ -175,9 +213,13 @@ def test_a_backward_pass_under_autocast() -> None:
 def test_training_after_inference_mode() -> None:
     """What is cached in inference mode must serve the backward pass later."""
     q, k, v = inputs()[:3]
-    feature_maps._taylor_factors.cache_clear()
+    feature_maps._cached_factors.cache_clear()
+    chunked._order.cache_clear()
     with torch.inference_mode():
         prefix_state(k, v)
-    with mock.patch.object(chunked, "CHUNK", 2):
-        y = prefix_linear_attention(q, k, v)
-    assert torch.autograd.grad(y.sum(), q)[0].any()
+        with mock.patch.object(chunked, "CHUNK", 2):
+            prefix_linear_attention(q, k, v)
+    for chunk in (2, 100):
+        with mock.patch.object(chunked, "CHUNK", chunk):
+            y = prefix_linear_attention(q, k, v)
+        assert torch.autograd.grad(y.sum(), q)[0].any()

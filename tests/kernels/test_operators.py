@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kernels import (
     PrefixState,
@@ -69,6 +70,64 @@ def test_the_halves_are_registered_as_torch_asks() -> None:
         torch.ops.sdsim.sum_keys.default, (given["k"], given["v"], mask(), kv, z, SCALE)
     )
     torch.library.opcheck(torch.ops.sdsim.read_state.default, (given["q"], kv, z, SCALE))
+
+
+def strided(x: Tensor) -> Tensor:
+    """The same numbers, laid in memory as (H, N, B, ·)."""
+    return x.transpose(0, 2).contiguous().transpose(0, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_shapes_types_and_layouts_are_foretold(dtype: torch.dtype) -> None:
+    """Of strided inputs, and of the backward operators too."""
+    q, k, v, k_enc, v_enc = (strided(x.to(dtype)) for x in inputs().values())
+    kind = torch.float32 if dtype == torch.bfloat16 else dtype
+    kv, z = (strided(x.to(kind)) for x in state())
+    tests = ("test_schema", "test_faketensor")
+
+    def check(name: str, *arguments: Any) -> Any:
+        operator = getattr(torch.ops.sdsim, name).default
+        torch.library.opcheck(operator, arguments, test_utils=tests)
+        return operator(*arguments)
+
+    given = (q, k, v, k_enc, v_enc, mask(), kv, z)
+    y, denominators, dkv, dz = check("chunked_attention", *given, SCALE)
+    check("chunked_attention_backward", y, dkv, dz, *given, y, denominators, SCALE)
+    check("sum_keys", k, v, mask(), kv, z, SCALE)
+    check("sum_keys_backward", kv, z, k, v, mask(), SCALE)
+    y, denominators = check("read_state", q, kv, z, SCALE)
+    check("read_state_backward", y, q, kv, z, y, denominators, SCALE)
+
+
+@pytest.mark.parametrize("length", [8, N])
+def test_tensors_without_numbers_leave_nothing_behind(length: int) -> None:
+    """FakeTensorMode and inference mode come and go; what is kept between calls stays usable."""
+
+    def call() -> Tensor:
+        # A size of its own, that no other test has used.
+        q = torch.ones(1, length, 1, 11, dtype=torch.float64)
+        return prefix_linear_attention(q, q, q, initial_state=prefix_state(q, q))
+
+    with FakeTensorMode():
+        assert call().shape == (1, length, 1, 11)
+    with torch.inference_mode():
+        call()
+    assert type(call()) is Tensor
+    q = torch.ones(1, length, 1, 11, dtype=torch.float64, requires_grad=True)
+    y = prefix_linear_attention(q, q, q, initial_state=prefix_state(q, q))
+    y.sum().backward()
+
+
+def test_compiled_for_sizes_that_change() -> None:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return prefix_linear_attention(q, k, v, initial_state=prefix_state(k, v))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(attend, fullgraph=True, dynamic=True, backend="aot_eager")
+    for length, size in ((8, 4), (9, 5), (N, 6)):
+        given = (numbers(1, length, 2, size, seed=i) for i in range(3))
+        q, k, v = given
+        torch.testing.assert_close(compiled(q, k, v), attend(q, k, v))
 
 
 def whole(q: Tensor, k: Tensor, v: Tensor, k_enc: Tensor, v_enc: Tensor) -> Tensor:

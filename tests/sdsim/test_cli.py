@@ -83,6 +83,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["bench", "threads=0"], "threads = 0"),
         (["bench", "lengths=[]"], "lengths = []: one or more numbers from 2"),
         (["bench", "lengths=[64,1]"], "lengths = [64, 1]: one or more numbers from 2"),
+        (["bench", "what=[]"], "what = []: name at least one"),
+        (["bench", "methods=[]"], "methods = []: name at least one"),
         (["bench", "batches=[0]"], "batches = [0]: one or more numbers from 1"),
         (["bench", "patience=0"], "patience = 0.0: must be above 0"),
         (["bench", "methods=[flash]"], "methods: 'flash' is not one of 'jrt-rnn'"),
@@ -203,6 +205,9 @@ def test_bench_prints_keeps_and_draws_again(run: Run, tmp_path: Path) -> None:
         path.unlink()
     assert run("figures", "bench=kept")[0] == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == kept
+    assert run("figures", "bench=kept", "out=elsewhere")[0] == 0
+    for path in (tmp_path / "elsewhere").iterdir():
+        assert path.read_bytes() == kept[path.name]
 
 
 def test_a_damaged_report_is_named(run: Run, tmp_path: Path) -> None:
