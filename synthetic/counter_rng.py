@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -17,6 +19,12 @@ from torch import Tensor
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+_CERTAINTY = 2**31
+"""Where probabilities are whole numbers, what 1 is."""
+
+_Draw = Callable[[Tensor, int], Tensor]
+"""Keys and a number n to n independent draws for each key, of which the first ones stay."""
 
 # `distinct` works on blocks of rows whose tables and draws stay in a core's own cache.
 _BLOCK_ENTRIES = 2**19
@@ -57,40 +65,73 @@ def integers(keys: Tensor, draws: int, below: int | Tensor) -> Tensor:
     return bits.to(torch.int64).bitwise_and_(2**32 - 1).mul_(below).bitwise_right_shift_(32)
 
 
+def bernoulli(keys: Tensor, draws: int, probability: float) -> Tensor:
+    """`draws` independent coins for each key, bool (len(keys), draws); exact to 2⁻³¹."""
+    return integers(keys, draws, _CERTAINTY) < round(probability * _CERTAINTY)
+
+
 def distinct(keys: Tensor, count: int, population: int) -> Tensor:
     """`count` distinct integers of [0, population) for each key, in random order.
 
     Exactly a uniform ordered sample without replacement (up to the bias of `integers`): the first
     `count` different values of a stream of independent draws. Returns int64 (len(keys), count).
     """
+
+    def draw(keys: Tensor, draws: int) -> Tensor:
+        return integers(keys, draws, population)
+
+    return _distinct(keys, draw, count, population)
+
+
+def weighted_distinct(keys: Tensor, count: int, weights: Sequence[float]) -> Tensor:
+    """`count` distinct indices of `weights` for each key, drawn one after the other.
+
+    Each draw takes one of the indices left, with probability proportional to its weight. Weights
+    are rounded to 2⁻³¹ of their sum, and must be positive then; the smallest sets the time that
+    this takes. Returns int64 (len(keys), count).
+    """
+    limits = torch.tensor(_limits(tuple(weights)), device=keys.device)
+
+    def draw(keys: Tensor, draws: int) -> Tensor:
+        return torch.searchsorted(limits, integers(keys, draws, _CERTAINTY), right=True)
+
+    return _distinct(keys, draw, count, len(weights))
+
+
+@lru_cache
+def _limits(weights: tuple[float, ...]) -> tuple[int, ...]:
+    """Where the interval of each index ends, when the weights share out [0, 2³¹)."""
+    sums = list(accumulate(weights))
+    return tuple(round(end / sums[-1] * _CERTAINTY) for end in sums)
+
+
+def _distinct(keys: Tensor, draw: _Draw, count: int, population: int) -> Tensor:
     draws = _draws_that_usually_suffice(count, population)
     rows = max(1, _BLOCK_ENTRIES // (population + 2 * draws))
-    return torch.cat(
-        [_distinct(block, draws, count, population) for block in torch.split(keys, rows)]
-    )
+    blocks = torch.split(keys, rows)
+    return torch.cat([_read_on(block, draw, draws, count, population) for block in blocks])
 
 
-def _distinct(keys: Tensor, draws: int, count: int, population: int) -> Tensor:
-    values, enough = _first_different(keys, draws, count, population)
+def _read_on(keys: Tensor, draw: _Draw, draws: int, count: int, population: int) -> Tensor:
+    values, enough = _first_different(draw(keys, draws), count, population)
     if not bool(enough.all()):
         # The same streams, read further: an example stays what it is.
-        values[~enough] = _distinct(keys[~enough], 2 * draws, count, population)
+        values[~enough] = _read_on(keys[~enough], draw, 2 * draws, count, population)
     return values
 
 
-def _first_different(
-    keys: Tensor, draws: int, count: int, population: int
-) -> tuple[Tensor, Tensor]:
-    """The first `count` different values of `draws` draws, and which rows had that many."""
-    candidates = integers(keys, draws, population)
-    position = torch.arange(draws, dtype=torch.int32, device=keys.device).expand_as(candidates)
-    first_seen = position.new_full((len(keys), population), draws)
+def _first_different(candidates: Tensor, count: int, population: int) -> tuple[Tensor, Tensor]:
+    """The first `count` different values of each row, and which rows had that many."""
+    rows, draws = candidates.shape
+    position = torch.arange(draws, dtype=torch.int32, device=candidates.device)
+    position = position.expand_as(candidates)
+    first_seen = position.new_full((rows, population), draws)
     first_seen.scatter_reduce_(1, candidates, position, "amin")
     is_new = first_seen.gather(1, candidates) == position
     rank = is_new.cumsum(1)
     enough = rank[:, -1] >= count
     # The r-th new value goes to column r; repeats go to column 0, which is cut off.
-    values = candidates.new_empty((len(keys), draws + 1))
+    values = candidates.new_empty((rows, draws + 1))
     values.scatter_(1, rank.mul_(is_new), candidates)
     return values[:, 1 : count + 1], enough
 

@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
+from math import comb
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from synthetic.counter_rng import distinct, example_keys, integers
-from synthetic.task import IGNORE_INDEX, Batch, Order, Split
+from synthetic.counter_rng import distinct, integers
+from synthetic.prompt import Examples, PromptTask
+from synthetic.task import Batch, Order
 
-Answer = Literal["token", "decision"]
+Answer = Literal["token", "decision", "all"]
 
 
 @dataclass(frozen=True)
-class SetDisjointness:
-    """Two sets in a row; which token do they share, or do they share one at all?
+class SetDisjointness(PromptTask):
+    """Two sets in a row; which tokens do they share, or do they share one at all?
 
-    One sequence is ``([prefix] A [sep_sets] B) × passes [sep_answer]``; only the last position
-    carries a loss.
+    One sequence is ``([prefix] A [sep_sets] B) × passes [sep_answer] × common``; only the
+    [sep_answer] positions carry a loss. The prefix is the whole sequence: all of it is given
+    before the answer.
 
     * ``answer="token"``: A and B share exactly one token, the target.
     * ``answer="decision"``: they share one token or none, each with probability 1/2; the target is
       the special token `INTERSECTING` or `DISJOINT`.
+    * ``answer="all"``: they share exactly `common` tokens; the targets are these, in the order in
+      which they stand in B.
 
     A and the rest of B are a uniform ordered sample without replacement from all ordinary tokens.
     That is the same distribution as splitting the vocabulary into two random halves *for every
     example* and drawing A from one, B from the other: whatever A holds, no token outside A is more
     likely in B than another, so nothing but A's identity tells the shared token. (Halves kept
-    fixed would give it away: it would be the one token of B from A's half.)
+    fixed would give it away: it would be the one token of B from A's half.) The shared tokens are
+    a uniform choice from A, at a uniform choice of B's positions.
 
     Args:
         vocab_size: V, the special tokens included (4 of them, 5 for decisions).
         size_a: |A| ≥ 1, tokens.
         size_b: |B| ≥ 1, tokens; |A| + |B| may not exceed the number of ordinary tokens.
         passes: how many times the input is shown (p of the JR-p prompt, Def. G.28).
-        answer: ``"token"`` or ``"decision"``.
+        answer: ``"token"``, ``"decision"`` or ``"all"``.
+        common: k, number of shared tokens, from 1 to min(|A|, |B|); more than 1 for ``"all"``
+            alone.
 
     Raises:
-        ValueError: when a size does not fit.
+        ValueError: when a size does not fit, or for an unknown answer.
 
     Example:
         Sets {4, 5} and {9, 8, 4}, shared token 4 (0 is [prefix], 1 [sep_sets], 2 [sep_answer]):
@@ -52,6 +59,14 @@ class SetDisjointness:
         [[-100, -100, -100, -100, -100, -100, -100, 4]]
         >>> batch.prefix_len
         8
+
+        Two shared tokens, to be named in the order of B:
+
+        >>> batch = SetDisjointness(12, 3, 4, answer="all", common=2).sample(1, seed=1)
+        >>> batch.inputs.tolist()
+        [[0, 5, 10, 7, 1, 6, 5, 7, 9, 2, 2]]
+        >>> batch.targets[:, -2:].tolist()
+        [[5, 7]]
     """
 
     vocab_size: int
@@ -59,18 +74,14 @@ class SetDisjointness:
     size_b: int
     passes: int = 1
     answer: Answer = "token"
+    common: int = 1
 
-    PREFIX: ClassVar[int] = 0
-    SEP_SETS: ClassVar[int] = 1
-    SEP_ANSWER: ClassVar[int] = 2
+    SEP_SETS: ClassVar[int] = PromptTask.SEP
     DISJOINT: ClassVar[int] = 3
     INTERSECTING: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "size_a", "size_b", "passes"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} = {value!r}: a whole number of at least 1 is needed")
+        self._check_counts("vocab_size", "size_a", "size_b", "passes", "common")
         if self.answer not in get_args(Answer):
             raise ValueError(f"answer = {self.answer!r}: one of {', '.join(get_args(Answer))}")
         if self.size_a + self.size_b > self.universe_size:
@@ -79,10 +90,16 @@ class SetDisjointness:
                 f"vocab_size = {self.vocab_size} leaves {max(0, self.universe_size)} tokens "
                 f"beside the {self._special_tokens} special ones"
             )
+        most = min(self.size_a, self.size_b) if self.answer == "all" else 1
+        if self.common > most:
+            raise ValueError(
+                f"common = {self.common}: at most {most} for answer = {self.answer!r} and sets of "
+                f"{self.size_a} and {self.size_b}"
+            )
 
     @property
     def _special_tokens(self) -> int:
-        return 4 if self.answer == "token" else 5
+        return 5 if self.answer == "decision" else 4
 
     @property
     def universe_size(self) -> int:
@@ -90,9 +107,13 @@ class SetDisjointness:
         return self.vocab_size - self._special_tokens
 
     @property
+    def _side_lengths(self) -> tuple[int, int]:
+        return self.size_a, self.size_b
+
+    @property
     def seq_len(self) -> int:
         """Tokens in a sequence."""
-        return self.passes * (self.size_a + self.size_b + 2) + 1
+        return self.passes * (self.size_a + self.size_b + 2) + self.common
 
     @property
     def order(self) -> Order:
@@ -103,67 +124,48 @@ class SetDisjointness:
 
     @property
     def chance(self) -> float:
-        """Token: naming any element of the smaller set, 1/min(|A|, |B|). Decision: 1/2."""
-        return 1 / min(self.size_a, self.size_b) if self.answer == "token" else 0.5
+        """Naming a token by its place in A or B alone, at the best place; 1/2 for decisions.
 
-    def sample(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        start: int = 0,
-        device: torch.device | str = "cpu",
-        split: Split = "train",
-    ) -> Batch:
-        """Examples `start` … `start + batch_size - 1` of the stream (seed, split).
-
-        The prefix is the whole sequence: all of it is given before the answer.
-
-        Args:
-            batch_size: B ≥ 0.
-            seed: any integer; names the stream.
-            start: index of the first example, ≥ 0.
-            device: where the tokens are made.
-            split: train and test are unrelated streams of the same seed.
-
-        Raises:
-            ValueError: for a negative `batch_size` or `start`, or an unknown split.
+        One shared token: any of the smaller set, 1/min(|A|, |B|). Of k shared ones, the i-th is
+        at place x of B with probability C(x−1, i−1)·C(|B|−x, k−i)/C(|B|, k), and at any place of A
+        with 1/|A|; the largest of these, averaged over i.
         """
-        if batch_size < 0 or start < 0 or start + batch_size >= 2**63:
-            raise ValueError(
-                f"batch_size = {batch_size}, start = {start}: neither can be negative, and their "
-                "sum must be less than 2^63"
-            )
-        if split not in get_args(Split):
-            raise ValueError(f"split = {split!r}: one of {', '.join(get_args(Split))}")
+        if self.answer == "decision":
+            return 0.5
+        if self.common == 1:
+            return 1 / min(self.size_a, self.size_b)
+        return sum(map(self._slot_chance, range(1, self.common + 1))) / self.common
+
+    def _slot_chance(self, i: int) -> float:
+        b, k = self.size_b, self.common
+        in_b = max(comb(x - 1, i - 1) * comb(b - x, k - i) for x in range(1, b + 1)) / comb(b, k)
+        return max(1 / self.size_a, in_b)
+
+    def _make(self, examples: Examples) -> Batch:
         # `passes` is left out on purpose: a model that reads twice sees the same sets twice.
         sizes = (self.vocab_size, self.size_a, self.size_b)
-        # As an index, so that a NumPy integer names the same stream as Python's.
-        stream = ("set_disjointness", self.answer, *sizes, operator.index(seed), split)
-        keys = example_keys(*stream, start=start, count=batch_size, device=device)
-        tokens = distinct(keys, self.size_a + self.size_b, self.universe_size)
+        several = () if self.common == 1 else (self.common,)
+        stream = ("set_disjointness", self.answer, *sizes, *several)
+        tokens = distinct(examples.keys(*stream), self.size_a + self.size_b, self.universe_size)
         tokens += self._special_tokens
         set_a, set_b = torch.split(tokens, [self.size_a, self.size_b], dim=1)
+        if self.answer == "all":
+            from_a = distinct(examples.keys(*stream, part="from_a"), self.common, self.size_a)
+            to_b = distinct(examples.keys(*stream, part="to_b"), self.common, self.size_b)
+            label = set_a.gather(1, from_a)
+            set_b.scatter_(1, to_b.sort(1).values, label)
+        else:
+            label = self._share_one_(set_a, set_b, examples.keys(*stream, part="choices"))
+        return self._asked_at_the_end(set_a, set_b, label)
 
-        choices = example_keys(*stream, "choices", start=start, count=batch_size, device=device)
-        bounds = torch.tensor([self.size_a, self.size_b, 2], device=device)
-        from_a, to_b, coin = torch.split(integers(choices, 3, bounds), 1, dim=1)
+    def _share_one_(self, set_a: Tensor, set_b: Tensor, keys: Tensor) -> Tensor:
+        """Put a token of A into B, for decisions in half of the examples; return the answers."""
+        bounds = torch.tensor([self.size_a, self.size_b, 2], device=keys.device)
+        from_a, to_b, coin = torch.split(integers(keys, 3, bounds), 1, dim=1)
         shared = set_a.gather(1, from_a)
         if self.answer == "token":
             set_b.scatter_(1, to_b, shared)
-            label = shared
-        else:
-            intersects = coin.bool()
-            set_b.scatter_(1, to_b, torch.where(intersects, shared, set_b.gather(1, to_b)))
-            label = torch.where(intersects, self.INTERSECTING, self.DISJOINT)
-        return self._lay_out(set_a, set_b, label)
-
-    def _lay_out(self, set_a: Tensor, set_b: Tensor, label: Tensor) -> Batch:
-        def column(token: int) -> Tensor:
-            return set_a.new_full((len(set_a), 1), token)
-
-        one_pass = [column(self.PREFIX), set_a, column(self.SEP_SETS), set_b]
-        inputs = torch.cat([*one_pass * self.passes, column(self.SEP_ANSWER)], dim=1)
-        targets = torch.full_like(inputs, IGNORE_INDEX)
-        targets[:, -1:] = label
-        return Batch(inputs, targets, prefix_len=self.seq_len)
+            return shared
+        intersects = coin.bool()
+        set_b.scatter_(1, to_b, torch.where(intersects, shared, set_b.gather(1, to_b)))
+        return torch.where(intersects, self.INTERSECTING, self.DISJOINT)

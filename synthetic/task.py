@@ -11,7 +11,8 @@ from torch import Tensor
 IGNORE_INDEX = -100
 """Target value of the positions that carry no loss (torch's own default)."""
 
-Order = Literal["short_first", "long_first", "equal"]
+RecallOrder = Literal["context_first", "query_first"]
+Order = Literal["short_first", "long_first", "equal", RecallOrder]
 Split = Literal["train", "test"]
 
 
@@ -63,12 +64,20 @@ class Task(Protocol):
         """Length N of every sequence, in tokens."""
 
     @property
+    def crossings(self) -> tuple[int, ...]:
+        """After how many tokens the input passes from one side to the other, in order.
+
+        What a one-pass reader knows of the first side it carries across the first of these; of
+        p passes there are 2p − 1, the crossings of the two-party protocol of Theorem G.29.
+        """
+
+    @property
     def chance(self) -> float:
-        """Accuracy of the best guess that ignores which elements the longer side holds."""
+        """Share of the answers that the best guess gets right which compares no elements."""
 
     @property
     def order(self) -> Order:
-        """Which side of the input comes first, the short one or the long one."""
+        """Which side of the input comes first: by size, or context or queries of recall."""
 
     def sample(
         self,

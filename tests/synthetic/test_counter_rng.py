@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -5,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthetic.counter_rng import _first_different, distinct, example_keys, integers
+from synthetic.counter_rng import (
+    _first_different,
+    bernoulli,
+    distinct,
+    example_keys,
+    integers,
+    weighted_distinct,
+)
 
 
 def splitmix64(seed: int, count: int) -> list[int]:
@@ -46,8 +54,8 @@ def test_distinct_values(population: int, share: float, rows: int, seed: int) ->
 
 def test_reading_further_leaves_the_values_as_they_are() -> None:
     keys = example_keys("further", start=0, count=500)
-    short, enough = _first_different(keys, 12, 8, 10)
-    long, all_enough = _first_different(keys, 400, 8, 10)
+    short, enough = _first_different(integers(keys, 12, 10), 8, 10)
+    long, all_enough = _first_different(integers(keys, 400, 10), 8, 10)
     assert 0 < enough.sum() < len(keys), "both cases must occur"
     assert all_enough.all()
     assert torch.equal(short[enough], long[enough])
@@ -71,3 +79,37 @@ def test_blocks_do_not_matter(split: int) -> None:
     keys = example_keys("blocks", start=0, count=64)
     whole = distinct(keys, 900, 1000)
     assert torch.equal(whole, torch.cat([distinct(k, 900, 1000) for k in keys.split(split)]))
+
+
+def test_weighted_samples_are_drawn_one_after_the_other() -> None:
+    """All 4·3·2 ordered samples: the first by its weight, the next by the weights left, …"""
+    weights, draws = (8.0, 4.0, 2.0, 1.0), 60_000
+    values = weighted_distinct(example_keys("weighted", start=0, count=draws), 3, weights)
+    counts = torch.bincount(values @ torch.tensor([16, 4, 1]), minlength=64)
+    chi_squared = 0.0
+    for order in itertools.permutations(range(4), 3):
+        probability, left = 1.0, sum(weights)
+        for index in order:
+            probability *= weights[index] / left
+            left -= weights[index]
+        count = int(counts[order[0] * 16 + order[1] * 4 + order[2]])
+        chi_squared += (count - draws * probability) ** 2 / (draws * probability)
+    assert counts.sum() == draws
+    assert chi_squared < 73.3, "the 10⁻⁶ quantile at 23 degrees"
+
+
+def test_weighted_samples_do_not_depend_on_the_batch() -> None:
+    """Small weights make some rows read on, and some further than others."""
+    keys = example_keys("weighted", start=0, count=64)
+    weights = [1 / gap for gap in range(1, 31)]
+    whole = weighted_distinct(keys, 30, weights)
+    assert torch.equal(whole.sort(1).values, torch.arange(30).expand(64, 30))
+    assert torch.equal(whole, torch.cat([weighted_distinct(k, 30, weights) for k in keys.split(3)]))
+
+
+def test_coins() -> None:
+    keys = example_keys("coins", start=0, count=10_000)
+    assert not bernoulli(keys, 3, 0).any()
+    assert bernoulli(keys, 3, 1).all()
+    share = float(bernoulli(keys, 3, 0.2).double().mean())
+    assert abs(share - 0.2) < 4 * (0.2 * 0.8 / 30_000) ** 0.5

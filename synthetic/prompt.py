@@ -1,0 +1,141 @@
+"""What all prompts share: special tokens, layout, and the stream that examples come from."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor
+
+from synthetic.counter_rng import example_keys
+from synthetic.task import IGNORE_INDEX, Batch, Split
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples `start` … `start + count - 1` of the stream (seed, split), still to be made.
+
+    Attributes:
+        count: B ≥ 0.
+        start: index of the first, ≥ 0.
+        seed: any integer.
+        split: train and test are unrelated streams of the same seed.
+        device: where the tokens are made.
+
+    Raises:
+        ValueError: for a negative `count` or `start`, or an unknown split.
+    """
+
+    count: int
+    start: int
+    seed: int
+    split: Split
+    device: torch.device | str
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or self.start < 0 or self.start + self.count >= 2**63:
+            raise ValueError(
+                f"batch_size = {self.count}, start = {self.start}: neither can be negative, and "
+                "their sum must be less than 2^63"
+            )
+        if self.split not in get_args(Split):
+            raise ValueError(f"split = {self.split!r}: one of {', '.join(get_args(Split))}")
+
+    def keys(self, *settings: int | str, part: str | None = None) -> Tensor:
+        """One key for each example, int64 (count,); `part` tells an example's draws apart.
+
+        `settings` are the task's name and all that its examples depend on.
+        """
+        # As an index, so that a NumPy integer names the same stream as Python's.
+        stream = (*settings, operator.index(self.seed), self.split)
+        parts = () if part is None else (part,)
+        return example_keys(*stream, *parts, start=self.start, count=self.count, device=self.device)
+
+
+class PromptTask(ABC):
+    """A task whose input has two sides: ``([prefix] A [sep] B) × passes``.
+
+    A subclass is a frozen dataclass with at least these two fields; it draws its examples in
+    `_make`.
+    """
+
+    vocab_size: int
+    passes: int
+
+    PREFIX: ClassVar[int] = 0
+    SEP: ClassVar[int] = 1
+    SEP_ANSWER: ClassVar[int] = 2
+
+    def sample(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        device: torch.device | str = "cpu",
+        split: Split = "train",
+    ) -> Batch:
+        """Examples `start` … `start + batch_size - 1` of the stream (seed, split).
+
+        Args:
+            batch_size: B ≥ 0.
+            seed: any integer; names the stream.
+            start: index of the first example, ≥ 0.
+            device: where the tokens are made.
+            split: train and test are unrelated streams of the same seed.
+
+        Returns:
+            Inputs and targets, int64 (B, `seq_len`).
+
+        Raises:
+            ValueError: for a negative `batch_size` or `start`, or an unknown split.
+        """
+        return self._make(Examples(batch_size, start, seed, split, device))
+
+    @property
+    def crossings(self) -> tuple[int, ...]:
+        """After how many tokens the input passes from one side to the other, 2·passes − 1 times."""
+        side_a, side_b = self._side_lengths
+        one_pass = side_a + side_b + 2
+        ends = [
+            (turn * one_pass + side_a + 2, (turn + 1) * one_pass) for turn in range(self.passes)
+        ]
+        return tuple(end for both in ends for end in both)[:-1]
+
+    @property
+    @abstractmethod
+    def _side_lengths(self) -> tuple[int, int]:
+        """Tokens of the side that comes first, and of the other."""
+
+    @abstractmethod
+    def _make(self, examples: Examples) -> Batch:
+        """The examples asked for."""
+
+    def _check_counts(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} = {value!r}: a whole number of at least 1 is needed")
+
+    def _shown(self, side_a: Tensor, side_b: Tensor) -> list[Tensor]:
+        """Sides (B, a) and (B, b) as often as they are read, in pieces to be concatenated."""
+        prefix, separator = (_column(side_a, token) for token in (self.PREFIX, self.SEP))
+        return [prefix, side_a, separator, side_b] * self.passes
+
+    def _asked_at_the_end(self, side_a: Tensor, side_b: Tensor, answers: Tensor) -> Batch:
+        """The sides, and one [sep_answer] for each of the answers (B, m), to be named there.
+
+        The prefix is the whole sequence: all of it is given before the first answer.
+        """
+        slots = _column(answers, self.SEP_ANSWER).expand_as(answers)
+        inputs = torch.cat([*self._shown(side_a, side_b), slots], dim=1)
+        targets = torch.full_like(inputs, IGNORE_INDEX)
+        targets[:, -answers.shape[1] :] = answers
+        return Batch(inputs, targets, prefix_len=inputs.shape[1])
+
+
+def _column(like: Tensor, token: int) -> Tensor:
+    return like.new_full((len(like), 1), token)

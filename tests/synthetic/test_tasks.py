@@ -1,0 +1,102 @@
+"""What holds for every task."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthetic import (
+    IGNORE_INDEX,
+    AssociativeRecall,
+    GeneralAssociativeRecall,
+    MultiQueryAssociativeRecall,
+    SetDisjointness,
+    Task,
+)
+
+TASKS: list[Task] = [
+    SetDisjointness(64, 9, 4),
+    SetDisjointness(64, 4, 9, passes=2, answer="decision"),
+    SetDisjointness(64, 4, 9, answer="all", common=3),
+    AssociativeRecall(64, pairs=9, queries=4),
+    AssociativeRecall(65, pairs=9, queries=4, order="query_first", passes=2),
+    GeneralAssociativeRecall(64, pairs=9, queries=4),
+    GeneralAssociativeRecall(64, pairs=9, queries=4, order="query_first", null_share=0.2),
+    MultiQueryAssociativeRecall(64, pairs=9, queries=4),
+    MultiQueryAssociativeRecall(64, 9, queries=4, passes=2, gaps="power_law", query_len=11),
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_a_batch_is_what_the_contract_says(task: Task) -> None:
+    batch = task.sample(50, seed=0)
+    assert batch.inputs.shape == batch.targets.shape == (50, task.seq_len)
+    assert batch.inputs.dtype == batch.targets.dtype == torch.int64
+    assert batch.inputs.min() >= 0
+    assert batch.inputs.max() < task.vocab_size
+    answered = batch.targets != IGNORE_INDEX
+    assert (answered.sum(1) == answered[0].sum()).all()
+    assert 0 < batch.prefix_len <= task.seq_len
+    assert 0 < task.chance < 1
+    assert task.sample(0, seed=0).inputs.shape == (0, task.seq_len)
+
+
+@given(st.sampled_from(TASKS), st.integers(0, 2**40), st.integers(1, 20), st.integers(0, 20))
+def test_an_example_depends_on_its_index_alone(
+    task: Task, start: int, size: int, skip: int
+) -> None:
+    whole = task.sample(skip + size, seed=3, start=start)
+    part = task.sample(size, seed=3, start=start + skip)
+    assert torch.equal(whole.inputs[skip:], part.inputs)
+    assert torch.equal(whole.targets[skip:], part.targets)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_seeds_and_splits_are_unrelated_streams(task: Task) -> None:
+    streams = [
+        {tuple(row) for row in task.sample(200, seed=seed, split=split).inputs.tolist()}
+        for seed in (0, 1)
+        for split in ("train", "test")
+    ]
+    assert [len(rows) for rows in streams] == [200] * 4
+    assert not any(one & other for one, other in itertools.combinations(streams, 2))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_a_numpy_seed_names_the_same_stream(task: Task) -> None:
+    ours = task.sample(3, seed=np.int64(5)).inputs  # type: ignore[arg-type]
+    assert torch.equal(ours, task.sample(3, seed=5).inputs)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_more_passes_show_the_same(task: Task) -> None:
+    once, thrice = (replace(task, passes=p).sample(9, seed=0) for p in (1, 3))  # type: ignore[type-var]
+    answers = [batch.targets[batch.targets != IGNORE_INDEX] for batch in (once, thrice)]
+    assert torch.equal(*answers)
+    pass_len = (thrice.inputs.shape[1] - once.inputs.shape[1]) // 2
+    for i in range(3):
+        shown = thrice.inputs[:, i * pass_len : (i + 1) * pass_len]
+        assert torch.equal(shown, once.inputs[:, :pass_len])
+    assert torch.equal(thrice.targets[:, 2 * pass_len :], once.targets), "the last pass is asked"
+    assert (thrice.targets[:, : 2 * pass_len] == IGNORE_INDEX).all()
+    assert thrice.prefix_len == 2 * pass_len + once.prefix_len
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"batch_size": -1}, "batch_size = -1, start = 0"),
+        ({"start": -2}, "batch_size = 1, start = -2"),
+        ({"start": 2**63 - 1}, "less than 2^63"),
+        ({"split": "dev"}, "split = 'dev': one of train, test"),
+    ],
+    ids=str,
+)
+def test_bad_samples(task: Task, arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("^", r"\^")):
+        task.sample(**{"batch_size": 1, "seed": 0, **arguments})  # type: ignore[arg-type]
