@@ -7,14 +7,15 @@ nodes that the YAML files extend, and a composed config becomes a checked datacl
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from sdsim.config import TaskConfig, TrainConfig
+from sdsim.config import Job, TaskConfig, TestConfig, TrainConfig
+from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
 
 T = TypeVar("T")
@@ -26,17 +27,24 @@ SEARCH_PATH = "pkg://sdsim.conf"
 def register() -> None:
     """Offer the dataclasses' defaults to the YAML files."""
     store = ConfigStore.instance()
-    store.store(name="model_defaults", node=_defaults(ModelConfig), provider="sdsim")
-    store.store(group="task", name=TaskConfig.name, node=_defaults(TaskConfig), provider="sdsim")
+    for name, kind in (
+        ("model_defaults", ModelConfig),
+        ("machine_defaults", MachineConfig),
+        ("task_defaults", TaskConfig),
+    ):
+        store.store(name=name, node=_defaults(kind), provider="sdsim")
     store.store(group="train", name="adamw", node=_defaults(TrainConfig), provider="sdsim")
+    store.store(group="test", name="standard", node=_defaults(TestConfig), provider="sdsim")
 
 
 def _defaults(kind: type[Any]) -> dict[str, Any]:
-    required = "???"
-    return {
-        field.name: required if field.default is MISSING else field.default
-        for field in fields(kind)
-    }
+    return {field.name: _default(field) for field in fields(kind)}
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return "???" if field.default is MISSING else field.default
 
 
 def parse(kind: type[T], composed: DictConfig, *, ignore: Collection[str] = ("hydra",)) -> T:
@@ -45,19 +53,44 @@ def parse(kind: type[T], composed: DictConfig, *, ignore: Collection[str] = ("hy
     Raises:
         ValueError: in one line that names each field that is wrong.
     """
+    return _validate(kind, _plain(composed, ignore))
+
+
+def parse_job(composed: DictConfig) -> Job:
+    """The run that a composed config describes; errors as `parse`.
+
+    A config node of a task holds its options beside its other settings; that of a model is a
+    machine's where it names one.
+    """
+    values = _plain(composed, ("hydra", "sweep"))
+    task, known = values["task"], {field.name for field in fields(TaskConfig)}
+    options = {name: task.pop(name) for name in list(task) if name not in known}
+    task["options"] = {**task["options"], **options}
+    kind: type[Any] = MachineConfig if "machine" in values["model"] else ModelConfig
+    # Before the union of both, whose errors would name each field twice.
+    values["model"] = _validate(kind, values["model"], "model.")
+    return _validate(Job, values)
+
+
+def _plain(composed: DictConfig, ignore: Collection[str]) -> dict[str, Any]:
     values = {name: value for name, value in composed.items() if name not in ignore}
-    plain = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(values), resolve=True)  # type: ignore[assignment]
+    return plain
+
+
+def _validate(kind: type[T], plain: dict[str, Any], path: str = "") -> T:
     try:
         return TypeAdapter(kind).validate_python(plain)
     except ValidationError as error:
-        raise ValueError("; ".join(_one_line(dict(one)) for one in error.errors())) from error
+        lines = "; ".join(_one_line(dict(one), path) for one in error.errors())
+        raise ValueError(lines) from error
 
 
-def _one_line(error: dict[str, Any]) -> str:
+def _one_line(error: dict[str, Any], path: str) -> str:
     if error["type"] == "value_error":  # raised by a dataclass, which has named the field itself
         return str(error["ctx"]["error"])
     where = ".".join(str(part) for part in error["loc"])
-    return f"{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{path}{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
-__all__ = ["SEARCH_PATH", "parse", "register"]
+__all__ = ["SEARCH_PATH", "parse", "parse_job", "register"]

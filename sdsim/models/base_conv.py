@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sdsim.models.mixer import Mixer, MixerState
+from sdsim.models.short_convolution import convolve
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,11 +47,11 @@ class BaseConv(Mixer):
             u1 = u1 * mask[..., None]
         past = u1.new_zeros(len(u1), self.filter_size - 1, u1.shape[-1])
         timeline = torch.cat([past, u1], dim=1)  # (B, filter_size - 1 + N, 2·width)
-        convolved = self._convolve(timeline)
+        convolved = convolve(timeline, self.conv)
         prefix_len = x.shape[1] if prefix_len is None else prefix_len
         if self.circular and prefix_len:
             wrapped = self._wrap(timeline, prefix_len, mask)
-            convolved = torch.cat([self._convolve(wrapped), convolved[:, prefix_len:]], dim=1)
+            convolved = torch.cat([convolve(wrapped, self.conv), convolved[:, prefix_len:]], dim=1)
         y = self.out_proj(F.silu(convolved) * gate)
         # A copy, lest the state keep alive the whole timeline that it is the end of.
         return y, (timeline[:, x.shape[1] :].clone(),)
@@ -59,17 +60,8 @@ class BaseConv(Mixer):
         (past,) = state
         u1, gate = self.in_proj(x[:, None]).chunk(2, dim=-1)
         timeline = torch.cat([past, u1], dim=1)
-        y = self.out_proj(F.silu(self._convolve(timeline)) * gate)
+        y = self.out_proj(F.silu(convolve(timeline, self.conv)) * gate)
         return y[:, 0], (timeline[:, 1:].clone(),)
-
-    def _convolve(self, timeline: Tensor) -> Tensor:
-        """(B, filter_size - 1 + N, C) to (B, N, C)."""
-        # A sum of shifted copies: for a few taps far faster on a CPU than a grouped convolution.
-        length = timeline.shape[1] - self.filter_size + 1
-        y = cast("Tensor", self.conv.bias)  # (C,)
-        for shift, tap in enumerate(self.conv.weight[:, 0].unbind(-1)):  # tap (C,)
-            y = torch.addcmul(y, timeline[:, shift : shift + length], tap)
-        return y
 
     def _wrap(self, timeline: Tensor, prefix_len: int, mask: Tensor | None) -> Tensor:
         """Put the prefix's last tokens before its first real one."""
@@ -89,6 +81,8 @@ class BaseConv(Mixer):
 
 class CircularBaseConv(BaseConv):
     """BaseConv as the paper's non-causal model has it: circular over the prefix."""
+
+    looks_ahead = True
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:

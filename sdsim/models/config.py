@@ -17,11 +17,13 @@ class ModelConfig:
 
     Attributes:
         name: what the runs and figures call it.
-        mixers: names of `sdsim.models.MIXERS`; layer i uses ``mixers[i % len(mixers)]``.
+        mixers: names of `sdsim.models.MIXERS`, or import paths of other mixers
+            (``"package.module.ClassName"``); layer i uses ``mixers[i % len(mixers)]``.
         width: d, numbers per token between the layers; also the state of a GRU or LSTM layer.
         depth: number of layers.
         heads: attention heads; must divide `width` where a mixer has heads.
-        feature_dim: D, numbers per head in a linear-attention query or key before its feature map.
+        feature_dim: D, numbers per head in a query or key of a linear recurrence, in linear
+            attention before its feature map.
         filter_size: taps of a short convolution.
         mlp: what follows each mixer.
         mlp_ratio: hidden width of the MLP over `width`.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from inspect import isabstract
 from typing import cast
 
 import torch
@@ -11,11 +13,14 @@ from torch import Tensor, nn
 
 from sdsim.models.base_conv import BaseConv, CircularBaseConv
 from sdsim.models.config import MLPKind, ModelConfig
+from sdsim.models.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
+from sdsim.models.gla import GLA, PrefixGLA
 from sdsim.models.linear_attention import (
     LinearAttention,
     NonCausalLinearAttention,
     PrefixLinearAttention,
 )
+from sdsim.models.mamba2 import Mamba2, PrefixMamba2
 from sdsim.models.mixer import Mixer, MixerState
 from sdsim.models.recurrent import GRU, LSTM
 from sdsim.models.softmax_attention import SoftmaxAttention
@@ -27,13 +32,52 @@ MIXERS: dict[str, type[Mixer]] = {
     "linear_attention": LinearAttention,
     "noncausal_linear_attention": NonCausalLinearAttention,
     "prefix_linear_attention": PrefixLinearAttention,
+    "mamba2": Mamba2,
+    "prefix_mamba2": PrefixMamba2,
+    "gla": GLA,
+    "prefix_gla": PrefixGLA,
+    "gated_deltanet": GatedDeltaNet,
+    "prefix_gated_deltanet": PrefixGatedDeltaNet,
     "gru": GRU,
     "lstm": LSTM,
     "softmax_attention": SoftmaxAttention,
 }
-"""The sequence mixers by the names that a config uses."""
+"""The sequence mixers by their short names; a config may name any other by its import path."""
 
 _NORM_EPS = 1e-5
+
+
+def resolve_mixer(name: str) -> type[Mixer]:
+    """The mixer that a config names.
+
+    Args:
+        name: a key of `MIXERS`, or where to import a class from: ``"package.module.ClassName"``.
+
+    Raises:
+        ValueError: for a name that is neither, and for a class that is no complete `Mixer`.
+    """
+    if name in MIXERS:
+        return MIXERS[name]
+    *packages, class_name = name.split(".")
+    if not packages or not all(part.isidentifier() for part in (*packages, class_name)):
+        raise ValueError(
+            f"model.mixers names {name}: one of {', '.join(MIXERS)}, "
+            "or where to import a class from, package.module.ClassName"
+        )
+    module_name = ".".join(packages)
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise ValueError(
+            f"model.mixers names {name}: {module_name} cannot be imported ({error})"
+        ) from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Mixer)) or isabstract(found):
+        raise ValueError(
+            f"model.mixers names {name}: {module_name} has no {class_name} that is a complete "
+            "subclass of sdsim.models.Mixer"
+        )
+    return found
 
 
 class MLP(nn.Module):
@@ -99,25 +143,25 @@ class LanguageModel(nn.Module):
         vocab_size: V, tokens.
 
     Raises:
-        ValueError: for a mixer that `MIXERS` does not have.
+        ValueError: for a mixer that `resolve_mixer` does not find.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        unknown = set(config.mixers) - set(MIXERS)
-        if unknown:
-            raise ValueError(
-                f"model.mixers names {', '.join(sorted(unknown))}: one of {', '.join(MIXERS)}"
-            )
+        kinds = [resolve_mixer(name) for name in config.mixers]
         self.config = config
         self.embedding = nn.Embedding(vocab_size, config.width)
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
         self.dropout = nn.Dropout(config.embedding_dropout)
-        kinds = [config.mixers[i % len(config.mixers)] for i in range(config.depth)]
         self.layers = nn.ModuleList(
-            Layer(config, MIXERS[kind].from_config(config)) for kind in kinds
+            Layer(config, kinds[i % len(kinds)].from_config(config)) for i in range(config.depth)
         )
         self.norm = nn.RMSNorm(config.width, eps=_NORM_EPS)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a layer reads the prompt other than causally."""
+        return any(layer.mixer.looks_ahead for layer in self._stack())
 
     def hidden(
         self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None

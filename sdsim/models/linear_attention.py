@@ -17,7 +17,7 @@ from kernels import (
     prefix_state,
     read_state,
 )
-from sdsim.models.mixer import Mixer, MixerState, check_heads
+from sdsim.models.mixer import LinearMixer, MixerState, check_heads
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sdsim.models.config import ModelConfig
 
 
-class LinearAttention(Mixer):
+class LinearAttention(LinearMixer):
     """Causal linear attention, as in Based.
 
     State: `kernels.PrefixState`, kv (B, heads, F, width / heads) and k (B, heads, F), with
@@ -49,7 +49,7 @@ class LinearAttention(Mixer):
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
         q, k, v = self._project(x)
-        y = prefix_linear_attention(q, k, v, *self._encode(x, prefix_len), mask=mask)
+        y = prefix_linear_attention(q, k, v, *self._encoded(x, prefix_len, mask), mask=mask)
         return self._merge_heads(y)
 
     def prefill(
@@ -57,7 +57,7 @@ class LinearAttention(Mixer):
     ) -> tuple[Tensor, MixerState]:
         q, k, v = self._project(x)
         y, state = prefix_linear_attention(
-            q, k, v, *self._encode(x, prefix_len), mask=mask, return_state=True
+            q, k, v, *self._encoded(x, prefix_len, mask), mask=mask, return_state=True
         )
         return self._merge_heads(y), (state.kv, state.k)
 
@@ -65,10 +65,6 @@ class LinearAttention(Mixer):
         q, k, v = (projected[:, 0] for projected in self._project(x[:, None]))
         y, after = prefix_linear_attention_step(q, k, v, PrefixState(*state))
         return self._merge_heads(y[:, None])[:, 0], (after.kv, after.k)
-
-    def _encode(self, x: Tensor, prefix_len: int | None) -> tuple[Tensor, ...]:
-        """Keys and values of the prefix that every query sees besides the causal ones: none."""
-        return ()
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = (self._split_heads(p(x)) for p in (self.proj_q, self.proj_k, self.proj_v))
@@ -88,13 +84,14 @@ class PrefixLinearAttention(LinearAttention):
     Both readings add up in one state of the same size as `LinearAttention`'s.
     """
 
+    looks_ahead = True
+
     def __init__(self, width: int, heads: int, feature_dim: int) -> None:
         super().__init__(width, heads, feature_dim)
         self.proj_k_enc = nn.Linear(width, heads * feature_dim, bias=False)
         self.proj_v_enc = nn.Linear(width, width, bias=False)
 
-    def _encode(self, x: Tensor, prefix_len: int | None) -> tuple[Tensor, ...]:
-        prefix = x[:, :prefix_len]
+    def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
         return tuple(self._split_heads(p(prefix)) for p in (self.proj_k_enc, self.proj_v_enc))
 
 
@@ -103,6 +100,8 @@ class NonCausalLinearAttention(LinearAttention):
 
     Every position of the prefix reads all of it; tokens after the prefix are read causally.
     """
+
+    looks_ahead = True
 
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
@@ -30,9 +30,12 @@ class Mixer(nn.Module, ABC):
     `step` goes on token by token. Both views give the same outputs.
 
     The first `prefix_len` tokens (None: all) are a prompt, given at once: a non-causal reader may
-    look ahead among them; a causal one makes no difference. `mask` (B, N) is False on left
-    padding, which is then left out exactly; outputs at such positions mean nothing.
+    look ahead among them (it says so by `looks_ahead`); to a causal one it makes no difference.
+    `mask` (B, N) is False on left padding, which is then left out exactly; outputs at such
+    positions mean nothing.
     """
+
+    looks_ahead: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -54,3 +57,29 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         """Read one token x (B, width); return its output (B, width) and the next state."""
+
+
+class LinearMixer(Mixer):
+    """A mixer whose state is a sum of keys times values, to which a reader of the prefix can add.
+
+    That is the paper's idea of JRT-RNN (arXiv:2407.05483, section 3), here for any such state: an
+    encoder, with projections of its own, sums keys and values of the whole prefix into the state,
+    without decay and whatever their order. The causal pass then starts from there, over all tokens,
+    those of the prefix included. The state keeps its size.
+    """
+
+    def _encoded(
+        self, x: Tensor, prefix_len: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """`_encode` of the first `prefix_len` tokens (None: all) of x (B, N, width)."""
+        return self._encode(x[:, :prefix_len], None if mask is None else mask[:, :prefix_len])
+
+    def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+        """The encoder's keys (B, M, heads, K) and values (B, M, heads, V); nothing without one.
+
+        Args:
+            prefix: the first M tokens, (B, M, width).
+            mask: theirs, (B, M). What it hides is left out of the sum in any case: only an encoder
+                that mixes tokens before need take notice.
+        """
+        return ()

@@ -2,17 +2,24 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from sdsim.models import MIXERS, LanguageModel, ModelConfig
+from sdsim import conf
+from sdsim.models import MIXERS, LanguageModel, ModelConfig, resolve_mixer
 
 VOCAB_SIZE = 11
-CAUSAL = ["base_conv", "linear_attention", "gru", "lstm", "softmax_attention"]
-PREFIX = ["circular_base_conv", "noncausal_linear_attention", "prefix_linear_attention"]
+CONFIGS = Path(conf.__file__).parent / "model"
+CAUSAL = ["base_conv", "linear_attention", "mamba2", "gla", "gated_deltanet"]
+CAUSAL += ["gru", "lstm", "softmax_attention"]
+LOOK_AHEAD = ["noncausal_linear_attention", "prefix_linear_attention"]
+LOOK_AHEAD += ["prefix_mamba2", "prefix_gla", "prefix_gated_deltanet"]
+PREFIX = ["circular_base_conv", *LOOK_AHEAD]
 
 
 def model_of(*mixers: str, **changes: object) -> LanguageModel:
@@ -93,7 +100,7 @@ def test_causal_mixers_never_look_ahead(mixer: str) -> None:
     assert seen.tril().any(0).all()
 
 
-@pytest.mark.parametrize("mixer", ["noncausal_linear_attention", "prefix_linear_attention"])
+@pytest.mark.parametrize("mixer", LOOK_AHEAD)
 def test_prefix_readers_look_ahead_within_the_prefix_only(mixer: str) -> None:
     seen = influence(model_of(mixer, depth=1), length=8, prefix=5)
     positions = torch.arange(8)
@@ -117,6 +124,20 @@ def test_base_conv_against_torch() -> None:
     convolved = mixer.conv(torch.nn.functional.pad(u1.mT, (2, 0))).mT
     expected = mixer.out_proj(torch.nn.functional.silu(convolved) * gate)
     torch.testing.assert_close(mixer(x), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", ["linear_attention", "mamba2", "gla", "gated_deltanet"])
+def test_prefix_versions_are_the_causal_mixers_and_an_encoder(causal: str) -> None:
+    prefix_model, causal_model = model_of(f"prefix_{causal}"), model_of(causal)
+    own = causal_model.state_dict()
+    given = prefix_model.state_dict()
+    assert {name for name in given if "_enc" not in name} == set(own)
+    causal_model.load_state_dict({name: given[name] for name in own})
+    tokens = some_tokens(2, 7)
+    torch.testing.assert_close(prefix_model(tokens, 0), causal_model(tokens), rtol=0, atol=1e-12)
+    assert not torch.allclose(prefix_model(tokens, 1), causal_model(tokens))
+    state, smaller = (m.prefill(tokens, 7)[1] for m in (prefix_model, causal_model))
+    assert state.numel == smaller.numel
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 4, 7])
@@ -178,6 +199,13 @@ def test_softmax_attention_against_the_formula() -> None:
         ("linear_attention", 2 * 10 * (3 + 1)),  # heads · (1 + D + D(D + 1)/2) · (head_dim + 1)
         ("noncausal_linear_attention", 2 * 10 * (3 + 1)),
         ("prefix_linear_attention", 2 * 10 * (3 + 1)),
+        # heads · D · head_dim, and filter_size - 1 inputs of the convolved channels
+        ("mamba2", 2 * 3 * 6 + 2 * (12 + 2 * 3)),
+        ("prefix_mamba2", 2 * 3 * 6 + 2 * (12 + 2 * 3)),
+        ("gla", 2 * 3 * 3),
+        ("prefix_gla", 2 * 3 * 3),
+        ("gated_deltanet", 2 * 3 * 3 + 2 * (2 * 6 + 6)),
+        ("prefix_gated_deltanet", 2 * 3 * 3 + 2 * (2 * 6 + 6)),
         ("gru", 6),
         ("lstm", 12),
         ("softmax_attention", 2 * 6 * 5),  # keys and values of 5 tokens
@@ -204,6 +232,20 @@ def test_layers_cycle_through_the_mixers() -> None:
     assert kinds == list(itertools.islice(itertools.cycle(pair), 5))
 
 
+def test_configs_name_mixers() -> None:
+    configs = {path.stem: OmegaConf.load(path) for path in CONFIGS.glob("*.yaml")}
+    networks = {name: config for name, config in configs.items() if "mixers" in config}
+    assert {"base_conv", "prefix_mamba2", "prefix_gla", "prefix_gated_deltanet"} < set(networks)
+    for name, config in networks.items():
+        assert config.name == name
+        assert all(resolve_mixer(mixer) in MIXERS.values() for mixer in config.mixers)
+
+
+def test_a_mixer_by_its_import_path() -> None:
+    layers = model_of("sdsim.models.gla.PrefixGLA", "gru").layers
+    assert [type(layer.mixer) for layer in layers] == [MIXERS["prefix_gla"], MIXERS["gru"]]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -216,7 +258,15 @@ def test_layers_cycle_through_the_mixers() -> None:
         ({"embedding_dropout": 1.0}, "model.embedding_dropout = 1.0"),
         ({"mlp": "relu"}, "model.mlp = 'relu'"),
         ({"mixers": ()}, "model.mixers is empty"),
-        ({"mixers": ("mamba",)}, "model.mixers names mamba"),
+        ({"mixers": ("mamba",)}, "model.mixers names mamba: one of base_conv, "),
+        ({"mixers": ("..gru",)}, r"model.mixers names \.\.gru: one of base_conv, "),
+        (
+            {"mixers": ("gru", "no.such.Mixer")},
+            r"names no\.such\.Mixer: no\.such cannot be imported",
+        ),
+        ({"mixers": ("sdsim.models.gla.Gla",)}, r"sdsim\.models\.gla has no Gla that is"),
+        ({"mixers": ("torch.nn.Linear",)}, r"torch\.nn has no Linear that is a complete"),
+        ({"mixers": ("sdsim.models.Mixer",)}, r"sdsim\.models has no Mixer that is a complete"),
     ],
 )
 def test_bad_configs(change: dict[str, object], words: str) -> None:

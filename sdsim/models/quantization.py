@@ -1,0 +1,62 @@
+"""States rounded to a few bits per number: what a model must really carry from token to token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sdsim.models.state import ModelState
+
+_SCALE_BITS = 16  # a bfloat16
+# Ranges that are tried, over the largest number: clipping a few numbers makes the steps finer.
+_RANGES = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2)
+
+
+def quantized(state: ModelState, bits: Tensor) -> ModelState:
+    """The state with each number rounded to one of 2^b evenly spaced values around 0.
+
+    Every head of every example has a scale of its own (a tensor without heads has one): the range,
+    of a few that are tried, with the smallest squared error, as a bfloat16. Numbers beyond it are
+    clipped. What is no floating-point number (a mask) stays as it is.
+
+    Args:
+        state: of B sequences; heads, if any, are the second dimension of its tensors.
+        bits: b for each sequence, int64 (B,), from 1 to 16.
+    """
+    return ModelState(
+        tuple(tuple(_quantized(tensor, bits) for tensor in layer) for layer in state.layers)
+    )
+
+
+def quantized_bits(state: ModelState, bits: int) -> int:
+    """Bits that hold a sequence's state so rounded, the scales included."""
+    return sum(
+        tensor[0].numel() * bits + _scales(tensor)[0].numel() * _SCALE_BITS
+        if tensor.is_floating_point()
+        else tensor[0].numel()
+        for tensor in state.tensors()
+    )
+
+
+def _scales(x: Tensor) -> Tensor:
+    """x (B, …) as (B, heads, the rest), of which each row has one scale; here, all of it."""
+    return x.new_empty(len(x), x.shape[1] if x.ndim > 2 else 1)
+
+
+def _quantized(x: Tensor, bits: Tensor) -> Tensor:
+    if not x.is_floating_point():
+        return x
+    rows = x.reshape(*_scales(x).shape, -1)
+    half = (2.0 ** (bits - 1)).to(x.dtype)[:, None, None]  # values on each side of 0
+    largest = rows.abs().amax(-1, keepdim=True)
+    best, least = rows, torch.full_like(largest, torch.inf)
+    for share in _RANGES:
+        # At least the smallest normal number, lest an empty state divide by 0.
+        bound = (largest * share).bfloat16().to(x.dtype).clamp(min=torch.finfo(x.dtype).tiny)
+        step = bound / half
+        index = (rows / step).floor().clamp(-half, half - 1)
+        rounded = (index + 0.5) * step
+        error = (rounded - rows).square().sum(-1, keepdim=True)
+        better = error < least
+        best, least = torch.where(better, rounded, best), torch.where(better, error, least)
+    return best.view_as(x)
