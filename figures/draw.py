@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import bench, memory, order, theory
+from figures import bench, bits, gap, memory, order, passes, theory
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import house_style
 from figures.summary import by_slice, chosen_runs
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
     "order": order.draw,
     "memory": memory.draw,
+    "bits": bits.draw,
+    "gap": gap.draw,
+    "passes": passes.draw,
 }
 """File name and function of each figure. A new figure is a module and a line here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from figures.bounds import proved_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import (
     PAGE_WIDTH,
@@ -19,22 +21,23 @@ from figures.style import (
     series_styles,
     task_label,
 )
-from figures.summary import basis, by_slice, chosen_runs
+from figures.summary import basis, by_slice, chosen_runs, with_roundings
 from theory import one_pass_bits
 
 _LEAST_SLICES = 3
 _LEAST_A = pl.col("size_a").min().over("experiment", "total")
 _ROUNDING = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
 _NOTE = """\
-Marks: the smallest measured state whose accuracy, put on a scale from 0 for guessing to 1 for no \
+Marks: the smallest state whose accuracy, put on a scale from 0 for guessing to 1 for no \
 error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line: \
 the states at which the 95 % interval of the test examples leaves open whether they do. Arrow \
 down: the smallest state tried is already enough. Open mark, arrow up: no state tried is enough; \
 the largest is shown. Nothing is interpolated. Lower panel: the same, and the bound, over what is \
 needed at the smallest |A|.
-Shaded: fewer bits than ⌈log₂ C(n, |A|)⌉, the least with which a model that reads once makes no \
-errors (n: possible tokens). A model that may err could lie there in principle, and models that \
-see all of the input at once (non-causal, JRT-RNN) are not bound.
+States are rounded to few bits per number where that was tested, scales included. Bounds: \
+⌈log₂ C(n, |A|)⌉ bits for no errors (n: possible tokens), and what the target's accuracy takes on \
+average; no model that reads once lies in the shaded part. Models that see all of the input at \
+once (non-causal, with a prefix) or read it again are not bound.
 """
 
 
@@ -57,8 +60,8 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         NothingToDraw: if there is no panel.
         ValueError: for another target; also see `chosen_runs`.
     """
-    runs = chosen_runs(table)
-    needed = needed_memory(by_slice(runs), target)
+    runs = chosen_runs(table, across_passes=True)
+    needed = needed_memory(by_slice(with_roundings(runs)), target)
     if needed.is_empty():
         raise NothingToDraw(
             f"no {_LEAST_SLICES} slices have |A| + |B| in common, so that memory could be followed "
@@ -102,13 +105,14 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
     Returns:
         A row per series (model and variant) and slice, for sums |A| + |B| with three slices and
         more: experiment, total (|A| + |B|), model, variant, universe_size, size_a, size_b, chance,
-        target; bits, 8 × the state's bytes; accuracy and above_chance at that state; reading,
-        ``"exact"`` (a smaller state was tried and falls short), ``"at_most"`` (the smallest tried
-        reaches the target) or ``"more_than"`` (none does; bits is the largest tried); bits_low and
-        bits_high, the smallest states whose 95 % interval reaches the target, and lies above it
-        (null where none does); relative, bits over those of the same series at the smallest
-        |A| (null where those are not exact); bound, the bits of one-pass zero-error memory (null
-        where that bound is not proved: see `_bound`).
+        target; bits, of the state; rounding, bits per number (null: not rounded); accuracy and
+        above_chance at that state; reading, ``"exact"`` (a smaller state was tried and falls
+        short), ``"at_most"`` (the smallest tried reaches the target) or ``"more_than"`` (none does;
+        bits is the largest tried); bits_low and bits_high, the smallest states whose 95 % interval
+        reaches the target, and lies above it (null where none does); relative, bits over those of
+        the same series at the smallest |A| (null where those are not exact); bound, the bits of
+        one-pass zero-error memory; bound_at_target, those that this accuracy takes in one pass on
+        average (both null where that is not proved); efficiency, bound_at_target over bits.
 
     Raises:
         ValueError: for a target out of range.
@@ -120,14 +124,18 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
     keys = ("experiment", "total", "model", "variant", "size_a")
     groups = (
         slices.filter(several)
-        .sort(*keys, "state_bytes", maintain_order=True)
+        .filter(pl.col("order").is_in(["short_first", "equal", "long_first"]))
+        .sort(*keys, "state_bits", maintain_order=True)
         .partition_by(keys, maintain_order=True)
     )
     needed = pl.DataFrame([_needed(group, target) for group in groups], infer_schema_length=None)
     if needed.is_empty():
         return needed
     first = pl.col("bits").filter(pl.col("reading") == "exact", pl.col("size_a") == _LEAST_A)
-    return needed.with_columns(relative=pl.col("bits") / first.first().over(keys[:-1]))
+    return needed.with_columns(
+        relative=pl.col("bits") / first.first().over(keys[:-1]),
+        efficiency=pl.col("bound_at_target") / pl.col("bits"),
+    )
 
 
 def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
     enough = tried.filter(pl.col("above_chance") >= target - _ROUNDING)
     reached = enough.head(1) if len(enough) else tried.tail(1)
     at = reached.row(0, named=True)
-    smaller = [size for size in tried["state_bytes"] if size < at["state_bytes"]]
+    smaller = [size for size in tried["state_bits"] if size < at["state_bits"]]
     reading = "more_than" if enough.is_empty() else "exact" if smaller else "at_most"
     enough_right = at["chance"] + target * (1 - at["chance"])
     same = ("experiment", "total", "model", "variant", "universe_size", "size_a", "size_b")
@@ -143,25 +151,28 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
         **{name: at[name] for name in (*same, "chance")},
         "target": target,
         "reading": reading,
-        "bits": 8 * at["state_bytes"],
+        "bits": at["state_bits"],
+        "rounding": at["rounding"],
         "bits_low": _first_bits(tried, pl.col("accuracy_high") >= enough_right),
         "bits_high": _first_bits(tried, pl.col("accuracy_low") >= enough_right),
         "accuracy": at["accuracy"],
         "above_chance": at["above_chance"],
         "seeds": at["seeds"],
-        "bound": _bound(at),
+        "bound": _zero_error_bound(at),
+        "bound_at_target": proved_bits(at, enough_right),
     }
 
 
 def _first_bits(tried: pl.DataFrame, enough: pl.Expr) -> int | None:
-    states = tried.filter(enough)["state_bytes"].to_list()
-    return 8 * states[0] if states else None
+    states: list[int] = tried.filter(enough)["state_bits"].to_list()
+    return states[0] if states else None
 
 
-def _bound(at: dict[str, Any]) -> int | None:
+def _zero_error_bound(at: dict[str, Any]) -> int | None:
     """`one_pass_bits` where it is proved for the slice's task, else None."""
     n, a, b = at["universe_size"], at["size_a"], at["size_b"]
-    proved = a + b <= n if at["answer"] == "decision" else b >= 2 and n >= 2 * a + b - 2
+    deciding = json.loads(at["options"])["answer"] == "decision"
+    proved = a + b <= n if deciding else b >= 2 and n >= 2 * a + b - 2
     return one_pass_bits(n, a) if at["passes"] == 1 and proved else None
 
 
@@ -180,12 +191,17 @@ def _draw_panel(
             _draw_point(ax, point["size_a"] + shift, point, style, value)
         ax.plot([], [], style.marker, color=style.colour, label=style.label)
 
-    bound = panel.drop_nulls("bound").unique("size_a").sort("size_a")
-    if len(bound):
-        unit = 1 if value == "bits" else bound["bound"][0]
-        across = bound["size_a"].to_list(), (bound["bound"] / unit).to_list()
-        ax.plot(*across, ".-", color="0.2", label="Bound: one pass, no errors", zorder=1)
-        if value == "bits":
+    for column, label, line in (
+        ("bound", "Bound: one pass, no errors", ".-"),
+        ("bound_at_target", "Bound: one pass, the same accuracy", ".:"),
+    ):
+        bound = panel.drop_nulls(column).unique("size_a").sort("size_a")
+        if bound.is_empty():
+            continue
+        unit = 1 if value == "bits" else bound[column][0]
+        across = bound["size_a"].to_list(), (bound[column] / unit).to_list()
+        ax.plot(*across, line, color="0.2", label=label, zorder=1)
+        if value == "bits" and column == "bound_at_target":
             ax.fill_between(*across, 0.1, color="0.87", linewidth=0, zorder=0)
     ax.set_xticks(sizes)
 

@@ -5,6 +5,8 @@ After Figure 2 of arXiv:2407.05483.
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -115,11 +117,12 @@ def _draw_panel(
 
 
 def _note(runs: pl.DataFrame, settings: pl.DataFrame) -> str:
-    answers = runs["answer"].unique().to_list()
+    answers = {json.loads(options).get("answer") for options in runs["options"].unique()}
     question = {
         ("token",): "for the one token that is in both",
         ("decision",): "whether a token is in both",
-    }.get(tuple(answers), "for a token in both, or whether there is one")
+        ("all",): "for all tokens that are in both",
+    }.get(tuple(answers), "what is in both")
     sizes = settings["sizes"].str.replace_all(" ", ", ").unique().to_list()
     pooled = f"Sizes |A|+|B|: {sizes[0]}, and the reverse." if len(sizes) == 1 else ""
     return _NOTE.format(question=question, sizes=pooled)

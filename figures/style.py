@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -53,6 +53,7 @@ _LEGEND_LETTERS, _HANDLE_LETTERS = 110, 8
 # Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too pale.
 _BLUE, _ORANGE, _GREEN, _VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 _PURPLE, _SKY, _BLACK = "#CC79A7", "#56B4E9", "#000000"
+_GREY, _BROWN, _VIOLET = "#777777", "#7A4A12", "#6A3D9A"  # not theirs; each with markers of its own
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ _MODELS = {
     "gru": SeriesStyle("GRU", _VERMILION, "P", ":"),
     "lstm": SeriesStyle("LSTM", _PURPLE, "*", "-."),
     "attention": SeriesStyle("Attention", _BLACK, "X", "--"),
+    "base_conv": SeriesStyle("BaseConv alone", _GREY, "x", "-"),
+    "mamba2": SeriesStyle("Mamba-2", _SKY, "^", "-"),
+    "prefix_mamba2": SeriesStyle("Mamba-2, prefix", _SKY, "v", "--"),
+    "gla": SeriesStyle("GLA", _BROWN, "h", "-"),
+    "prefix_gla": SeriesStyle("GLA, prefix", _BROWN, "H", "--"),
+    "gated_deltanet": SeriesStyle("Gated DeltaNet", _VIOLET, "<", "-"),
+    "prefix_gated_deltanet": SeriesStyle("Gated DeltaNet, prefix", _VIOLET, ">", "--"),
+    "one_pass": SeriesStyle("Exact, one pass", _BLACK, "*", ""),
+    "just_read_twice": SeriesStyle("Just read twice (Alg. 3)", _BLACK, "p", ""),
+    "multi_pass": SeriesStyle("Exact, several passes", _BLACK, "d", ""),
+    "fingerprint": SeriesStyle("Fingerprints", _BLACK, ".", "-"),
+    "random_kernel": SeriesStyle("Random-feature attention", _GREY, "+", "-"),
 }
 _OTHER_COLOURS = (_SKY, _PURPLE, _BLACK, _BLUE, _VERMILION, _GREEN, _ORANGE)
 _OTHER_MARKERS = "hp<>8d^v"
@@ -110,6 +123,19 @@ def series_styles(series: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Se
         taken.add((style.colour, style.marker))
         styles[model, variant] = replace(style, label=f"{style.label} {variant}".rstrip())
     return styles
+
+
+def model_label(model: str) -> str:
+    """What the figures call a model."""
+    return _MODELS[model].label if model in _MODELS else model
+
+
+def bits_axis(ax: Axes) -> None:
+    """A log x axis in bits, powers of two."""
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def add_legend(figure: Figure) -> None:

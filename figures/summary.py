@@ -19,6 +19,7 @@ How runs are pooled:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,23 +28,29 @@ import polars as pl
 from sdsim.intervals import difference, wilson
 from sdsim.results import config_columns
 
-TASK = ("task", "vocab_size", "answer", "passes", "train_sizes", "test_sizes")
+TASK = (
+    *("task", "kind", "vocab_size", "options", "passes"),
+    *("train_sizes", "test_sizes", "weights", "curriculum"),
+)
 """Columns that tell tasks apart; runs on different tasks never share a panel."""
 
-SIZES = ("width", "feature_dim")
+SIZES = ("width", "feature_dim", "budget", "features")
 """Columns that set the size of a model's state: the way along one line of a figure."""
 
 SETTING = ("experiment", "model", "variant", *SIZES, "setting")
 """Columns of `chosen_runs` that are the same for all seeds of a setting."""
 
 _SLICE = pl.format("{}+{}", "size_a", "size_b")
+_SORTED = ("experiment", "model", "variant")
 
 
-def chosen_runs(table: pl.DataFrame) -> pl.DataFrame:
+def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataFrame:
     """The runs that figures show: every setting at its best learning rate.
 
     Args:
         table: from `sdsim.results.load`; a row per run and slice.
+        across_passes: whether the number of passes is a variant of the model, rather than of the
+            task: then runs that differ in it share a panel.
 
     Returns:
         The rows of those runs, without the slices that tell nothing, and with three more columns:
@@ -61,8 +68,12 @@ def chosen_runs(table: pl.DataFrame) -> pl.DataFrame:
     if (runs["examples"] != runs["test_examples"]).any():
         raise ValueError("slices can be pooled only if each has test_examples examples")
 
+    # The order of recall is one of the task's options, but a property of the slice as well: both
+    # orders are slices of one setting, as they are of one run in set disjointness.
+    runs = runs.with_columns(options=pl.col("options").map_elements(_without_order, pl.String))
+    task = [name for name in TASK if not (across_passes and name == "passes")]
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
-    variant = [name for name in setting if name not in ("model", *TASK, *SIZES)]
+    variant = [name for name in setting if name not in ("model", *task, *SIZES)]
     best_rate = pl.col("lr").sort_by(
         "rate_diverged", "rate_accuracy", "lr", descending=[False, True, False]
     )
@@ -70,7 +81,7 @@ def chosen_runs(table: pl.DataFrame) -> pl.DataFrame:
     runs = (
         runs.with_columns(
             setting=pl.col("run_id").first().over(setting),
-            experiment=_differences(TASK, among=[]),
+            experiment=_differences(task, among=[]),
             variant=_differences(variant, among=["model"]),
         )
         .with_columns(
@@ -83,7 +94,36 @@ def chosen_runs(table: pl.DataFrame) -> pl.DataFrame:
     )
     if runs.is_empty():
         raise ValueError("every stored run diverged: there is no accuracy to show")
-    return runs.drop("rate_diverged", "rate_accuracy")
+    return runs.drop("rate_diverged", "rate_accuracy").with_columns(rounding=pl.lit(None, pl.Int64))
+
+
+def with_roundings(runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs, and each of them again for each number of bits that its state was rounded to.
+
+    Args:
+        runs: from `chosen_runs`.
+
+    Returns:
+        The same columns; in the added rows `rounding` is that number, and state_bits and correct
+        are those of the rounded state.
+    """
+    rounded = (
+        runs.filter(pl.col("quantized").list.len() > 0)
+        .explode("quantized")
+        .with_columns(
+            rounding=pl.col("quantized").struct.field("bits"),
+            state_bits=pl.col("quantized").struct.field("state_bits"),
+            correct=pl.col("quantized").struct.field("correct"),
+        )
+        if runs["quantized"].list.len().sum()
+        else runs.clear()
+    )
+    return pl.concat([runs.drop("quantized"), rounded.drop("quantized")], how="vertical_relaxed")
+
+
+def _without_order(options: str) -> str:
+    kept = {name: value for name, value in json.loads(options).items() if name != "order"}
+    return json.dumps(kept, sort_keys=True)
 
 
 def basis(table: pl.DataFrame, runs: pl.DataFrame) -> str:
@@ -94,7 +134,7 @@ def basis(table: pl.DataFrame, runs: pl.DataFrame) -> str:
         runs: `chosen_runs` of them.
     """
     stored, used = table["run_id"].n_unique(), runs["run_id"].n_unique()
-    seeds = runs.group_by("setting").agg(pl.col("run_id").n_unique())["run_id"].to_list()
+    seeds = runs.group_by("setting").agg(pl.col("seed").n_unique())["seed"].to_list()
     each = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
     diverged = table.filter("diverged")["run_id"].n_unique()
     return (
@@ -111,18 +151,31 @@ def by_slice(runs: pl.DataFrame) -> pl.DataFrame:
         runs: from `chosen_runs`.
 
     Returns:
-        A row per setting and slice: the columns of `SETTING` and the slice's (passes, answer,
-        universe_size, size_a, size_b, order, chance, state_bytes), seeds, examples, correct,
+        A row per setting, rounding and slice: the columns of `SETTING`, rounding and the slice's
+        (task, options, passes, universe_size, size_a, size_b, order, chance, state_bits), seeds,
+        examples, correct,
         accuracy with its interval (accuracy_low, accuracy_high), and above_chance: (accuracy -
         chance) / (1 - chance), 0 for guessing and 1 for no error.
     """
-    part = ("passes", "answer", "universe_size", "size_a", "size_b", "order", "chance")
+    part = (
+        "task",
+        "options",
+        "passes",
+        "vocab_size",
+        "universe_size",
+        "size_a",
+        "size_b",
+        "order",
+        "chance",
+    )
     pooled = (
-        runs.group_by(*SETTING, *part, "state_bytes", maintain_order=True)
-        .agg(pl.col("run_id").n_unique().alias("seeds"), pl.col("examples", "correct").sum())
-        .sort(
-            "experiment", "model", "variant", "state_bytes", *SIZES, "setting", "size_a", "size_b"
+        runs.group_by(*SETTING, "rounding", *part, maintain_order=True)
+        .agg(
+            pl.col("state_bits").max(),
+            pl.col("seed").n_unique().alias("seeds"),
+            pl.col("examples", "correct").sum(),
         )
+        .sort(*_SORTED, "state_bits", *SIZES, "setting", "rounding", "size_a", "size_b")
     )
     intervals = [wilson(*row) for row in pooled.select("correct", "examples").iter_rows()]
     accuracy = pl.col("correct") / pl.col("examples")
@@ -142,8 +195,8 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
         each_seed: a row for each seed instead of one for all seeds of a setting.
 
     Returns:
-        A row per setting (and seed): the columns of `SETTING`, with `each_seed` seed; state_bytes
-        (the largest over the slices, where it depends on the length), seeds, sizes
+        A row per setting (and seed) of networks: the columns of `SETTING`, with `each_seed` seed;
+        state_bytes (the largest over the slices, where it depends on the length), seeds, sizes
         (the pairs |A|+|B| of the short-first slices), chance (mean over the slices), examples (of
         one order), without `each_seed` gap_standard_error (of the mean gap over seeds; null for one
         seed); short_first, long_first and gap = short_first - long_first, each with _low and
@@ -153,7 +206,9 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
     keys = (*SETTING, "seed") if each_seed else SETTING
     short = pl.col("order") == "short_first"
     pooled = (
-        runs.filter(pl.col("size_a") != pl.col("size_b"))
+        runs.filter(
+            pl.col("order").is_in(["short_first", "long_first"]), pl.col("machine").is_null()
+        )
         .join(mirror, on=["run_id", "size_a", "size_b"], how="semi")
         .group_by(keys, maintain_order=True)
         .agg(
@@ -180,7 +235,7 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
 
 
 def summary_table(table: pl.DataFrame) -> pl.DataFrame:
-    """Memory against order in numbers, for people: a row per setting.
+    """Memory against order in numbers, for people: a row per setting of a network.
 
     Args:
         table: from `sdsim.results.load`.
@@ -190,13 +245,26 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         accuracy_short_first, accuracy_long_first, gap (short - long), gap_low, gap_high,
         error_over_seeds (the standard error of the gap's mean over seeds; null for one seed),
         sorted by model, then state; before them experiment, if the table holds several tasks.
+        Where no slice was tested along with its mirror image, a row per setting (machines too) and
+        order instead: order, state_bits, seeds, chance, accuracy, accuracy_low, accuracy_high.
 
     Raises:
         ValueError: see `chosen_runs`.
     """
-    pooled = by_order(chosen_runs(table)).select(
+    runs = chosen_runs(table)
+    name = pl.concat_str("model", "variant", separator=" ").str.strip_chars_end().alias("model")
+    orders = by_order(runs)
+    if orders.is_empty():
+        measured = ("accuracy", "accuracy_low", "accuracy_high")
+        return _shown(
+            by_slice(runs).select(
+                *("experiment", name, *SIZES, "size_a", "size_b", "order"),
+                *("state_bits", "seeds", "chance", *measured),
+            )
+        )
+    pooled = orders.select(
         "experiment",
-        pl.concat_str("model", "variant", separator=" ").str.strip_chars_end().alias("model"),
+        name,
         *SIZES,
         "state_bytes",
         "seeds",
@@ -205,7 +273,14 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         *("gap", "gap_low", "gap_high"),
         pl.col("gap_standard_error").alias("error_over_seeds"),
     )
-    return pooled if pooled["experiment"].n_unique() > 1 else pooled.drop("experiment")
+    return _shown(pooled)
+
+
+def _shown(pooled: pl.DataFrame) -> pl.DataFrame:
+    """Without the columns that say nothing here."""
+    empty = [name for name in SIZES if pooled[name].is_null().all()]
+    same = [] if pooled["experiment"].n_unique() > 1 else ["experiment"]
+    return pooled.drop(*empty, *same)
 
 
 def _differences(columns: Iterable[str], *, among: list[str]) -> pl.Expr:

@@ -24,11 +24,12 @@ from rich.table import Table
 import sdsim
 from sdsim import conf, results
 from sdsim.bench import BenchConfig, Report, bench, load_reports, notes, shown
-from sdsim.config import Job
 from sdsim.console import Bar, as_table, console, errors
 from sdsim.models.config import STRICT
+from sdsim.run import execute
 from sdsim.sweep import run_one, sweep
-from sdsim.train import check_device, train
+from sdsim.train import check_device
+from sdsim.upgrade import upgrade
 from theory.memory import memory_needs
 from theory.verify import CLAIMS, verify
 
@@ -42,6 +43,7 @@ sdsim: how much must a recurrent model remember, and what has the order of its i
   sdsim theory verify    run every numbered claim of the theory on many instances
   sdsim theory figures   draw memory over time and against order, as theory has it
   sdsim bench            measure the generator, and attention: prefill, decoding, training
+  sdsim upgrade          rewrite runs that an earlier version stored
 
   sdsim COMMAND --help         what it does, examples, every setting
   sdsim COMMAND --cfg job      the settings as they would be used
@@ -185,7 +187,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _train(composed: DictConfig) -> None:
-    job = conf.parse(Job, composed)
+    job = conf.parse_job(composed)
     store, identity = results.Store(job.store), results.run_id(job.run)
     check_device(job.device)
     store.check_writable()
@@ -194,7 +196,7 @@ def _train(composed: DictConfig) -> None:
     else:
         torch.set_num_threads(job.threads)
         with Bar("training", "steps") as bar:
-            result = train(
+            result = execute(
                 job.run,
                 device=job.device,
                 on_step=lambda done: bar.show(done, job.train.steps),
@@ -329,6 +331,21 @@ def _theory_figures(composed: DictConfig) -> None:
         console.print(str(path), soft_wrap=True)
 
 
+@dataclass(frozen=True)
+class UpgradeConfig:
+    """Settings of ``sdsim upgrade``: the store."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    store: str
+
+
+def _upgrade(composed: DictConfig) -> None:
+    config = conf.parse(UpgradeConfig, composed)
+    rewritten = upgrade(config.store)
+    console.print(f"{rewritten} runs of an earlier version rewritten in {config.store}")
+
+
 COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "sweep": run_one,  # of each job; `sweep` makes the jobs
     "figures": _figures,
@@ -337,6 +354,7 @@ COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "theory bounds": _theory_bounds,
     "theory verify": _theory_verify,
     "theory figures": _theory_figures,
+    "upgrade": _upgrade,
 }
 
 

@@ -8,7 +8,7 @@ Z_95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 
 
-def wilson(correct: int, examples: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(correct: float, examples: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927), as (low, high).
 
     >>> [round(bound, 3) for bound in wilson(90, 100)]
@@ -28,7 +28,7 @@ def wilson(correct: int, examples: int, z: float = Z_95) -> tuple[float, float]:
 
 
 def difference(
-    correct_1: int, examples_1: int, correct_2: int, examples_2: int, z: float = Z_95
+    correct_1: float, examples_1: int, correct_2: float, examples_2: int, z: float = Z_95
 ) -> tuple[float, float]:
     """Interval of share 1 - share 2, from the two Wilson intervals (Newcombe 1998, method 10).
 

@@ -29,9 +29,11 @@ from pydantic import TypeAdapter, ValidationError
 import sdsim
 from sdsim.config import RunConfig
 from sdsim.intervals import wilson
+from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
 from sdsim.models.config import STRICT
-from sdsim.train import SliceResult, TrainResult
+from sdsim.run import RunResult
+from sdsim.testing import SliceResult
 from synthetic import Order
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
-"""Version of the run files; a store of another version is refused by name."""
+SCHEMA = 2
+"""Version of the run files; those of another version are refused by name."""
 
 RECORD = "run.json"
 """Name of the file in a run's folder."""
@@ -50,17 +52,21 @@ _OURS = {"figures", "README.md"}
 
 def run_id(config: RunConfig) -> str:
     """Sixteen hexadecimal digits: a hash of every field of the config."""
-    return _hash(asdict(config))
+    return config_id(asdict(config))
 
 
-def _hash(config: dict[str, Any]) -> str:
+def config_id(config: dict[str, Any]) -> str:
+    """`run_id` of a config as plain data."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def config_columns() -> tuple[str, ...]:
     """The columns of `load` that are settings of a run, as opposed to what it measured."""
-    return tuple(_config_columns(asdict(RunConfig(ModelConfig("", ("gru",))))))
+    network = RunConfig(ModelConfig("", ("gru",)))
+    machine = RunConfig(MachineConfig("", "one_pass"))
+    columns = {**_config_columns(asdict(network)), **_config_columns(asdict(machine))}
+    return tuple(columns)
 
 
 class Store:
@@ -110,21 +116,26 @@ class Store:
         finally:
             lock.release()
 
-    def write(self, config: RunConfig, result: TrainResult, *, device: str) -> Path:
+    def write(self, config: RunConfig, result: RunResult, *, device: str) -> Path:
         """Store a finished run; of two writers of one run, the first one stays."""
-        identity = run_id(config)
-        record = Record(
-            schema=SCHEMA,
-            run_id=identity,
-            config=asdict(config),
-            params=result.params,
-            train_loss=_finite_or_none(result.train_loss),
-            seconds=round(result.seconds, 3),
-            slices=[SliceRecord.of(one) for one in result.slices],
-            device=device,
-            versions=_versions(),
-            commit=commit(),
+        return self.add(
+            Record(
+                schema=SCHEMA,
+                run_id=run_id(config),
+                config=asdict(config),
+                params=result.params,
+                train_loss=_finite_or_none(result.train_loss),
+                seconds=round(result.seconds, 3),
+                slices=[SliceRecord.of(one) for one in result.slices],
+                device=device,
+                versions=_versions(),
+                commit=commit(),
+            )
         )
+
+    def add(self, record: Record) -> Path:
+        """Store a record, as `write`."""
+        identity = record.run_id
         final = self.path / identity
         scratch = self.path / f".{identity}-{uuid.uuid4().hex}"
         scratch.mkdir(parents=True)
@@ -156,33 +167,57 @@ def check_writable(folder: Path, name: str) -> None:
 def load(path: Path | str) -> pl.DataFrame:
     """All runs of a store as one table, a row per run and test slice, in a fixed order.
 
-    Columns: run_id, `config_columns` (model and its settings, task, train settings, seed), order,
-    size_a, size_b, universe_size, seq_len, chance, examples, correct, accuracy with its Wilson
-    95 % interval (accuracy_low, accuracy_high), above_chance, loss (nats; null if not finite),
-    state_numel, state_bytes, params, train_loss, diverged (some loss of the run is not finite),
-    seconds, device, versions, commit.
+    Columns: run_id, `config_columns` (model and its settings, null where it has none of that kind;
+    task, train and test settings, seed), order, size_a, size_b, universe_size, seq_len, chance,
+    examples, answers (that each example asks for), correct (right answers over `answers`: examples'
+    worth), accuracy with its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an
+    example count as one observation), above_chance, loss (nats; null if not finite), state_numel,
+    state_bits, state_bytes, params, train_loss, diverged (some loss of a network is not finite),
+    seconds, device, versions, commit; and quantized, a list of structs with bits (per number),
+    state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
 
     Raises:
-        ValueError: if there is no such folder or it holds no run.
+        ValueError: if there is no such folder or it holds no run, or none but an earlier version's.
     """
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"store = {path}: there is no such folder; `sdsim sweep` makes one")
     rows: list[dict[str, Any]] = []
+    old: list[EarlierSchemaError] = []
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or entry.name in _OURS:
             continue
         try:
             rows.extend(_read(entry).rows())
+        except EarlierSchemaError as error:
+            old.append(error)
         except ValueError as error:
             logger.warning("skipped: %s", error)
+    if old:
+        hint = f"{old[0]}, as {len(old)} in all: `sdsim upgrade store={path}` rewrites them"
+        if not rows:
+            raise ValueError(f"store = {path}: {hint}")
+        logger.warning("skipped: %s", hint)
     if not rows:
         raise ValueError(f"store = {path}: it holds no finished run; `sdsim sweep` makes some")
-    return pl.DataFrame(rows, infer_schema_length=None).sort(
-        "model", "state_bytes", "width", "feature_dim", "lr", "seed", "size_a", "size_b", "run_id"
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    missing = [name for name in config_columns() if name not in table.columns]
+    return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(
+        "model", "state_bits", "width", "feature_dim", "lr", "seed", "size_a", "size_b", "run_id"
     )
+
+
+@dataclass(frozen=True)
+class QuantizedRecord:
+    """What a run's file says of one slice with a rounded state; see `load`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    bits: int
+    state_bits: int
+    correct: int
 
 
 @dataclass(frozen=True)
@@ -198,10 +233,12 @@ class SliceRecord:
     chance: float
     seq_len: int
     examples: int
+    answers: int
     correct: int
     loss: float | None
-    state_numel: int
-    state_bytes: int
+    state_numel: int | None
+    state_bits: int
+    quantized: list[QuantizedRecord]
 
     @classmethod
     def of(cls, one: SliceResult) -> Self:
@@ -215,25 +252,35 @@ class SliceRecord:
             chance=task.chance,
             seq_len=task.seq_len,
             examples=one.examples,
+            answers=one.answers,
             correct=one.correct,
             loss=_finite_or_none(one.loss),
             state_numel=one.state_numel,
-            state_bytes=one.state_bytes,
+            state_bits=one.state_bits,
+            quantized=[QuantizedRecord(**asdict(less)) for less in one.quantized],
         )
 
     def __post_init__(self) -> None:
         sizes = (self.size_a, self.size_b, self.universe_size, self.seq_len)
-        if min(*sizes, self.examples, self.state_numel, self.state_bytes) < 1:
+        if min(*sizes, self.examples, self.answers, self.state_bits) < 1:
             raise ValueError("a size, a count of examples or a state is less than 1")
-        if not 0 <= self.correct <= self.examples or not 0 < self.chance <= 1:
+        counts = [self.correct, *(less.correct for less in self.quantized)]
+        within = 0 <= min(counts) <= max(counts) <= self.examples * self.answers
+        if not within or not 0 < self.chance <= 1:
             raise ValueError("a count of right answers or a chance is out of range")
 
     def columns(self) -> dict[str, Any]:
         """The fields, and what follows from them."""
-        low, high = wilson(self.correct, self.examples)
-        accuracy = self.correct / self.examples
+        correct = self.correct / self.answers
+        low, high = wilson(correct, self.examples)
+        accuracy = correct / self.examples
         return {
             **asdict(self),
+            "correct": correct,
+            "quantized": [
+                {**asdict(less), "correct": less.correct / self.answers} for less in self.quantized
+            ],
+            "state_bytes": math.ceil(self.state_bits / 8),
             "accuracy": accuracy,
             "accuracy_low": low,
             "accuracy_high": high,
@@ -259,28 +306,34 @@ class Record:
     commit: str | None
 
     def __post_init__(self) -> None:
-        if _hash(self.config) != self.run_id:
+        if config_id(self.config) != self.run_id:
             raise ValueError("its config has another id")
         task = self.config["task"]
-        sizes = [(one.size_a, one.size_b) for one in self.slices]
-        if sizes != [tuple(pair) for pair in task["test_sizes"] or task["train_sizes"]]:
+        # Of a recall task that begins with its queries, the sides stand the other way round.
+        sizes = [sorted((one.size_a, one.size_b)) for one in self.slices]
+        if sizes != [sorted(pair) for pair in task["test_sizes"] or task["train_sizes"]]:
             raise ValueError("its slices are not those of its config")
 
     def rows(self) -> list[dict[str, Any]]:
         """A row of `load`'s table per slice."""
         losses = [self.train_loss, *(one.loss for one in self.slices)]
+        is_network = "machine" not in self.config["model"]
         shared = {
             "run_id": self.run_id,
             **_config_columns(self.config),
             "params": self.params,
             "train_loss": self.train_loss,
-            "diverged": None in losses,
+            "diverged": is_network and None in losses,
             "seconds": self.seconds,
             "device": self.device,
             "versions": json.dumps(self.versions, sort_keys=True),
             "commit": self.commit,
         }
         return [{**shared, **one.columns()} for one in self.slices]
+
+
+class EarlierSchemaError(ValueError):
+    """A run's file was written by an earlier version; `sdsim.upgrade` can rewrite it."""
 
 
 def _read(entry: Path) -> Record:
@@ -291,9 +344,14 @@ def _read(entry: Path) -> Record:
     try:
         text = file.read_text(encoding="utf-8")
         content = json.loads(text)
-        if isinstance(content, dict) and content.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {content.get('schema')}, this version reads {SCHEMA}")
+        schema = content.get("schema") if isinstance(content, dict) else SCHEMA
+        if isinstance(schema, int) and 1 <= schema < SCHEMA:
+            raise EarlierSchemaError(f"{file} has schema {schema}, this version reads {SCHEMA}")
+        if schema != SCHEMA:
+            raise ValueError(f"its schema is {schema}, this version reads {SCHEMA}")
         record: Record = _RECORD.validate_json(text, strict=True)
+    except EarlierSchemaError:
+        raise
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
     except ValidationError as error:
@@ -312,11 +370,12 @@ _RECORD = TypeAdapter(Record)
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     """A config, flat: every setting a column, lists as text."""
-    model, task, train = dict(config["model"]), dict(config["task"]), config["train"]
-    columns = {"model": model.pop("name"), **model, "task": task.pop("name"), **task, **train}
-    columns["seed"] = config["seed"]
+    model, task, test = (dict(config[name]) for name in ("model", "task", "test"))
+    test["test_examples"] = test.pop("examples")  # the table's are those of a slice
+    columns = {"model": model.pop("name"), **model, "task": task.pop("name"), **task}
+    columns |= {**config["train"], **test, "seed": config["seed"]}
     return {
-        name: json.dumps(value) if isinstance(value, (list, tuple)) else value
+        name: json.dumps(value, sort_keys=True) if isinstance(value, (list, tuple, dict)) else value
         for name, value in columns.items()
     }
 
@@ -330,8 +389,8 @@ def above_chance(accuracy: float, chance: float) -> float | None:
     return (accuracy - chance) / (1 - chance) if chance < 1 else None
 
 
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite_or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _write_durably(path: Path, text: str) -> None:

@@ -25,18 +25,20 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from sdsim.conf import parse
-from sdsim.config import Job
+from sdsim.conf import parse, parse_job
 from sdsim.console import Bar
 from sdsim.models.config import STRICT
 from sdsim.results import Store, run_id
-from sdsim.train import check_device, train
+from sdsim.run import execute
+from sdsim.train import check_device
 
 Axes = dict[str, list[str]]
 """A block of a grid: override keys, and the values that each takes."""
 
 # Axes that choose a file of `conf` rather than a value in it.
-_GROUPS = ("model", "task", "train")
+_GROUPS = ("model", "task", "train", "test")
+# Settings that a machine does not have; of "model" itself, the choice, it has.
+_OF_NETWORKS = ("model.", "train.")
 # Overrides that say where and how to run, not what.
 _PLACES = ("sweep", "store", "device", "threads")
 _POLL_SECONDS = 0.5
@@ -51,17 +53,13 @@ def run_one(composed: DictConfig) -> bool:
     """
     if multiprocessing.current_process().name != "MainProcess":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launching process's business
-    job = _parse_job(composed)
+    job = parse_job(composed)
     store = Store(job.store)
     with store.claim(run_id(job.run)) as is_ours:
         if is_ours:
             torch.set_num_threads(job.threads)
-            store.write(job.run, train(job.run, device=job.device), device=job.device)
+            store.write(job.run, execute(job.run, device=job.device), device=job.device)
     return is_ours
-
-
-def _parse_job(composed: DictConfig) -> Job:
-    return parse(Job, composed, ignore=("hydra", "sweep"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Grid:
         common: a block that all others start from.
         grid: the blocks; each maps override keys to a value or a list of values, and stands for
             every combination.
+        machines: more blocks, of models that are not trained; what the common block and the command
+            line say of ``model.`` and ``train.`` settings is not for them.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -80,6 +80,7 @@ class Grid:
     name: str = ""
     common: dict[str, Any] = field(default_factory=dict)
     grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    machines: list[dict[str, Any]] = field(default_factory=list)
 
 
 def sweep(command: str, arguments: list[str]) -> Store:
@@ -109,7 +110,7 @@ def sweep(command: str, arguments: list[str]) -> Store:
         jobs: dict[str, list[str]] = {}
         for axes in expand(grid, chosen):
             overrides = [*places, *axes]
-            job = _parse_job(loader.load_sweep_config(composed, overrides))
+            job = parse_job(loader.load_sweep_config(composed, overrides))
             jobs[run_id(job.run)] = overrides
         check_device(job.device)
         store = Store(job.store)
@@ -165,12 +166,16 @@ def expand(grid: Grid, chosen: Axes) -> list[list[str]]:
     Raises:
         ValueError: for a choice of a config group that no block has.
     """
-    blocks = [{**_axes(grid.common), **_axes(block)} for block in grid.grid]
+    common = _axes(grid.common)
+    blocks = [{**common, **_axes(block)} for block in grid.grid]
+    machines = [{**_for_machines(common), **_axes(block)} for block in grid.machines]
     for group in _GROUPS:
-        _check_choice(group, chosen.get(group, []), [block.get(group) for block in blocks])
+        offered = [block.get(group) for block in blocks + machines]
+        _check_choice(group, chosen.get(group, []), offered)
     runs: list[list[str]] = []
-    for axes in blocks:
-        for key, values in chosen.items():
+    for index, axes in enumerate(blocks + machines):
+        wanted = chosen if index < len(blocks) else _for_machines(chosen)
+        for key, values in wanted.items():
             # Of a group, the block's own choices are kept, so that others drop out.
             is_choice = key in _GROUPS and key in axes
             axes[key] = [value for value in axes[key] if value in values] if is_choice else values
@@ -179,6 +184,10 @@ def expand(grid: Grid, chosen: Axes) -> list[list[str]]:
             for combination in itertools.product(*axes.values())
         )
     return runs
+
+
+def _for_machines(axes: Axes) -> Axes:
+    return {key: values for key, values in axes.items() if not key.startswith(_OF_NETWORKS)}
 
 
 def _check_choice(group: str, asked: list[str], offered: list[list[str] | None]) -> None:

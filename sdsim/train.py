@@ -1,95 +1,44 @@
-"""One training run: a config in, measured accuracies and a measured state out."""
+"""Training: a config in, a trained model out."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sdsim.config import RunConfig, TrainConfig
-from sdsim.models import LanguageModel
+from sdsim.models import LanguageModel, ModelConfig
 from synthetic import IGNORE_INDEX, Batch, Task
 
 _EXAMPLES_PER_BLOCK = 4096
-_EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class SliceResult:
-    """What a trained model does on one test task.
-
-    Attributes:
-        task: the test task.
-        examples: how many were drawn.
-        correct: how many answers were right.
-        loss: mean cross-entropy of the answers, nats.
-        state_numel: numbers that `step` carries per sequence after the input.
-        state_bytes: the same in bytes.
-    """
-
-    task: Task
-    examples: int
-    correct: int
-    loss: float
-    state_numel: int
-    state_bytes: int
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What one run measured.
-
-    Attributes:
-        slices: one result per test task.
-        params: trainable numbers.
-        train_loss: mean loss of the last hundredth of the steps, nats; NaN if the run diverged.
-        seconds: wall-clock time of training and testing.
-    """
-
-    slices: list[SliceResult]
-    params: int
-    train_loss: float
-    seconds: float
 
 
 def train(
-    config: RunConfig,
-    *,
-    device: torch.device | str = "cpu",
-    on_step: Callable[[int], None] | None = None,
-) -> TrainResult:
-    """Train one model and test it on every test task.
+    config: RunConfig, *, device: torch.device, on_step: Callable[[int], None] | None = None
+) -> tuple[LanguageModel, float]:
+    """Train one model.
 
     The outcome is a function of the config, on one machine: initialisation, data and dropout draw
     from streams of their own, and the process's random state is left as it was.
 
     Args:
-        config: what to train on what.
+        config: what to train on what; its model is a network.
         device: where.
         on_step: called with the number of steps done, after each.
+
+    Returns:
+        The model, and the mean loss of the last hundredth of the steps in nats, NaN if it diverged.
     """
-    started = time.perf_counter()
-    device = torch.device(device)
+    if not isinstance(config.model, ModelConfig):
+        raise ValueError(f"model.name = {config.model.name!r}: a machine is not trained")
     # Neither the caller's random state nor the caller's devices are touched.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         model = LanguageModel(config.model, config.task.vocab_size).to(device)
-        train_loss = _fit(model, config, device, on_step)
-        slices = [
-            evaluate(model, task, config.train.test_examples, seed=config.seed, device=device)
-            for task in config.task.test_tasks()
-        ]
-    return TrainResult(
-        slices=slices,
-        params=sum(p.numel() for p in model.parameters()),
-        train_loss=train_loss,
-        seconds=time.perf_counter() - started,
-    )
+        return model, _fit(model, config, device, on_step)
 
 
 def check_device(name: str) -> None:
@@ -145,15 +94,16 @@ def learning_rate_factor(step: int, settings: TrainConfig) -> float:
 
 def _training_batches(config: RunConfig, device: torch.device) -> Iterator[Batch]:
     """The train tasks take turns, a batch each; a batch holds one task, hence one length."""
-    tasks = config.task.train_tasks()
+    mixture = config.task.train_tasks()
     batch_size = config.train.batch_size
     # Examples are made in blocks of many batches: a call costs the same for few as for many.
     batches_per_block = max(1, _EXAMPLES_PER_BLOCK // batch_size)
     streams = [
-        _batches_of(task, batch_size, batches_per_block, config.seed, device) for task in tasks
+        _batches_of(task, batch_size, batches_per_block, config.seed, device)
+        for task in mixture.tasks
     ]
-    for step in range(config.train.steps):
-        yield next(streams[step % len(streams)])
+    for turn in mixture.schedule(config.train.steps):
+        yield next(streams[turn])
 
 
 def _batches_of(
@@ -172,7 +122,7 @@ def _batches_of(
         start += block_size
 
 
-def _answers(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
+def answers(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits (answers, V) at the positions that carry a target, and the targets (answers,)."""
     asked = batch.targets != IGNORE_INDEX
     hidden = model.hidden(batch.inputs, batch.prefix_len)
@@ -180,34 +130,4 @@ def _answers(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _loss(model: LanguageModel, batch: Batch) -> Tensor:
-    return F.cross_entropy(*_answers(model, batch))
-
-
-@torch.no_grad()
-def evaluate(
-    model: LanguageModel,
-    task: Task,
-    examples: int,
-    *,
-    seed: int,
-    device: torch.device | str = "cpu",
-) -> SliceResult:
-    """Accuracy and loss on `examples` examples of the test stream, and the state after one."""
-    model.eval()
-    correct, loss = 0, 0.0
-    for start in range(0, examples, _EVALUATION_BATCH):
-        size = min(_EVALUATION_BATCH, examples - start)
-        batch = task.sample(size, seed=seed, start=start, device=device, split="test")
-        logits, targets = _answers(model, batch)
-        correct += int((logits.argmax(-1) == targets).sum())
-        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
-    one = task.sample(1, seed=seed, device=device, split="test")
-    _, state = model.prefill(one.inputs, one.prefix_len)
-    return SliceResult(
-        task=task,
-        examples=examples,
-        correct=correct,
-        loss=loss / examples,
-        state_numel=state.numel,
-        state_bytes=state.nbytes,
-    )
+    return F.cross_entropy(*answers(model, batch))

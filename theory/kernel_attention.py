@@ -76,8 +76,8 @@ class KernelAttention(StreamingAlgorithm[KernelAttentionState]):
 
     def step(self, state: KernelAttentionState, token: Token) -> KernelAttentionState:
         if isinstance(token, Marker):
-            if token is Marker.PREFIX:  # another copy: A is summed anew, the best is kept
-                return replace(self.start(), best=state.best, score=state.score)
+            if token is Marker.PREFIX:  # another copy says the same again
+                return self.start()
             return replace(state, in_second=state.in_second or token is Marker.SEPARATOR)
         signs = self._signs[self._element(token)]
         if not state.in_second:

@@ -65,7 +65,8 @@ def parse_job(composed: DictConfig) -> Job:
     values = _plain(composed, ("hydra", "sweep"))
     task, known = values["task"], {field.name for field in fields(TaskConfig)}
     options = {name: task.pop(name) for name in list(task) if name not in known}
-    task["options"] = {**task["options"], **options}
+    if isinstance(task["options"], dict):
+        task["options"] |= options
     kind: type[Any] = MachineConfig if "machine" in values["model"] else ModelConfig
     # Before the union of both, whose errors would name each field twice.
     values["model"] = _validate(kind, values["model"], "model.")

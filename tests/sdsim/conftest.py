@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
+from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
 from sdsim.models import ModelConfig
 from sdsim.results import Store
-from sdsim.train import SliceResult, TrainResult
+from sdsim.run import RunResult
+from sdsim.testing import SliceResult
 
 
 @pytest.fixture
@@ -15,20 +16,23 @@ def small_run() -> RunConfig:
     return RunConfig(
         model=ModelConfig(name="gru", mixers=("gru",), width=8, depth=1, mlp="none"),
         task=TaskConfig(vocab_size=12, train_sizes=((2, 4), (4, 2))),
-        train=TrainConfig(steps=20, batch_size=8, test_examples=40),
+        train=TrainConfig(steps=20, batch_size=8),
+        test=TestConfig(examples=40),
     )
 
 
 @pytest.fixture
-def invented_result() -> Callable[..., TrainResult]:
+def invented_result() -> Callable[..., RunResult]:
     """A result that nothing was trained for: counts of right answers, slice by slice."""
 
-    def make(config: RunConfig, correct: list[int], examples: int = 100) -> TrainResult:
+    def make(config: RunConfig, correct: list[int], examples: int = 100) -> RunResult:
         slices = [
-            SliceResult(task, examples, count, loss=0.5, state_numel=8, state_bytes=32)
+            SliceResult(
+                *(task, examples, 1, count), loss=0.5, state_numel=8, state_bits=256, quantized=[]
+            )
             for task, count in zip(config.task.test_tasks(), correct, strict=True)
         ]
-        return TrainResult(slices, params=10, train_loss=0.25, seconds=1.0)
+        return RunResult(slices, params=10, train_loss=0.25, seconds=1.0)
 
     return make
 

@@ -18,7 +18,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 SMALL = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
-    *("train.steps=3", "train.batch_size=8", "train.test_examples=50"),
+    *("train.steps=3", "train.batch_size=8", "test.examples=50"),
 ]
 
 
@@ -53,7 +53,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["train", "task.train_sizes=[[40,4]]"], "40 + 4 does not fit: vocab_size = 36 leaves 32"),
         (["train", "task.train_sizes=[[4]]"], "task.train_sizes.0.1"),
         (["train", "model=attention", "model.heads=3"], "model.heads = 3 does not divide"),
-        (["train", "task.name=associative_recall"], "task.name = 'associative_recall'"),
+        (["train", "task=recall"], "Could not find 'task/recall'"),
+        (["train", "task.name=3"], "task.name = 3: input should be a valid string"),
+        (["train", "task.kind=synthetic.Recall"], "task.kind = 'synthetic.Recall'"),
+        (["train", "task.answr=token"], "did you mean task.answer?"),
+        (["train", "task.answer=maybe"], "task: answer = 'maybe': one of token, decision, all"),
+        (["train", "task.options=3"], "task.options = 3: input should be a valid dictionary"),
+        (["train", "task.weights=[1]"], "task: weights = (1.0,): 2 are needed"),
+        (["train", "test.bits=[0,3]"], "test.bits = [0, 3]: widths must lie between 1 and 16"),
+        (["train", "test.examples=0"], "test.examples = 0: must be at least 1"),
+        (["train", "train.test_examples=9"], "train.test_examples is no setting"),
+        (["train", "model=one_pass", "model.machine=two_pass"], "model.machine = 'two_pass'"),
+        (["train", "model=just_read_twice"], "task.passes = 1: exactly 2 for machine"),
+        (["train", "model=one_pass", "task=associative_recall"], "machines do set disjointness"),
         (["train", "seed=99999999999999999999"], "seed = 99999999999999999999: must lie in"),
         (["train", "seed=-1"], "seed = -1: must lie in"),
         (["train", "+new=1"], "new = 1: unexpected"),
@@ -73,6 +85,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["sweep", "device=null"], "device = None"),
         (["sweep", "hydra.launcher.n_jobs=x"], "Value 'x' of type 'str'"),
         (["figures", "store=null"], "store = None"),
+        (["upgrade", "store=null"], "store = None"),
+        (["upgrade", "store=nowhere"], "store = nowhere: there is no such folder"),
+        (["upgrad"], "did you mean upgrade?"),
         (["figures", "-m"], "-m: settings are given as key=value"),
         (["theory"], "theory is no command"),
         (["theory", "verfy"], "did you mean theory verify?"),
@@ -157,6 +172,26 @@ def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "is there already" in out
     assert load(tmp_path / "runs").equals(table)
+
+
+def test_a_machine_is_a_model_that_trains_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("train", "model=fingerprint", "model.budget=20", "test.examples=50")
+    assert code == 0, err
+    assert "steps" not in err
+    table = load(tmp_path / "runs")
+    assert table["machine"].to_list() == ["fingerprint"] * 2
+    assert max(table["state_bits"]) <= 20
+    assert f"{table['accuracy'][0]:.3f}" in out
+
+
+def test_options_of_a_task_stand_beside_its_settings(run: Run, tmp_path: Path) -> None:
+    task = ["task=general_associative_recall", "task.train_sizes=[[3,2]]", "task.null_share=0.25"]
+    code, _, err = run("train", "model=gru", *SMALL[2:], *task, "test.bits=[2,8]")
+    assert code == 0, err
+    (row,) = load(tmp_path / "runs").iter_rows(named=True)
+    assert json.loads(row["options"]) == {"order": "context_first", "null_share": 0.25}
+    assert (row["answers"], row["chance"], row["order"]) == (2, 0.25, "context_first")
+    assert [less["bits"] for less in row["quantized"]] == [2, 8]
 
 
 def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sdsim.config import RunConfig
+from sdsim.config import RunConfig, TaskConfig
 from sdsim.intervals import wilson
-from sdsim.results import RECORD, Store, load, run_id
-from sdsim.train import TrainResult
+from sdsim.machines import MachineConfig
+from sdsim.results import RECORD, Store, config_columns, load, run_id
+from sdsim.run import RunResult, execute
+from sdsim.testing import QuantizedResult
 
-Invent = Callable[..., TrainResult]
+Invent = Callable[..., RunResult]
 
 
 def test_id_depends_on_every_field_and_on_nothing_else(small_run: RunConfig) -> None:
@@ -24,9 +26,12 @@ def test_id_depends_on_every_field_and_on_nothing_else(small_run: RunConfig) -> 
         replace(small_run, seed=1),
         replace(small_run, model=replace(small_run.model, width=10)),
         replace(small_run, task=replace(small_run.task, passes=2)),
+        replace(small_run, task=replace(small_run.task, options={"answer": "decision"})),
         replace(small_run, train=replace(small_run.train, lr=1e-4)),
+        replace(small_run, test=replace(small_run.test, bits=(4,))),
+        replace(small_run, model=MachineConfig("gru", "one_pass")),
     ]
-    assert len({identity, *map(run_id, others)}) == 5
+    assert len({identity, *map(run_id, others)}) == 8
 
 
 def test_a_stored_run_comes_back_as_rows(
@@ -47,7 +52,12 @@ def test_a_stored_run_comes_back_as_rows(
         "task": "set_disjointness",
         "passes": 1,
         "state_numel": 8,
+        "state_bits": 256,
         "state_bytes": 32,
+        "answers": 1,
+        "quantized": [],
+        "test_examples": 40,
+        "options": "{}",
         "params": 10,
         "lr": small_run.train.lr,
         "seed": 0,
@@ -74,6 +84,84 @@ def test_loss_that_is_not_finite_is_null_not_zero(
     table = load(store.path)
     assert table["loss"].to_list() == [None, 0.5]
     assert table["train_loss"].to_list() == [None, None]
+
+
+def test_right_answers_are_counted_in_examples(
+    store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    """Four answers an example: 100 examples make an interval, not 400 answers."""
+    result = invented_result(small_run, [290, 400])
+    less = [QuantizedResult(2, 40, 100), QuantizedResult(8, 88, 290)]
+    slices = [replace(one, answers=4, quantized=less) for one in result.slices]
+    store.write(small_run, replace(result, slices=slices), device="cpu")
+    first, second = load(store.path).sort("size_a").iter_rows(named=True)
+    assert (first["examples"], first["answers"], first["correct"]) == (100, 4, 72.5)
+    assert first["accuracy"] == 0.725
+    assert (first["accuracy_low"], first["accuracy_high"]) == wilson(72.5, 100)
+    assert (second["correct"], second["accuracy"]) == (100, 1)
+    assert first["quantized"] == [
+        {"bits": 2, "state_bits": 40, "correct": 25},
+        {"bits": 8, "state_bits": 88, "correct": 72.5},
+    ]
+
+
+@pytest.mark.parametrize("damage", [{"correct": 401}, {"answers": 0}, {"state_bits": 0}])
+def test_counts_that_cannot_be_are_refused(
+    store: Store, small_run: RunConfig, invented_result: Invent, damage: dict[str, int]
+) -> None:
+    result = invented_result(small_run, [400, 400])
+    slices = [replace(one, answers=4) for one in result.slices]
+    store.write(small_run, replace(result, slices=slices), device="cpu")
+    slices[0] = replace(slices[0], **damage)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a count|a size"):
+        store.write(replace(small_run, seed=1), replace(result, slices=slices), device="cpu")
+    quantized = [QuantizedResult(2, 40, 401)]
+    slices[0] = replace(result.slices[0], answers=4, quantized=quantized)
+    with pytest.raises(ValueError, match="a count of right answers"):
+        store.write(replace(small_run, seed=1), replace(result, slices=slices), device="cpu")
+
+
+def test_machines_and_networks_share_a_table(
+    store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    machine = RunConfig(MachineConfig("fingerprint", "fingerprint", budget=40), small_run.task)
+    store.write(machine, execute(machine), device="cpu")
+    alone = load(store.path)
+    assert {"width", "machine", "lr", *config_columns()} <= set(alone.columns)
+    less = [QuantizedResult(2, 40, 10)]
+    result = invented_result(small_run, [90, 60])
+    slices = [replace(result.slices[0], quantized=less), result.slices[1]]
+    store.write(small_run, replace(result, slices=slices), device="cpu")
+
+    rows = load(store.path).sort("model", "size_a").to_dicts()
+    assert [row["model"] for row in rows] == ["fingerprint"] * 2 + ["gru"] * 2
+    for row in rows[:2]:
+        assert [row[name] for name in ("width", "mixers", "heads", "state_numel")] == [None] * 4
+        assert (row["machine"], row["budget"], row["params"]) == ("fingerprint", 40, 0)
+        assert (row["train_loss"], row["loss"], row["diverged"]) == (None, None, False)
+        assert 1 <= row["state_bits"] <= 40
+        assert row["state_bytes"] == -(-row["state_bits"] // 8)
+    for row in rows[2:]:
+        assert [row[name] for name in ("machine", "budget", "features")] == [None] * 3
+        assert row["width"] == 8
+    assert [len(row["quantized"]) for row in rows] == [0, 0, 1, 0]
+
+
+def test_settings_that_are_no_numbers_are_text(
+    store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    task = TaskConfig(
+        *("gar", "synthetic.GeneralAssociativeRecall", 16, ((4, 2), (3, 1))),
+        options={"order": "query_first", "null_share": 0.5},
+        curriculum=((0.5, (0.0, 1.0)),),
+    )
+    config = replace(small_run, task=task)
+    store.write(config, invented_result(config, [1, 2]), device="cpu")
+    row = load(store.path).to_dicts()[0]
+    assert json.loads(row["options"]) == task.options
+    assert json.loads(row["curriculum"]) == [[0.5, [0, 1]]]
+    assert (row["task"], row["kind"]) == (task.name, task.kind)
+    assert (row["size_a"], row["size_b"], row["order"]) == (1, 3, "query_first")
 
 
 def test_the_first_writer_of_a_run_stays(
@@ -121,7 +209,7 @@ def edit(*path: str | int, to: object = None, delete: bool = False) -> Callable[
 FIELDS = ["params", "train_loss", "seconds", "device", "versions", "commit", "slices", "config"]
 SLICE_FIELDS = [
     *("size_a", "size_b", "universe_size", "order", "chance", "seq_len", "examples", "correct"),
-    *("loss", "state_numel", "state_bytes"),
+    *("answers", "loss", "state_numel", "state_bits", "quantized"),
 ]
 DAMAGES = [
     *(truncate, make_binary, nest_deeply, replace_all),
@@ -131,7 +219,12 @@ DAMAGES = [
     edit("slices", 0, "correct", to=1000),
     edit("slices", 0, "correct", to=1.5),
     edit("slices", 0, "size_a", to=3),
-    edit("slices", 0, "state_bytes", to=0),
+    edit("slices", 0, "state_bits", to=0),
+    edit("slices", 0, "answers", to=0),
+    edit("slices", 0, "quantized", to=[{"bits": 2, "state_bits": 9, "correct": 101}]),
+    edit("slices", 0, "quantized", to=[{"bits": 2, "state_bits": 9}]),
+    edit("schema", to=3),
+    edit("schema", to="2"),
     edit("slices", 0, "surprise", to=0),
     *(edit(field, to=["x"]) for field in FIELDS),
     *(edit(field, delete=True) for field in FIELDS),
@@ -213,11 +306,12 @@ from dataclasses import replace
 from sdsim.config import RunConfig
 from sdsim.models import ModelConfig
 from sdsim.results import Store
-from sdsim.train import SliceResult, TrainResult
+from sdsim.run import RunResult
+from sdsim.testing import SliceResult
 
 config = RunConfig(ModelConfig(name="gru", mixers=("gru",)))
-result = TrainResult([SliceResult(task, 10, 5, 0.5, 8, 32) for task in config.task.test_tasks()],
-                     params=1, train_loss=0.0, seconds=0.0)
+slices = [SliceResult(task, 10, 1, 5, 0.5, 8, 256, []) for task in config.task.test_tasks()]
+result = RunResult(slices, params=1, train_loss=0.0, seconds=0.0)
 store = Store(sys.argv[1])
 
 def write(seed):

@@ -16,7 +16,7 @@ from sdsim.sweep import Grid, expand, split_overrides
 
 GRID = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
-    *("train.steps=40", "train.batch_size=8", "train.test_examples=50"),
+    *("train.steps=40", "train.batch_size=8", "test.examples=50"),
     *("model=gru,jrt_rnn", "seed=0,1,2", "-m"),
 ]
 RUNS = 6

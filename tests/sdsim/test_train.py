@@ -5,10 +5,18 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
-from sdsim.models import LanguageModel, ModelConfig
-from sdsim.train import check_device, evaluate, learning_rate_factor, train
-from synthetic import Batch, SetDisjointness
+from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
+from sdsim.machines import MachineConfig
+from sdsim.models import ModelConfig
+from sdsim.run import execute
+from sdsim.train import check_device, learning_rate_factor, train
+from synthetic import AssociativeRecall, Batch, SetDisjointness
+
+CPU = torch.device("cpu")
+
+
+def train_loss(config: RunConfig) -> float:
+    return train(config, device=CPU)[1]
 
 
 def test_a_model_learns_and_its_state_is_measured() -> None:
@@ -16,121 +24,135 @@ def test_a_model_learns_and_its_state_is_measured() -> None:
     config = RunConfig(
         model=ModelConfig(name="attention", mixers=("softmax_attention",), width=32, depth=2),
         task=TaskConfig(vocab_size=12, train_sizes=((2, 3),), test_sizes=((2, 3), (3, 2))),
-        train=TrainConfig(steps=400, batch_size=64, lr=3e-3, test_examples=500),
+        train=TrainConfig(steps=400, batch_size=64, lr=3e-3),
+        test=TestConfig(examples=500),
     )
     seen: list[int] = []
-    result = train(config, on_step=seen.append)
+    result = execute(config, on_step=seen.append)
     assert seen == list(range(1, 401))
     learned, other = result.slices
     assert learned.correct / learned.examples > 0.9
     assert (learned.task.size_a, other.task.size_a) == (2, 3)
+    assert learned.loss is not None
     assert learned.loss < 0.5
+    assert result.train_loss is not None
     assert result.train_loss < 0.5
     assert learned.state_numel == 2 * 2 * 32 * 8  # layers · (k and v) · width · N
-    assert learned.state_bytes == 4 * learned.state_numel
+    assert learned.state_bits == 32 * learned.state_numel
 
 
 def test_same_config_same_metrics_and_nobody_elses_random_state(small_run: RunConfig) -> None:
     before = torch.get_rng_state()
-    first = train(small_run)
+    first = execute(small_run)
     torch.rand(3)
-    second = train(small_run)
+    second = execute(small_run)
     assert [replace(first, seconds=0)] == [replace(second, seconds=0)]
     torch.set_rng_state(before)
-    train(small_run)
+    execute(small_run)
     assert torch.equal(torch.get_rng_state(), before)
-    other_seed = train(replace(small_run, seed=1))
+    other_seed = execute(replace(small_run, seed=1))
     assert other_seed.train_loss != first.train_loss
 
 
 def test_dropout_too_is_a_function_of_the_seed(small_run: RunConfig) -> None:
     dropping = replace(small_run, model=replace(small_run.model, embedding_dropout=0.5))
-    losses = {train(dropping).train_loss for _ in range(2)}
+    losses = {train_loss(dropping) for _ in range(2)}
     assert len(losses) == 1
-    assert losses != {train(small_run).train_loss}
+    assert losses != {train_loss(small_run)}
 
 
 def test_a_run_that_diverges_reports_nan(small_run: RunConfig) -> None:
     wild = replace(small_run, train=replace(small_run.train, lr=1e30, clip_norm=1e30, steps=50))
-    result = train(wild)
+    result = execute(wild)
+    assert result.train_loss is not None
     assert not math.isfinite(result.train_loss)
     assert all(one.examples == 40 for one in result.slices)
 
 
-def test_evaluation_counts_right_answers() -> None:
-    task = SetDisjointness(12, 2, 3)
-
-    class Oracle(torch.nn.Module):
-        """Knows the answer, but for every tenth example."""
-
-        def hidden(self, tokens: torch.Tensor, prefix_len: int) -> torch.Tensor:
-            in_b = torch.nn.functional.one_hot(tokens[:, 4:7], 12).sum(1)
-            in_a = torch.nn.functional.one_hot(tokens[:, 1:3], 12).sum(1)
-            answer = (in_a * in_b).float()
-            answer[::10] = 1.0 - answer[::10]
-            return answer[:, None].expand(-1, tokens.shape[1], -1) * 50
-
-        def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-            return hidden
-
-        def prefill(self, tokens: torch.Tensor, prefix_len: int) -> object:
-            return None, type("State", (), {"numel": 3, "nbytes": 12})
-
-    result = evaluate(Oracle(), task, 250, seed=0)  # type: ignore[arg-type]
-    assert (result.examples, result.correct) == (250, 225)
-    assert (result.state_numel, result.state_bytes) == (3, 12)
-
-
 @dataclass(frozen=True)
 class Spy(SetDisjointness):
-    """A task that notes which split it was asked for, and hides all but one token as prefix."""
+    """A task that notes who was asked for which split."""
 
-    prefix_len: int = 1
-    asked: ClassVar[list[str]] = []
+    asked: ClassVar[list[tuple[int, str]]] = []
 
     def sample(self, batch_size: int, **options: Any) -> Batch:
-        self.asked.append(options.get("split", "train"))
-        return replace(super().sample(batch_size, **options), prefix_len=self.prefix_len)
+        self.asked.append((self.size_a, options.get("split", "train")))
+        return super().sample(batch_size, **options)
 
 
-def test_training_and_testing_draw_from_their_own_streams(
+@pytest.fixture
+def spied(small_run: RunConfig) -> RunConfig:
+    Spy.asked.clear()
+    return replace(small_run, task=replace(small_run.task, kind=f"{__name__}.Spy"))
+
+
+def test_training_and_testing_draw_from_their_own_streams(spied: RunConfig) -> None:
+    execute(spied)
+    splits = [split for _, split in Spy.asked]
+    first_test = splits.index("test")
+    assert set(splits[:first_test]) == {"train"}
+    assert set(splits[first_test:]) == {"test"}
+
+
+def trained_on(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """|A| of each step's task."""
+    seen: list[int] = []
+
+    def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        first_side = (batch.inputs[0] == SetDisjointness.SEP).nonzero()
+        seen.append(int(first_side[0]) - 1)
+        return sum((p.sum() for p in model.parameters()), torch.zeros(()))
+
+    monkeypatch.setattr("sdsim.train._loss", loss)
+    train(config, device=CPU)
+    return seen
+
+
+def test_tasks_take_turns_by_weight_and_curriculum(
     small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TaskConfig, "_task", lambda self, a, b: Spy(self.vocab_size, a, b))
-    Spy.asked.clear()
-    train(small_run)
-    first_test = Spy.asked.index("test")
-    assert set(Spy.asked[:first_test]) == {"train"}
-    assert set(Spy.asked[first_test:]) == {"test"}
+    assert trained_on(small_run, monkeypatch) == [2, 4] * 10
+    weighted = replace(small_run.task, weights=(3.0, 1.0), curriculum=((0.6, (0.0, 1.0)),))
+    seen = trained_on(replace(small_run, task=weighted), monkeypatch)
+    assert sorted(seen[:12]) == [2] * 9 + [4] * 3
+    assert seen[12:] == [4] * 8
 
 
-def test_the_model_reads_the_tasks_prefix() -> None:
-    """How much may be read ahead changes what a prefix model answers, and nothing for others."""
-    with torch.random.fork_rng():
-        for mixer, differs in (("prefix_linear_attention", True), ("linear_attention", False)):
-            torch.manual_seed(0)
-            model = LanguageModel(ModelConfig("test", (mixer,), width=16, depth=2), 12)
-            losses = {evaluate(model, Spy(12, 2, 3, prefix_len=m), 50, seed=0).loss for m in (1, 8)}
-            assert len(losses) == (2 if differs else 1)
+def test_a_recall_task_is_learned() -> None:
+    """Three of seven values: the loss falls below that of guessing any of the three."""
+    config = RunConfig(
+        model=ModelConfig("attention", ("base_conv", "softmax_attention"), width=32, depth=2),
+        task=TaskConfig("ar", "synthetic.AssociativeRecall", 12, ((3, 2),)),
+        train=TrainConfig(steps=200, batch_size=64, lr=4e-3),
+        test=TestConfig(examples=200),
+    )
+    (one,) = execute(config).slices
+    assert one.task == AssociativeRecall(12, pairs=3, queries=2)
+    assert one.answers == 2
+    assert one.loss is not None
+    assert one.loss < 0.5 * math.log(3)
+    assert one.correct > 0.8 * 2 * 200
 
 
-def test_evaluation_does_not_drop_out() -> None:
-    config = ModelConfig("test", ("gru",), width=16, depth=1, embedding_dropout=0.5)
-    model = LanguageModel(config, 12).train()
-    assert len({evaluate(model, SetDisjointness(12, 2, 3), 50, seed=0).loss for _ in range(3)}) == 1
+def test_a_machine_is_not_trained(small_run: RunConfig) -> None:
+    machine = replace(small_run, model=MachineConfig("mine", "one_pass"))
+    with pytest.raises(ValueError, match=r"model\.name = 'mine': a machine is not trained"):
+        train(machine, device=CPU)
+    result = execute(machine, on_step=lambda done: pytest.fail("a step"))
+    assert (result.params, result.train_loss) == (0, None)
 
 
 @pytest.mark.parametrize("change", [{"weight_decay": 0.0}, {"clip_norm": 1e-3}, {"beta2": 0.5}])
 def test_each_optimizer_setting_matters(small_run: RunConfig, change: dict[str, float]) -> None:
     other = replace(small_run, train=replace(small_run.train, **change))  # type: ignore[arg-type]
-    assert train(other).train_loss != train(small_run).train_loss
+    assert train_loss(other) != train_loss(small_run)
 
 
 def test_the_schedule_is_followed(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a rate of zero nothing changes: all later steps leave the first one's model."""
     monkeypatch.setattr("sdsim.train.learning_rate_factor", lambda step, _: float(step == 0))
     one_step = replace(small_run, train=replace(small_run.train, steps=1))
-    assert train(small_run).slices == train(one_step).slices
+    assert execute(small_run).slices == execute(one_step).slices
 
 
 def test_learning_rate_warms_up_and_decays_to_zero() -> None:
@@ -162,10 +184,3 @@ def test_unusable_device() -> None:
 def test_bad_train_settings(change: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(TrainConfig(), **change)  # type: ignore[arg-type]
-
-
-def test_bad_task_settings() -> None:
-    with pytest.raises(ValueError, match="train_sizes is empty"):
-        TaskConfig(train_sizes=())
-    with pytest.raises(ValueError, match="does not fit"):
-        TaskConfig(test_sizes=((30, 30),))

@@ -1,0 +1,148 @@
+"""What each further pass over the input gains: accuracy against passes and state."""
+
+from __future__ import annotations
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.drawing import Drawing, NothingToDraw
+from figures.style import PAGE_WIDTH, add_legend, add_note, bits_axis, model_label
+from figures.summary import basis, by_slice, chosen_runs
+from sdsim.intervals import difference
+from theory import multi_pass_bits
+
+_COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
+_EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
+_NOTE = """\
+Each sequence is shown p times. Above: accuracy over state, all sizes of sets pooled; triangles: \
+bits that some state must hold to make no errors in p passes (log₂ C(n, min) / (2p - 1), rounded \
+up; min = min(|A|, |B|), the largest over the sizes). Below: accuracy gained over one pass fewer \
+with the same model, with the 95 % interval of the pooled test examples; filled: short set (or \
+question) first, open: long set (or document) first. \
+"""
+
+
+def draw(table: pl.DataFrame) -> Drawing:
+    """A column for each model that was run with several numbers of passes.
+
+    Args:
+        table: from `sdsim.results.load`.
+
+    Returns:
+        The figure, and `gains`' columns.
+
+    Raises:
+        NothingToDraw: if no model was.
+        ValueError: see `chosen_runs`.
+    """
+    runs = chosen_runs(table, across_passes=True).filter(pl.col("machine").is_null())
+    slices = by_slice(runs).filter(pl.col("order") != "equal")
+    several = pl.col("passes").n_unique().over("experiment", "model") > 1
+    slices = slices.filter(several)
+    if slices.is_empty():
+        raise NothingToDraw("no model was run with two numbers of passes")
+    columns = slices.select("experiment", "model").unique(maintain_order=True).rows()
+    figure = Figure(figsize=(max(PAGE_WIDTH, 2.2 * len(columns)), 5.6), layout="constrained")
+    grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
+    gained = gains(slices)
+    for (above, below), (experiment, model) in zip(grid.T, columns, strict=True):
+        here = {"experiment": experiment, "model": model}
+        _draw_accuracy(above, slices.filter(**here))
+        _draw_gains(below, gained.filter(**here))
+        (task,) = slices.filter(**here)["task"].unique().to_list()
+        above.set_title(f"{model_label(model)}\n{task.replace('_', ' ')}")
+    grid[0][0].set_ylabel("Accuracy")
+    grid[1][0].set_ylabel("Accuracy gained by the last pass")
+    add_legend(figure)
+    add_note(figure, _NOTE + basis(table, runs.join(slices, on="setting", how="semi")))
+    return Drawing(figure, gained)
+
+
+def gains(slices: pl.DataFrame) -> pl.DataFrame:
+    """What one more pass gains.
+
+    Args:
+        slices: from `by_slice`.
+
+    Returns:
+        A row per experiment, model, sizes of it, order and passes p: state_bits, accuracy, examples
+        and, where p - 1 passes were run too, gain with gain_low and gain_high.
+    """
+    keys = ("experiment", "model", "width", "feature_dim", "order", "passes")
+    pooled = (
+        slices.group_by(keys, maintain_order=True)
+        .agg(pl.col("state_bits").max(), pl.col("examples", "correct").sum())
+        .sort(keys)
+    )
+    fewer = pooled.with_columns(pl.col("passes") + 1).select(
+        *keys, examples_before="examples", correct_before="correct"
+    )
+    joined = pooled.join(fewer, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    rows = []
+    for row in joined.iter_rows(named=True):
+        gain: tuple[float | None, ...] = (None, None, None)
+        if row["examples_before"] is not None:
+            now, before = row["correct"], row["correct_before"]
+            low, high = difference(now, row["examples"], before, row["examples_before"])
+            gain = (now / row["examples"] - before / row["examples_before"], low, high)
+        rows.append(gain)
+    names = ("gain", "gain_low", "gain_high")
+    measured = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")
+    return (
+        joined.with_columns(accuracy=pl.col("correct") / pl.col("examples"))
+        .drop("examples_before", "correct_before", "correct")
+        .hstack(measured)
+    )
+
+
+def _draw_accuracy(ax: Axes, slices: pl.DataFrame) -> None:
+    """Accuracy over the state, a line for each number of passes; all sizes pooled."""
+    pooled = (
+        slices.group_by("passes", "setting", maintain_order=True)
+        .agg(
+            pl.col("state_bits").max(),
+            accuracy=pl.col("correct").sum() / pl.col("examples").sum(),
+        )
+        .sort("passes", "state_bits")
+    )
+    for passes in pooled["passes"].unique().sort():
+        colour = _COLOURS[(passes - 1) % len(_COLOURS)]
+        line = pooled.filter(passes=passes)
+        ax.plot(line["state_bits"], line["accuracy"], "o-", color=colour, label=_passes(passes))
+        bounds = [
+            multi_pass_bits(n, a, b, passes)
+            for task, n, a, b in slices.select("task", "universe_size", "size_a", "size_b").rows()
+            if task == "set_disjointness"
+        ]
+        if bounds:
+            ax.plot([max(bounds)], [1.05], "v", color=colour, clip_on=False)
+    chance = float(slices.select(pl.col("chance").mean()).item())
+    ax.axhline(chance, color="0.4", linestyle=(0, (1, 1)), label="Guessing")
+    ax.set_ylim(0, 1.05)
+    bits_axis(ax)
+    ax.set_xlabel("Recurrent state, bits (log scale)")
+
+
+def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
+    measured = gained.drop_nulls("gain")
+    states = measured.select("width", "feature_dim").unique(maintain_order=True).rows()
+    for index, (width, feature_dim) in enumerate(states):
+        for orders, shift, is_open in ((_EASY, -0.06, False), (_HARD, 0.06, True)):
+            rows = measured.filter(
+                pl.col("order").is_in(orders), width=width, feature_dim=feature_dim
+            )
+            for row in rows.iter_rows(named=True):
+                colour = _COLOURS[(row["passes"] - 1) % len(_COLOURS)]
+                x = row["passes"] + shift + 0.22 * (index - (len(states) - 1) / 2)
+                ax.plot([x, x], [row["gain_low"], row["gain_high"]], color=colour, linewidth=0.9)
+                face = "white" if is_open else colour
+                ax.plot([x], [row["gain"]], "o", color=colour, markerfacecolor=face)
+    ax.axhline(0, color="0.4", linewidth=0.8, zorder=1)
+    passes = measured["passes"].unique().sort().to_list()
+    ax.set_xticks(passes, [f"{p - 1} → {p}" for p in passes])
+    ax.set_xlabel("Passes (states side by side, small to large)")
+
+
+def _passes(number: int) -> str:
+    return f"{number} pass" if number == 1 else f"{number} passes"

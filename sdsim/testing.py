@@ -1,0 +1,168 @@
+"""Testing a trained model: its accuracy, its state, and its accuracy when the state is rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sdsim.config import TestConfig
+from sdsim.models import LanguageModel, ModelState
+from sdsim.models.quantization import quantized, quantized_bits
+from sdsim.train import answers
+from synthetic import IGNORE_INDEX, Batch, Task
+
+_BATCH = 256
+_QUANTIZED_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class QuantizedResult:
+    """What is left of the accuracy when the state is rounded.
+
+    Attributes:
+        bits: b, per number.
+        state_bits: all that is carried per sequence, scales included; the most at any time.
+        correct: right answers.
+    """
+
+    bits: int
+    state_bits: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What a model does on one test task.
+
+    Attributes:
+        task: the test task.
+        examples: how many were drawn.
+        answers: how many answers each asks for.
+        correct: how many of all answers were right.
+        loss: mean cross-entropy of the answers, nats; None of what gives no probabilities.
+        state_numel: numbers that `step` carries per sequence after the input; None of a machine.
+        state_bits: bits carried per sequence: of a network those tensors', of a machine the most
+            that it held.
+        quantized: the test done again with fewer bits.
+    """
+
+    task: Task
+    examples: int
+    answers: int
+    correct: int
+    loss: float | None
+    state_numel: int | None
+    state_bits: int
+    quantized: list[QuantizedResult]
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel, task: Task, test: TestConfig, *, seed: int, device: torch.device
+) -> SliceResult:
+    """Accuracy and loss on examples of the test stream, and the state after one."""
+    model.eval()
+    correct, loss, asked = 0, 0.0, 0
+    for batch in _test_batches(task, test.examples, _BATCH, seed, device):
+        logits, targets = answers(model, batch)
+        correct += int((logits.argmax(-1) == targets).sum())
+        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
+        asked += len(targets)
+    one = task.sample(1, seed=seed, device=device, split="test")
+    _, state = model.prefill(one.inputs, one.prefix_len)
+    return SliceResult(
+        task=task,
+        examples=test.examples,
+        answers=asked // test.examples,
+        correct=correct,
+        loss=loss / asked,
+        state_numel=state.numel,
+        state_bits=8 * state.nbytes,
+        quantized=_evaluate_quantized(model, task, test, seed, device) if test.bits else [],
+    )
+
+
+def _test_batches(
+    task: Task, examples: int, size: int, seed: int, device: torch.device
+) -> Iterator[Batch]:
+    for start in range(0, examples, size):
+        count = min(size, examples - start)
+        yield task.sample(count, seed=seed, start=start, device=device, split="test")
+
+
+def _evaluate_quantized(
+    model: LanguageModel, task: Task, test: TestConfig, seed: int, device: torch.device
+) -> list[QuantizedResult]:
+    """The same test, all widths at a time, beside each other in one batch."""
+    widths = torch.tensor(test.bits, device=device)
+    correct = torch.zeros_like(widths)
+    size = max(1, _QUANTIZED_ROWS // len(widths))
+    state_bits = [0] * len(widths)
+    for batch in _test_batches(task, test.examples, size, seed, device):
+        reader = _QuantizedReader(model, batch, widths)
+        correct += reader.read(_marks(model, task, batch, test.quantize))
+        state_bits = [max(pair) for pair in zip(state_bits, reader.state_bits, strict=True)]
+    return [
+        QuantizedResult(*one) for one in zip(test.bits, state_bits, correct.tolist(), strict=True)
+    ]
+
+
+def _marks(model: LanguageModel, task: Task, batch: Batch, where: str) -> list[int]:
+    """After how many tokens the state is rounded, in order; the first is where steps begin."""
+    length = batch.inputs.shape[1]
+    if not model.looks_ahead:
+        return list(task.crossings) if where == "crossings" else list(range(1, length))
+    asked = (batch.targets != IGNORE_INDEX).any(0).nonzero()
+    # Where the prompt takes in the first [sep_answer], a state to carry is that before it.
+    prompt = max(1, min(batch.prefix_len, int(asked[0])))
+    return [prompt] if where == "crossings" else list(range(prompt, length))
+
+
+class _QuantizedReader:
+    """Reads a batch token by token with a rounded state, once for each of some widths.
+
+    Attributes:
+        state_bits: the most that was carried, for each width.
+    """
+
+    def __init__(self, model: LanguageModel, batch: Batch, widths: Tensor) -> None:
+        self.model, self.batch, self.widths = model, batch, widths
+        self.rows = widths.repeat_interleave(len(batch.inputs))
+        self.state_bits = [0] * len(widths)
+
+    def read(self, marks: list[int]) -> Tensor:
+        """Right answers for each width, int64 (widths,)."""
+        inputs, targets = (
+            x.repeat(len(self.widths), 1) for x in (self.batch.inputs, self.batch.targets)
+        )
+        start, after = marks[0], set(marks)
+        right = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
+        _, state = self.model.prefill(
+            self.batch.inputs[:, :start], min(self.batch.prefix_len, start)
+        )
+        state = self._round(_repeated(state, len(self.widths)))
+        for position in range(start, inputs.shape[1]):
+            logits, state = self.model.step(inputs[:, position], state)
+            target = targets[:, position]
+            right += (logits.argmax(-1) == target) & (target != IGNORE_INDEX)
+            if position + 1 in after:
+                state = self._round(state)
+        return right.view(len(self.widths), -1).sum(1)
+
+    def _round(self, state: ModelState) -> ModelState:
+        carried = [quantized_bits(state, width) for width in self.widths.tolist()]
+        self.state_bits = [max(pair) for pair in zip(self.state_bits, carried, strict=True)]
+        return quantized(state, self.rows)
+
+
+def _repeated(state: ModelState, times: int) -> ModelState:
+    return ModelState(
+        tuple(
+            tuple(tensor.repeat(times, *[1] * (tensor.ndim - 1)) for tensor in layer)
+            for layer in state.layers
+        )
+    )
