@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import PAGE_WIDTH, add_legend, add_note, model_label, task_label
-from figures.summary import basis, by_order, chosen_runs
+from figures.summary import basis, by_order, chosen_runs, networks
 
 _FAMILY = {"jrt_rnn": "based", "based_noncausal": "based"}
 _READERS = {
@@ -36,7 +36,7 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless two architectures, or two readers of one, were tested in both orders.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table)
+    runs = chosen_runs(networks(table))
     orders = by_order(runs)
     if orders.is_empty() or orders["model"].n_unique() < 2:
         raise NothingToDraw("it takes two kinds of network, tested on (a, b) and (b, a)")
@@ -75,7 +75,7 @@ def _draw_panel(ax: Axes, here: pl.DataFrame) -> None:
     place, places, before = 0.0, [], None
     for row in here.iter_rows(named=True):
         if before is not None and row["family"] != before:
-            ax.axhline(place + 0.05, color="0.85", linewidth=0.6)
+            ax.axhline(place + 0.8, color="0.85", linewidth=0.6)
             place += 0.6
         place, before = place + 1, row["family"]
         places.append(place)

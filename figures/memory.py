@@ -75,7 +75,8 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         2 * len(panels), 1, squeeze=False, height_ratios=[3, 2] * len(panels)
     ).reshape(len(panels), 2)
     # Room for the arrows at both ends; the panels share the axis.
-    bottom = 0.5 * min(needed["bits"].to_list() + needed["bound"].drop_nulls().to_list())
+    drawn = [needed[name].drop_nulls() for name in ("bits", "bound", "bound_at_target")]
+    bottom = 0.5 * max(1, min(min(column) for column in drawn if len(column)))
     for (absolute, relative), panel in zip(rows, panels, strict=True):
         _draw_panel(absolute, panel, styles, "bits")
         _draw_panel(relative, panel, styles, "relative")
@@ -192,8 +193,8 @@ def _draw_panel(
         ax.plot([], [], style.marker, color=style.colour, label=style.label)
 
     for column, label, line in (
-        ("bound", "Bound: one pass, no errors", ".-"),
-        ("bound_at_target", "Bound: one pass, the same accuracy", ".:"),
+        ("bound", "Bound: no errors", ".-"),
+        ("bound_at_target", "Bound: the same accuracy", ".:"),
     ):
         bound = panel.drop_nulls(column).unique("size_a").sort("size_a")
         if bound.is_empty():

@@ -21,7 +21,7 @@ from figures.style import (
     series_styles,
     task_label,
 )
-from figures.summary import basis, by_order, chosen_runs
+from figures.summary import basis, by_order, chosen_runs, networks
 
 _PANELS = {
     "long_first": "Long set first\n(|A| > |B|)",
@@ -52,7 +52,7 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: if no slice was tested along with its mirror image.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table)
+    runs = chosen_runs(networks(table))
     settings, seeds = by_order(runs), by_order(runs, each_seed=True)
     if settings.is_empty():
         raise NothingToDraw("no pair of sizes (a, b) with a < b was tested along with (b, a)")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import PAGE_WIDTH, add_legend, add_note, bits_axis, model_label
-from figures.summary import basis, by_slice, chosen_runs
+from figures.summary import basis, by_slice, chosen_runs, networks
 from sdsim.intervals import difference
 from theory import multi_pass_bits
 
@@ -19,7 +19,7 @@ Each sequence is shown p times. Above: accuracy over state, all sizes of sets po
 bits that some state must hold to make no errors in p passes (log₂ C(n, min) / (2p - 1), rounded \
 up; min = min(|A|, |B|), the largest over the sizes). Below: accuracy gained over one pass fewer \
 with the same model, with the 95 % interval of the pooled test examples; filled: short set (or \
-question) first, open: long set (or document) first. \
+question) first, open: long set (or document) first; states side by side, small to large. \
 """
 
 
@@ -36,7 +36,7 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: if no model was.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, across_passes=True).filter(pl.col("machine").is_null())
+    runs = chosen_runs(networks(table), across_passes=True)
     slices = by_slice(runs).filter(pl.col("order") != "equal")
     several = pl.col("passes").n_unique().over("experiment", "model") > 1
     slices = slices.filter(several)
@@ -141,7 +141,7 @@ def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
     ax.axhline(0, color="0.4", linewidth=0.8, zorder=1)
     passes = measured["passes"].unique().sort().to_list()
     ax.set_xticks(passes, [f"{p - 1} → {p}" for p in passes])
-    ax.set_xlabel("Passes (states side by side, small to large)")
+    ax.set_xlabel("Passes")
 
 
 def _passes(number: int) -> str:

@@ -48,7 +48,7 @@ _SETTINGS = {
 _NOTE_SIZE = 6.5
 _WIDE_GAP, _MARGIN, _BREAK = 4, 0.3, 0.35  # a factor; octaves; octaves
 _NOTE_LETTERS = 138
-_LEGEND_LETTERS, _HANDLE_LETTERS = 110, 8
+_LEGEND_LETTERS, _HANDLE_LETTERS, _LEGEND_ROW = 110, 8, 0.16  # inches
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too pale.
 _BLUE, _ORANGE, _GREEN, _VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -133,7 +133,7 @@ def model_label(model: str) -> str:
 def bits_axis(ax: Axes) -> None:
     """A log x axis in bits, powers of two."""
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=6))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
 
@@ -146,6 +146,10 @@ def add_legend(figure: Figure) -> None:
             labelled.setdefault(label, handle)
     letters = [len(label) + _HANDLE_LETTERS for label in labelled]
     columns = len(letters) if sum(letters) <= _LEGEND_LETTERS else _LEGEND_LETTERS // max(letters)
+    # A long legend makes the figure higher, not its panels smaller.
+    width, height = figure.get_size_inches()
+    rows = ceil(len(letters) / max(1, columns))
+    figure.set_size_inches(width, height + _LEGEND_ROW * max(0, rows - 2))
     figure.legend(
         list(labelled.values()),
         list(labelled),

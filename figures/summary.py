@@ -25,6 +25,7 @@ from typing import Any
 
 import polars as pl
 
+from figures.drawing import NothingToDraw
 from sdsim.intervals import difference, wilson
 from sdsim.results import config_columns
 
@@ -42,6 +43,14 @@ SETTING = ("experiment", "model", "variant", *SIZES, "setting")
 
 _SLICE = pl.format("{}+{}", "size_a", "size_b")
 _SORTED = ("experiment", "model", "variant")
+
+
+def networks(table: pl.DataFrame) -> pl.DataFrame:
+    """The runs of models that were trained."""
+    trained = table.filter(pl.col("machine").is_null())
+    if trained.is_empty():
+        raise NothingToDraw("no model was trained, there are machines alone")
+    return trained
 
 
 def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataFrame:
@@ -195,8 +204,8 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
         each_seed: a row for each seed instead of one for all seeds of a setting.
 
     Returns:
-        A row per setting (and seed) of networks: the columns of `SETTING`, with `each_seed` seed;
-        state_bytes (the largest over the slices, where it depends on the length), seeds, sizes
+        A row per setting (and seed): the columns of `SETTING`, with `each_seed` seed; state_bytes
+        (the largest over the slices, where it depends on the length), seeds, sizes
         (the pairs |A|+|B| of the short-first slices), chance (mean over the slices), examples (of
         one order), without `each_seed` gap_standard_error (of the mean gap over seeds; null for one
         seed); short_first, long_first and gap = short_first - long_first, each with _low and
@@ -206,9 +215,7 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
     keys = (*SETTING, "seed") if each_seed else SETTING
     short = pl.col("order") == "short_first"
     pooled = (
-        runs.filter(
-            pl.col("order").is_in(["short_first", "long_first"]), pl.col("machine").is_null()
-        )
+        runs.filter(pl.col("order").is_in(["short_first", "long_first"]))
         .join(mirror, on=["run_id", "size_a", "size_b"], how="semi")
         .group_by(keys, maintain_order=True)
         .agg(
@@ -251,10 +258,11 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table)
+    trained = table.filter(pl.col("machine").is_null())
+    orders = by_order(chosen_runs(trained)) if len(trained) else trained
     name = pl.concat_str("model", "variant", separator=" ").str.strip_chars_end().alias("model")
-    orders = by_order(runs)
     if orders.is_empty():
+        runs = chosen_runs(table)
         measured = ("accuracy", "accuracy_low", "accuracy_high")
         return _shown(
             by_slice(runs).select(

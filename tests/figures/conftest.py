@@ -5,15 +5,22 @@ from pathlib import Path
 import pytest
 
 from sdsim import results
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
+from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
+from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
-from sdsim.train import SliceResult, TrainResult
+from sdsim.run import RunResult
+from sdsim.testing import QuantizedResult, SliceResult
 
 MIXERS = {
     "gru": ("gru",),
     "based": ("base_conv", "linear_attention"),
+    "jrt_rnn": ("base_conv", "prefix_linear_attention"),
+    "based_noncausal": ("circular_base_conv", "noncausal_linear_attention"),
+    "mamba2": ("mamba2",),
+    "prefix_mamba2": ("prefix_mamba2",),
     "my_model": ("lstm",),
 }
+RECALL = {"name": "associative_recall", "kind": "synthetic.AssociativeRecall"}
 
 WriteRun = Callable[..., None]
 
@@ -27,7 +34,8 @@ def store(tmp_path: Path) -> Path:
 def write_run(store: Path) -> WriteRun:
     """Store a run that never ran: ``correct`` maps (|A|, |B|) to right answers of `examples`.
 
-    The state of every slice is 4 × width bytes; n is 12 unless said.
+    The state of every slice is 4 × width bytes, of a machine `budget` bits; n is 12 unless said.
+    `quantized` maps bits per number to right answers of each slice. With an `order` it is recall.
     """
 
     def write(
@@ -42,19 +50,41 @@ def write_run(store: Path) -> WriteRun:
         examples: int = 10,
         vocab_size: int = 16,
         diverged: bool = False,
+        quantized: Mapping[int, int] | None = None,
+        order: str | None = None,
+        budget: int | None = None,
     ) -> None:
+        network = ModelConfig(model, MIXERS[model], width=width) if budget is None else None
+        quantized = quantized or {}
+        options = {"answer": "token", "common": 1} if order is None else {"order": order}
         config = RunConfig(
-            ModelConfig(model, MIXERS[model], width=width),
-            TaskConfig(vocab_size=vocab_size, train_sizes=tuple(correct), passes=passes),
-            TrainConfig(lr=lr, steps=steps, test_examples=examples),
+            network or MachineConfig("fingerprint", "fingerprint", budget=budget),
+            TaskConfig(
+                vocab_size=vocab_size,
+                train_sizes=tuple(correct),
+                passes=passes,
+                options=options,
+                **({} if order is None else RECALL),
+            ),
+            TrainConfig(lr=lr, steps=steps),
+            TestConfig(examples=examples, bits=tuple(quantized)),
             seed,
         )
         loss = nan if diverged else 0.5
         slices = [
-            SliceResult(task, examples, correct[task.size_a, task.size_b], loss, width, 4 * width)
-            for task in config.task.test_tasks()
+            SliceResult(
+                task,
+                examples,
+                1,
+                right,
+                None if budget else loss,
+                None if budget else width,
+                budget or 32 * width,
+                [QuantizedResult(bits, bits * width, few) for bits, few in quantized.items()],
+            )
+            for task, right in zip(config.task.test_tasks(), correct.values(), strict=True)
         ]
-        result = TrainResult(slices, params=1, train_loss=loss, seconds=1.0)
+        result = RunResult(slices, 1, None if budget else loss, seconds=1.0)
         results.Store(store).write(config, result, device="cpu")
 
     return write

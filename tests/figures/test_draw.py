@@ -22,12 +22,15 @@ def runs(store, write_run):
     return store
 
 
+FIGURES = ("order", "memory", "bits", "gap")
+
+
 def test_every_figure_comes_as_pdf_png_and_csv(runs, tmp_path):
     out = tmp_path / "a" / "b"
     before = dict(mpl.rcParams)
     paths = draw_all(load(runs), out)
     assert [path.name for path in paths] == [
-        *(f"{name}.{kind}" for name in ("order", "memory") for kind in ("pdf", "png", "csv")),
+        *(f"{name}.{kind}" for name in FIGURES for kind in ("pdf", "png", "csv")),
         "slices.csv",
     ]
     assert set(out.iterdir()) == set(paths)
@@ -60,7 +63,7 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
         {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()}
         for place in ("here", "there")
     )
-    assert len(here) == 7
+    assert len(here) == 3 * 4 + 1
     assert here.keys() == there.keys()
     assert [name for name in here if here[name] != there[name]] == []
 
@@ -71,6 +74,6 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tm
     (tmp_path / "out" / "memory.png").write_text("of other runs")
     with caplog.at_level(logging.WARNING, logger="figures"):
         paths = draw_all(load(store), tmp_path / "out")
-    assert {path.stem for path in paths} == {"order", "slices"}
+    assert {path.stem for path in paths} == {"order", "bits", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
     assert set((tmp_path / "out").iterdir()) == set(paths)

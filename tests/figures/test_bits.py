@@ -1,0 +1,121 @@
+"""Accuracy against bits: points, frontiers, and the bound over them."""
+
+import numpy as np
+import pytest
+
+from figures import bits, bounds
+from figures.drawing import NothingToDraw
+from figures.summary import by_slice, chosen_runs, summary_table, with_roundings
+from sdsim.results import load
+from theory import average_recall_bits, average_search_bits
+
+SLICE = {
+    "task": "set_disjointness",
+    "options": '{"answer": "token", "common": 1}',
+    "passes": 1,
+    "order": "short_first",
+    "universe_size": 32,
+    "vocab_size": 36,
+    "size_a": 4,
+    "size_b": 12,
+}
+
+
+def points_of(store):
+    return bits.points(by_slice(with_roundings(chosen_runs(load(store), across_passes=True))))
+
+
+def test_every_rounding_is_a_point(store, write_run):
+    for seed, right in ((0, 8), (1, 6)):
+        write_run({(2, 4): right, (4, 2): 3}, seed=seed, quantized={1: 2, 4: 5})
+    short = points_of(store).filter(order="short_first")
+    assert short.select("rounding", "state_bits", "accuracy").rows() == [
+        (1, 8, 0.2),
+        (4, 32, 0.5),
+        (None, 256, 0.7),  # two seeds pooled
+    ]
+    assert short["best"].all()
+
+
+def test_the_frontier_leaves_out_what_a_smaller_state_does_as_well(store, write_run):
+    for width, right in ((1, 5), (2, 4), (4, 5), (8, 9)):
+        write_run({(2, 4): right, (4, 2): 3}, width=width)
+    short = points_of(store).filter(order="short_first")
+    assert short.filter("best")["state_bits"].to_list() == [32, 256]
+
+
+def test_machines_and_other_passes_share_the_panel(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3})
+    write_run({(2, 4): 8, (4, 2): 3}, passes=2)
+    write_run({(2, 4): 10, (4, 2): 7}, budget=24)
+    points = points_of(store)
+    assert points["experiment"].unique().to_list() == [""]
+    names = points.select("model", "variant").unique(maintain_order=True).rows()
+    assert names == [("fingerprint", ""), ("gru", "passes=1"), ("gru", "passes=2")]
+    drawing = bits.draw(load(store))
+    left, right = drawing.figure.axes
+    assert [left.get_title(), right.get_title()] == [
+        "Short set first (|A| < |B|)",
+        "Long set first (|A| > |B|)",
+    ]
+    labels = left.get_legend_handles_labels()[1]
+    assert "Fingerprints" in labels
+    assert "Bound, one pass" in labels
+
+
+def test_recall_has_a_panel_for_each_order(store, write_run):
+    for order, right in (("query_first", 9), ("context_first", 3)):
+        write_run({(4, 1): right}, order=order, vocab_size=20)
+    left, right = bits.draw(load(store)).figure.axes
+    assert [left.get_title(), right.get_title()] == ["Question first", "Document first"]
+    table = summary_table(load(store))
+    assert table.select("order", "size_a", "size_b", "accuracy", "seeds").rows() == [
+        ("query_first", 1, 4, 0.9, 1),
+        ("context_first", 4, 1, 0.3, 1),
+    ]
+
+
+def test_one_order_alone_is_no_figure(store, write_run):
+    write_run({(2, 4): 8})
+    with pytest.raises(NothingToDraw, match="two orders"):
+        bits.draw(load(store))
+
+
+def test_proved_bits_are_theorys():
+    assert bounds.proved_bits(SLICE, 0.9) == pytest.approx(average_search_bits(32, 4, 12, 0.1))
+    assert bounds.proved_bits({**SLICE, "passes": 2}, 0.9) is None
+    assert bounds.proved_bits({**SLICE, "options": '{"answer": "decision"}'}, 0.9) is None
+    assert bounds.proved_bits({**SLICE, "task": "something"}, 0.9) is None
+    recall = {"task": "associative_recall", "options": "{}", "vocab_size": 20}
+    document = {**SLICE, **recall, "order": "context_first", "size_a": 4, "size_b": 1}
+    question = {**SLICE, **recall, "order": "query_first", "size_a": 1, "size_b": 4}
+    assert bounds.proved_bits(document, 0.9) == average_recall_bits(4, 8, 1 - 0.9)
+    assert bounds.proved_bits(question, 0.9) == average_recall_bits(1, 4, 1 - 0.9)
+
+
+def test_the_best_accuracy_inverts_the_bound():
+    given = np.array([0.0, 2.0, 5.0, 8.0, 100.0])
+    best = bounds.best_accuracy([SLICE], given)
+    for have, accuracy in zip(given, best, strict=True):
+        assert bounds.proved_bits(SLICE, accuracy) <= have
+        if accuracy < 1:
+            assert bounds.proved_bits(SLICE, accuracy + 0.003) > have
+    other = {**SLICE, "size_a": 8, "size_b": 8}
+    both = bounds.best_accuracy([SLICE, other], given)
+    assert both == pytest.approx((best + bounds.best_accuracy([other], given)) / 2)
+    assert bounds.best_accuracy([SLICE, {**SLICE, "passes": 2}], given) is None
+
+
+def test_least_bits_and_efficiency(store, write_run):
+    """In the figure of memory: the smallest state, roundings included, over the bound."""
+    from figures.memory import needed_memory
+
+    sizes = {(2, 10): 9, (6, 6): 9, (10, 2): 9}
+    write_run(sizes, vocab_size=36, quantized={2: 3, 8: 9})
+    slices = by_slice(with_roundings(chosen_runs(load(store), across_passes=True)))
+    needed = needed_memory(slices, 0.5).filter(size_a=2).row(0, named=True)
+    assert (needed["bits"], needed["rounding"], needed["reading"]) == (64, 8, "exact")
+    # Half way from guessing, 1/2, to no error.
+    bound = average_search_bits(32, 2, 10, 0.25)
+    assert needed["bound_at_target"] == pytest.approx(bound)
+    assert needed["efficiency"] == pytest.approx(bound / 64)

@@ -1,0 +1,44 @@
+"""What a further pass gains."""
+
+import pytest
+
+from figures import passes
+from figures.drawing import NothingToDraw
+from figures.summary import by_slice, chosen_runs
+from sdsim.intervals import difference
+from sdsim.results import load
+from theory import multi_pass_bits
+
+
+def test_gains_are_differences_at_the_same_state(store, write_run):
+    for number, right in ((1, 3), (2, 7), (4, 8)):
+        write_run({(2, 4): right, (4, 2): 5}, passes=number)
+    write_run({(2, 4): 9, (4, 2): 5}, passes=2, width=16)
+    gained = passes.gains(by_slice(chosen_runs(load(store), across_passes=True)))
+    short = gained.filter(order="short_first").select("width", "passes", "gain", "gain_low").rows()
+    assert short == [
+        (8, 1, None, None),
+        (8, 2, pytest.approx(0.4), pytest.approx(difference(7, 10, 3, 10)[0])),
+        (8, 4, None, None),  # three passes were not run
+        (16, 2, None, None),
+    ]
+
+
+def test_each_model_has_a_column(store, write_run):
+    for model in ("gru", "based"):
+        for number in (1, 2):
+            write_run({(2, 4): 6, (4, 2): 5}, model=model, passes=number)
+    write_run({(2, 4): 10, (4, 2): 10}, budget=24)
+    above, right_above, *_ = passes.draw(load(store)).figure.axes
+    assert above.get_title() == "Based (causal)\nset disjointness"
+    assert right_above.get_title() == "GRU\nset disjointness"
+    triangles = [line.get_xdata()[0] for line in above.lines if line.get_marker() == "v"]
+    assert triangles == [
+        max(multi_pass_bits(12, *pair, p) for pair in ((2, 4), (4, 2))) for p in (1, 2)
+    ]
+
+
+def test_one_number_of_passes_is_no_figure(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3})
+    with pytest.raises(NothingToDraw, match="two numbers of passes"):
+        passes.draw(load(store))
