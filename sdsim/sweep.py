@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
 import multiprocessing
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from hydra import compose, initialize_config_module
 from hydra._internal.callbacks import Callbacks  # a HydraContext cannot be made without
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sdsim.conf import parse, parse_job
+from sdsim.config import RunConfig
 from sdsim.console import Bar
 from sdsim.models.config import STRICT
 from sdsim.results import Store, run_id
@@ -43,6 +47,11 @@ _OF_NETWORKS = ("model.", "train.")
 _PLACES = ("sweep", "store", "device", "threads")
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
+_LAUNCHES = 3  # in a row that may fail without any run done
+_SHARD = re.compile(r"(\d+)/(\d+)")
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+logger = logging.getLogger(__name__)
 
 
 def run_one(composed: DictConfig) -> bool:
@@ -73,6 +82,10 @@ class Grid:
             every combination.
         machines: more blocks, of models that are not trained; what the common block and the command
             line say of ``model.`` and ``train.`` settings is not for them.
+        shard: ``"3/8"``, the third of eight parts that share nothing and need not know of each
+            other; runs that differ in learning rate and seed alone are in the same one.
+        time_budget: ``"8m"``, ``"1h30m"``: when to stop. Runs in progress are kept as far as they
+            are, and the same command goes on with them.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -81,6 +94,34 @@ class Grid:
     common: dict[str, Any] = field(default_factory=dict)
     grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     machines: list[dict[str, Any]] = field(default_factory=list)
+    shard: str | None = None
+    time_budget: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.part, self.seconds
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard: its number, from 0, and how many there are."""
+        match = _SHARD.fullmatch(self.shard or "1/1")
+        number, count = (int(part) for part in match.groups()) if match else (0, 0)
+        if not 1 <= number <= count:
+            raise ValueError(f"sweep.shard = {self.shard!r}: k/n with 1 ≤ k ≤ n, such as 3/8")
+        return number - 1, count
+
+    @property
+    def seconds(self) -> float | None:
+        """The time budget in seconds; None without one."""
+        if self.time_budget is None:
+            return None
+        match = _TIME.fullmatch(self.time_budget)
+        hours, minutes, seconds = (int(x or 0) for x in match.groups()) if match else (0, 0, 0)
+        total = 3600 * hours + 60 * minutes + seconds
+        if total == 0:
+            raise ValueError(
+                f"sweep.time_budget = {self.time_budget!r}: a time such as 8m, 90s or 1h30m"
+            )
+        return float(total)
 
 
 def sweep(command: str, arguments: list[str]) -> Store:
@@ -108,26 +149,47 @@ def sweep(command: str, arguments: list[str]) -> Store:
         loader = GlobalHydra.instance().config_loader()
         grid = parse(Grid, composed.sweep) if "sweep" in composed else Grid()
         jobs: dict[str, list[str]] = {}
+        settings: dict[str, int] = {}  # numbered as they come
+        part, parts = grid.part
         for axes in expand(grid, chosen):
             overrides = [*places, *axes]
             job = parse_job(loader.load_sweep_config(composed, overrides))
-            jobs[run_id(job.run)] = overrides
+            number = settings.setdefault(_setting(job.run), len(settings))
+            if number % parts == part:
+                jobs[run_id(job.run)] = overrides
         check_device(job.device)
         store = Store(job.store)
         store.check_writable()
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks(composed)),
-            task_function=run_one,
-            config=composed,
-        )
         with _watched(store, list(jobs)):
-            _launch_until_stored(launcher, store, jobs)
+            _launch_until_stored(_launcher(composed, loader), store, jobs)
     return store
 
 
+def _setting(run: RunConfig) -> str:
+    """The same for runs that differ in learning rate and seed alone."""
+    return run_id(replace(run, seed=0, train=replace(run.train, lr=1.0)))
+
+
+def _launcher(composed: DictConfig, loader: ConfigLoader) -> Launcher:
+    launcher: Launcher = instantiate(composed.hydra.launcher)
+    context = HydraContext(config_loader=loader, callbacks=Callbacks(composed))
+    launcher.setup(hydra_context=context, task_function=run_one, config=composed)
+    return launcher
+
+
 def _launch_until_stored(launcher: Launcher, store: Store, jobs: dict[str, list[str]]) -> None:
+    failures = 0
     while missing := [identity for identity in jobs if identity not in store]:
-        returned = launcher.launch([jobs[identity] for identity in missing], initial_job_idx=0)
+        try:
+            returned = launcher.launch([jobs[identity] for identity in missing], initial_job_idx=0)
+        except Exception as error:
+            # A worker was killed, or a node was lost: what it had in hand is done again.
+            stored_some = any(identity in store for identity in missing)
+            failures = 0 if stored_some else failures + 1
+            if failures == _LAUNCHES:
+                raise RuntimeError(f"the launcher failed {failures} times: {error}") from error
+            logger.warning("the launcher failed, trying again: %s", _first_line(error))
+            continue
         _raise_if_failed(returned)
         still_missing = [identity for identity in missing if identity not in store]
         for identity, one in zip(missing, returned, strict=True):
@@ -221,6 +283,10 @@ def _raise_if_failed(returned: Sequence[JobReturn]) -> None:
             f"{len(errors)} of {len(returned)} runs failed; the first: "
             f"{' '.join(first.overrides or [])}: {error!r}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().split("\n")[0]
 
 
 def _error(returned: JobReturn) -> Exception | None:

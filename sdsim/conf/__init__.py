@@ -33,6 +33,8 @@ def register() -> None:
         ("task_defaults", TaskConfig),
     ):
         store.store(name=name, node=_defaults(kind), provider="sdsim")
+    # Without the grid itself, which each preset gives in full.
+    store.store(name="sweep_defaults", node={"shard": None, "time_budget": None}, provider="sdsim")
     store.store(group="train", name="adamw", node=_defaults(TrainConfig), provider="sdsim")
     store.store(group="test", name="standard", node=_defaults(TestConfig), provider="sdsim")
 
