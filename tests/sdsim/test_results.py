@@ -113,7 +113,7 @@ def test_counts_that_cannot_be_are_refused(
     slices = [replace(one, answers=4) for one in result.slices]
     store.write(small_run, replace(result, slices=slices), device="cpu")
     slices[0] = replace(slices[0], **damage)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="a count|a size"):
+    with pytest.raises(ValueError, match=r"a count|a size"):
         store.write(replace(small_run, seed=1), replace(result, slices=slices), device="cpu")
     quantized = [QuantizedResult(2, 40, 401)]
     slices[0] = replace(result.slices[0], answers=4, quantized=quantized)

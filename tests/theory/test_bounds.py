@@ -1,6 +1,6 @@
 from fractions import Fraction
-from itertools import combinations, product
-from math import ceil, comb, e, log, log2
+from itertools import combinations, permutations, product
+from math import ceil, comb, e, log, log2, perm
 
 import numpy as np
 import pytest
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from theory import bounds, one_pass_bits
 from theory.bounds import (
     all_told_apart,
+    average_recall_bits,
+    average_search_bits,
     binary_entropy,
     binary_recall_layers,
     bits_to_name,
@@ -18,6 +20,7 @@ from theory.bounds import (
     check_sizes,
     coefficient_message_bits,
     disjointness_matrix,
+    fano_bits,
     fingerprint_bits,
     index_bits,
     index_curve,
@@ -402,3 +405,85 @@ TENTH = Fraction(1, 10)
 def test_what_is_out_of_the_domain_is_named(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+# --------------------------------------------------------------------- error on average
+
+
+def _best_average(table, messages):
+    """Best share of right answers over all ways to send one of `messages` for each row.
+
+    `table` (rows, questions, answers) has the chance of each row, question and right answer.
+    """
+    best = 0.0
+    rows = len(table)
+    # The first row's message may be called 0: names do not matter.
+    for tail in product(range(messages), repeat=rows - 1):
+        sent = np.array((0, *tail))
+        right = sum(table[sent == m].sum(0).max(1).sum() for m in range(messages))
+        best = max(best, float(right))
+    return best
+
+
+def _search_table(n, a, b):
+    """Chance of each A, B and common element, uniform as the sweeps draw them."""
+    firsts = list(combinations(range(n), a))
+    seconds = list(combinations(range(n), b))
+    table = np.zeros((len(firsts), len(seconds), n))
+    for i, first in enumerate(firsts):
+        for j, second in enumerate(seconds):
+            common = set(first) & set(second)
+            if len(common) == 1:
+                table[i, j, common.pop()] = 1
+    return table / table.sum()
+
+
+@pytest.mark.parametrize(
+    ("n", "a", "b", "bits"),
+    [
+        *((4, 2, 2, 1), (4, 1, 2, 1), (4, 1, 3, 1), (5, 2, 2, 1), (5, 1, 3, 1), (6, 1, 2, 1)),
+        *((6, 2, 2, 1), (4, 1, 3, 2), (4, 2, 2, 2), (5, 1, 4, 2), (6, 1, 4, 2)),
+    ],
+)
+def test_no_message_beats_the_average_bound(n, a, b, bits):
+    """Against all functions from A to a message, each read in the best way."""
+    best = _best_average(_search_table(n, a, b), 2**bits)
+    assert average_search_bits(n, a, b, 1 - best) <= bits + 1e-9
+    # And the bound says something: guessing is below the best.
+    assert average_search_bits(n, a, b, 1 - best) > 0
+
+
+@pytest.mark.parametrize(("letters", "alphabet", "bits"), [(2, 3, 1), (1, 4, 1), (2, 3, 2)])
+def test_no_message_beats_the_bound_of_recall(letters, alphabet, bits):
+    contexts = list(permutations(range(alphabet), letters))
+    table = np.zeros((len(contexts), letters, alphabet))
+    for i, values in enumerate(contexts):
+        table[i, range(letters), values] = 1
+    best = _best_average(table / table.sum(), 2**bits)
+    assert 0 < average_recall_bits(letters, alphabet, 1 - best) <= bits + 1e-9
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1))
+def test_average_bounds_fall_with_the_error(n, a, b, error):
+    if a + b - 1 > n:
+        return
+    exact = average_search_bits(n, a, b, 0.0)
+    assert 0 <= average_search_bits(n, a, b, error) <= exact <= one_pass_bits(n, a)
+    assert average_search_bits(n, a, b, 1 - 1 / b) == 0  # naming one of B
+    assert fano_bits(a, b, min(error, 0.5)) >= fano_bits(a, b, min(1, error + 0.1)) - 1e-9
+    assert average_recall_bits(min(a, b), b, 0.0) == pytest.approx(log2(perm(b, min(a, b))))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fano_bits(-1, 2, 0.1), "count = -1"),
+        (lambda: fano_bits(1, 0, 0.1), "alphabet = 0"),
+        (lambda: fano_bits(1, 2, 1.1), "error = 1.1: 0 ≤ error ≤ 1"),
+        (lambda: average_search_bits(8, 5, 5, 0.1), "universe = 8"),
+        (lambda: average_recall_bits(3, 2, 0.1), "alphabet = 2"),
+    ],
+)
+def test_average_bounds_refuse(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -44,6 +44,11 @@ def _as_in_the_paper(n, a, b):
         ("INDEX", "_fewest_errors", lambda length, bits: 0),
         ("INDEX-reduction", "index_length", lambda n, a, b, problem: a),
         ("INDEX-room", "index_bits", lambda n, a, b, error: a * (1 - bounds.binary_entropy(error))),
+        (
+            "average-error",
+            "average_search_bits",
+            lambda n, a, b, error: bounds.one_pass_search_bits(n, a, b) * (1 - error),  # no Fano
+        ),
         ("fingerprints", "fingerprint_bits", lambda a, b, error: a),
         ("profile", "profile", lambda *arguments: _wider(profile(*arguments))),
         ("profile-peak", "profile", lambda *arguments: _wider(profile(*arguments))),

@@ -1,0 +1,105 @@
+"""A store of schema 1, as version 0.1 wrote it, becomes one that the same commands find done."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
+from sdsim.models import ModelConfig
+from sdsim.results import config_id, load, run_id
+from sdsim.upgrade import upgrade
+
+
+def old_record(seed: int) -> dict[str, Any]:
+    config = {
+        "model": {
+            **{"name": "gru", "mixers": ["gru"], "width": 8, "depth": 1, "heads": 2},
+            **{"feature_dim": 4, "filter_size": 3, "mlp": "none", "mlp_ratio": 2},
+            "embedding_dropout": 0.0,
+        },
+        "task": {
+            **{"name": "set_disjointness", "vocab_size": 12, "train_sizes": [[2, 4], [4, 2]]},
+            **{"test_sizes": [], "passes": 1, "answer": "token"},
+        },
+        "train": {
+            **{"steps": 40, "batch_size": 8, "lr": 0.01, "weight_decay": 0.1, "beta2": 0.98},
+            **{"warmup": 0.1, "clip_norm": 1.0, "test_examples": 50},
+        },
+        "seed": seed,
+    }
+    one = {
+        **{"universe_size": 8, "chance": 0.5, "seq_len": 9, "examples": 50, "loss": 1.5},
+        **{"correct": 30, "state_numel": 8, "state_bytes": 32},
+    }
+    slices = [
+        {"size_a": 2, "size_b": 4, "order": "short_first", **one},
+        {"size_a": 4, "size_b": 2, "order": "long_first", **one},
+    ]
+    return {
+        **{"schema": 1, "run_id": config_id(config), "config": config, "params": 100},
+        **{"train_loss": 1.0, "seconds": 2.0, "slices": slices, "device": "cpu"},
+        **{"versions": {"torch": "2.13.0"}, "commit": "abc"},
+    }
+
+
+def write(store: Path, record: dict[str, Any]) -> Path:
+    folder = store / record["run_id"]
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def config_now(seed: int) -> RunConfig:
+    return RunConfig(
+        ModelConfig("gru", ("gru",), width=8, depth=1, mlp="none"),
+        TaskConfig(
+            vocab_size=12,
+            train_sizes=((2, 4), (4, 2)),
+            options={"answer": "token", "common": 1},
+        ),
+        TrainConfig(steps=40, batch_size=8, lr=1e-2),
+        TestConfig(examples=50),
+        seed,
+    )
+
+
+def test_an_old_run_is_found_under_its_new_id(tmp_path: Path) -> None:
+    folders = [write(tmp_path, old_record(seed)) for seed in (0, 1)]
+    with pytest.raises(ValueError, match="no finished run"):
+        load(tmp_path)
+    assert upgrade(tmp_path) == 2
+    assert not any(folder.exists() for folder in folders)
+    table = load(tmp_path)
+    assert set(table["run_id"]) == {run_id(config_now(seed)) for seed in (0, 1)}
+    row = table.row(0, named=True)
+    assert (row["accuracy"], row["state_bits"], row["answers"]) == (0.6, 256, 1)
+    assert (row["seconds"], row["commit"], row["quantized"]) == (2.0, "abc", [])
+    assert upgrade(tmp_path) == 0
+
+
+def test_killed_between_writing_and_removing_it_goes_on(tmp_path: Path) -> None:
+    record = old_record(0)
+    write(tmp_path, record)
+    upgrade(tmp_path)
+    write(tmp_path, record)  # as if the old folder had not been removed yet
+    assert upgrade(tmp_path) == 1
+    assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == [
+        run_id(config_now(0))
+    ]
+
+
+def test_what_is_damaged_or_foreign_is_left_alone(tmp_path: Path, caplog: Any) -> None:
+    damaged = old_record(0)
+    damaged["slices"][0]["correct"] = 51
+    folder = write(tmp_path, damaged)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert upgrade(tmp_path) == 0
+    assert (folder / "run.json").exists()
+    assert "is damaged" in caplog.text
+
+
+def test_there_must_be_a_store(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such folder"):
+        upgrade(tmp_path / "nowhere")
