@@ -67,7 +67,7 @@ def config_now(seed: int) -> RunConfig:
 
 def test_an_old_run_is_found_under_its_new_id(tmp_path: Path) -> None:
     folders = [write(tmp_path, old_record(seed)) for seed in (0, 1)]
-    with pytest.raises(ValueError, match="no finished run"):
+    with pytest.raises(ValueError, match="sdsim upgrade store="):
         load(tmp_path)
     assert upgrade(tmp_path) == 2
     assert not any(folder.exists() for folder in folders)
