@@ -5,10 +5,11 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-gpu lint bench clean
+.PHONY: help demo test test-faults test-gpu lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
+	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-gpu  run the checks of the kernels that need a CUDA device, in the environment as it is'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'
@@ -31,6 +32,10 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/pytest -n 2
+
+test-faults: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,slurm,ray]'
+	$(BIN)/pytest tests/faults -m faults
 
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:

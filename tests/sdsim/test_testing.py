@@ -29,7 +29,9 @@ Train = Callable[[str], LanguageModel]
 MODELS = {
     "gru": ModelConfig("gru", ("gru",), width=20, depth=1, mlp="none"),
     "based": ModelConfig("based", ("base_conv", "linear_attention"), 24, 2, 2, 2, mlp="none"),
-    "jrt_rnn": ModelConfig("jrt", ("base_conv", "prefix_linear_attention"), 24, 2, 2, 2, mlp="none"),
+    "jrt_rnn": ModelConfig(
+        "jrt", ("base_conv", "prefix_linear_attention"), 24, 2, 2, 2, mlp="none"
+    ),
 }
 
 
