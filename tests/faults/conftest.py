@@ -55,7 +55,7 @@ def finish(sweep: Sweep) -> str:
 
 def measured(store: Path) -> pl.DataFrame:
     """All that a run measures but its time."""
-    return load(store).drop("seconds")
+    return load(store).drop("seconds", "commit")
 
 
 @pytest.fixture(scope="session")
