@@ -49,7 +49,6 @@ _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
 _LAUNCHES = 3  # in a row that may fail without any run done
 _SHARD = re.compile(r"(\d+)/(\d+)")
-_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +83,6 @@ class Grid:
             line say of ``model.`` and ``train.`` settings is not for them.
         shard: ``"3/8"``, the third of eight parts that share nothing and need not know of each
             other; runs that differ in learning rate and seed alone are in the same one.
-        time_budget: ``"8m"``, ``"1h30m"``: when to stop. Runs in progress are kept as far as they
-            are, and the same command goes on with them.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -95,10 +92,9 @@ class Grid:
     grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     machines: list[dict[str, Any]] = field(default_factory=list)
     shard: str | None = None
-    time_budget: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self.part, self.seconds
+        _ = self.part
 
     @property
     def part(self) -> tuple[int, int]:
@@ -108,20 +104,6 @@ class Grid:
         if not 1 <= number <= count:
             raise ValueError(f"sweep.shard = {self.shard!r}: k/n with 1 ≤ k ≤ n, such as 3/8")
         return number - 1, count
-
-    @property
-    def seconds(self) -> float | None:
-        """The time budget in seconds; None without one."""
-        if self.time_budget is None:
-            return None
-        match = _TIME.fullmatch(self.time_budget)
-        hours, minutes, seconds = (int(x or 0) for x in match.groups()) if match else (0, 0, 0)
-        total = 3600 * hours + 60 * minutes + seconds
-        if total == 0:
-            raise ValueError(
-                f"sweep.time_budget = {self.time_budget!r}: a time such as 8m, 90s or 1h30m"
-            )
-        return float(total)
 
 
 def sweep(command: str, arguments: list[str]) -> Store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from inspect import isabstract
 from typing import cast
 
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdsim.imports import import_class
 from sdsim.models.base_conv import BaseConv, CircularBaseConv
 from sdsim.models.config import MLPKind, ModelConfig
 from sdsim.models.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
@@ -58,24 +58,15 @@ def resolve_mixer(name: str) -> type[Mixer]:
     """
     if name in MIXERS:
         return MIXERS[name]
-    *packages, class_name = name.split(".")
-    if not packages or not all(part.isidentifier() for part in (*packages, class_name)):
+    if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
         raise ValueError(
             f"model.mixers names {name}: one of {', '.join(MIXERS)}, "
             "or where to import a class from, package.module.ClassName"
         )
-    module_name = ".".join(packages)
-    try:
-        module = import_module(module_name)
-    except ImportError as error:
+    found = import_class("model.mixers", name)
+    if not issubclass(found, Mixer) or isabstract(found):
         raise ValueError(
-            f"model.mixers names {name}: {module_name} cannot be imported ({error})"
-        ) from error
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Mixer)) or isabstract(found):
-        raise ValueError(
-            f"model.mixers names {name}: {module_name} has no {class_name} that is a complete "
-            "subclass of sdsim.models.Mixer"
+            f"model.mixers = {name!r}: that is no complete subclass of sdsim.models.Mixer"
         )
     return found
 

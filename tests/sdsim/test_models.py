@@ -262,11 +262,11 @@ def test_a_mixer_by_its_import_path() -> None:
         ({"mixers": ("..gru",)}, r"model.mixers names \.\.gru: one of base_conv, "),
         (
             {"mixers": ("gru", "no.such.Mixer")},
-            r"names no\.such\.Mixer: no\.such cannot be imported",
+            r"model\.mixers = 'no\.such\.Mixer': cannot be imported",
         ),
-        ({"mixers": ("sdsim.models.gla.Gla",)}, r"sdsim\.models\.gla has no Gla that is"),
-        ({"mixers": ("torch.nn.Linear",)}, r"torch\.nn has no Linear that is a complete"),
-        ({"mixers": ("sdsim.models.Mixer",)}, r"sdsim\.models has no Mixer that is a complete"),
+        ({"mixers": ("sdsim.models.gla.Gla",)}, r"sdsim\.models\.gla has no Gla"),
+        ({"mixers": ("torch.nn.Linear",)}, r"'torch\.nn\.Linear': that is no complete"),
+        ({"mixers": ("sdsim.models.Mixer",)}, r"'sdsim\.models\.Mixer': that is no complete"),
     ],
 )
 def test_bad_configs(change: dict[str, object], words: str) -> None:

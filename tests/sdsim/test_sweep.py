@@ -151,3 +151,30 @@ def test_overrides_are_places_or_axes() -> None:
         "task.train_sizes": ["[[1,2]]"],
         "+train.new": ["0", "1", "2"],
     }
+
+
+@pytest.mark.parametrize(("shard", "part"), [(None, (0, 1)), ("1/1", (0, 1)), ("3/8", (2, 8))])
+def test_shards(shard: str | None, part: tuple[int, int]) -> None:
+    assert Grid(shard=shard).part == part
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0", "-1/2"])
+def test_bad_shards(shard: str) -> None:
+    with pytest.raises(ValueError, match=r"sweep\.shard = "):
+        Grid(shard=shard)
+
+
+def test_shards_split_the_grid(tmp_path: Path) -> None:
+    """Each run is in one shard; those that differ in learning rate and seed alone together."""
+    stores = []
+    for shard in ("1/2", "2/2"):
+        store = tmp_path / shard.replace("/", "_")
+        command = [sys.executable, "-m", "sdsim.cli", "sweep", f"store={store}", "sweep=tiny"]
+        settings = ["model=gru", "train.steps=2", "test.examples=10", f"sweep.shard={shard}"]
+        subprocess.run([*command, *settings], check=True, capture_output=True)
+        stores.append(load(store))
+    one, other = (set(table["run_id"]) for table in stores)
+    assert len(one) == len(other) == 4
+    assert not one & other
+    assert not set(stores[0]["width"]) & set(stores[1]["width"])
+    assert all(set(table["seed"]) == {0, 1} for table in stores)
