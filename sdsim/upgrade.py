@@ -38,6 +38,9 @@ def upgrade(path: Path | str) -> int:
         raise ValueError(f"store = {path}: there is no such folder")
     store = Store(path)
     store.check_writable()
+    for folder in path.glob("[0-9a-f]*"):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # of a call that was killed
     rewritten = 0
     for file in sorted(path.glob(f"[0-9a-f]*/{RECORD}")):
         try:

@@ -1,14 +1,19 @@
 """A store of schema 1, as version 0.1 wrote it, becomes one that the same commands find done."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_module
 
+from sdsim import cli, conf
 from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
 from sdsim.models import ModelConfig
-from sdsim.results import config_id, load, run_id
+from sdsim.results import Store, config_id, load, run_id
+from sdsim.sweep import Grid, expand
 from sdsim.upgrade import upgrade
 
 
@@ -88,6 +93,78 @@ def test_killed_between_writing_and_removing_it_goes_on(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == [
         run_id(config_now(0))
     ]
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_killed_at_any_step_it_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Each change of the file system may be the last one of a process."""
+    for seed in (0, 1):
+        write(tmp_path, old_record(seed))
+    left = steps
+
+    def dying(change: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return change(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        for name in ("rename", "unlink", "rmdir"):
+            patched.setattr(Path, name, dying(getattr(Path, name)))
+        patched.setattr(Store, "check_writable", lambda self: None)
+        with pytest.raises(KeyboardInterrupt):
+            upgrade(tmp_path)
+    upgrade(tmp_path)
+    ids = {run_id(config_now(seed)) for seed in (0, 1)}
+    assert {entry.name for entry in tmp_path.iterdir() if entry.name[0] != "."} == ids
+    assert set(load(tmp_path)["run_id"]) == ids
+
+
+def test_a_store_that_is_partly_old_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in (0, 1):
+        write(tmp_path, old_record(seed))
+        if seed == 0:
+            upgrade(tmp_path)
+    assert set(load(tmp_path)["run_id"]) == {run_id(config_now(0))}
+    assert old_record(1)["run_id"] in caplog.text
+    assert f"`sdsim upgrade store={tmp_path}` rewrites them" in caplog.text
+
+
+def test_a_stored_run_has_the_id_that_its_command_composes_now() -> None:
+    """The first run of the tiny sweep, that was stored by version 0.1 and upgraded."""
+    conf.register()
+    with initialize_config_module("sdsim.conf", version_base="1.3"):
+        grid = conf.parse(Grid, compose("sweep", overrides=["sweep=tiny"]).sweep)
+        jobs = [conf.parse_job(compose("train", overrides=axes)) for axes in expand(grid, {})[:2]]
+    stored = Store(Path(__file__).parents[2] / "results" / "tiny")
+    assert all(run_id(job.run) in stored for job in jobs)
+
+
+def test_the_command_says_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, old_record(0))
+    monkeypatch.setattr(sys, "argv", ["sdsim", "upgrade", f"store={tmp_path}"])
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    assert not exit_info.value.code
+    assert "1 runs of an earlier version rewritten" in capsys.readouterr().out
+
+
+def test_what_else_is_in_a_runs_folder_is_kept(tmp_path: Path, caplog: Any) -> None:
+    folder = write(tmp_path, old_record(0))
+    (folder / "notes.txt").write_text("mine")
+    assert upgrade(tmp_path) == 1
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert "there is more in it than a run" in caplog.text
 
 
 def test_what_is_damaged_or_foreign_is_left_alone(tmp_path: Path, caplog: Any) -> None:

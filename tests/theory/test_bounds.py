@@ -463,6 +463,23 @@ def test_no_message_beats_the_bound_of_recall(letters, alphabet, bits):
     assert 0 < average_recall_bits(letters, alphabet, 1 - best) <= bits + 1e-9
 
 
+@pytest.mark.parametrize(
+    ("n", "queries", "pairs", "bits"),
+    [(4, 1, 3, 1), (4, 2, 3, 1), (5, 1, 4, 2), (8, 1, 4, 1), (4, 2, 2, 1)],
+)
+def test_no_message_about_queries_beats_the_bound_of_recall(n, queries, pairs, bits):
+    """Query first: of n keys some are asked for, then pairs come, the keys asked for among them."""
+    asked = list(permutations(range(n), queries))
+    contexts = list(combinations(range(n), pairs))
+    table = np.zeros((len(asked), len(contexts) * queries, n))
+    for i, keys in enumerate(asked):
+        for j, context in enumerate(contexts):
+            if set(keys) <= set(context):
+                table[i, range(j * queries, (j + 1) * queries), keys] = 1
+    best = _best_average(table / table.sum(), 2**bits)
+    assert 0 < average_recall_bits(queries, pairs, 1 - best) <= bits + 1e-9
+
+
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1))
 def test_average_bounds_fall_with_the_error(n, a, b, error):
     if a + b - 1 > n:
