@@ -142,6 +142,7 @@ def test_a_test_has_settings_of_its_own() -> None:
         (["model=one_pass", "+model.width=8"], "model.width = 8"),
         (["model=one_pass", "model.budget=8"], "model.budget = 8"),
         (["model=fingerprint", "model.budget=0"], "model.budget = 0"),
+        (["model=fingerprint", "model.budget=12"], "model.budget = 12: at least 13 bits"),
         (["model=fingerprint", "model.budget=-1"], "model.budget = -1"),
         (["model=fingerprint", "model.features=2"], "model.features = 2"),
         (["model=random_kernel", "model.features=0"], "model.features = 0"),

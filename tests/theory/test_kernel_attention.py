@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from theory import KernelAttention, prompt
 from theory.ip_kernels import RandomSignKernel
+from theory.streaming import Marker
 
 
 @given(st.integers(0, 100), st.integers(1, 6), st.integers(1, 6), st.integers(1, 40))
@@ -32,6 +33,11 @@ def test_another_copy_changes_nothing():
     once, twice = (attention.run(prompt([1, 5, 7], [5, 2, 9], p)) for p in (1, 2))
     assert once.answer == twice.answer
     assert once.peak_bits == twice.peak_bits
+    state = attention.start()
+    for token in prompt([1, 5, 7], [5, 2, 9])[:-1]:
+        state = attention.step(state, token)
+    # Else a score would be carried along that its bits, those of no element, do not count.
+    assert attention.step(state, Marker.PREFIX) == attention.start()
 
 
 def test_enough_features_never_fail():
