@@ -2,12 +2,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
 from sdsim.models import ModelConfig
 from sdsim.results import Store
 from sdsim.run import RunResult
 from sdsim.testing import SliceResult
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small models are faster without others, the more so as the tests share the cores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -54,9 +54,14 @@ def trained() -> Train:
 
 
 def untrained(*mixers: str, vocab_size: int = 12, **settings: Any) -> LanguageModel:
+    """With loud mixers, so that what it names hangs on its state."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LanguageModel(ModelConfig("test", mixers, 16, 2, 2, 2, **settings), vocab_size)
+        model = LanguageModel(ModelConfig("test", mixers, 16, 2, 2, 2, **settings), vocab_size)
+    for name, parameter in model.named_parameters():
+        if name.endswith("out_proj.weight"):
+            parameter.data *= 10
+    return model.eval()
 
 
 def evaluate(model: LanguageModel, task: Task, examples: int = 50, **test: Any) -> SliceResult:
