@@ -26,7 +26,7 @@ from sdsim import conf, results
 from sdsim.bench import BenchConfig, Report, bench, load_reports, notes, shown
 from sdsim.console import Bar, as_table, console, errors
 from sdsim.models.config import STRICT
-from sdsim.run import execute
+from sdsim.run import Conditions, execute_all
 from sdsim.sweep import run_one, sweep
 from sdsim.train import check_device
 from sdsim.upgrade import upgrade
@@ -116,8 +116,11 @@ def _run(name: str, arguments: list[str]) -> None:
     is_sweep = name == "sweep" or bool(many)
     try:
         if is_sweep and len(flags) == len(many):
-            store = sweep(name, overrides)
-            console.print(f"all runs are in {store.path}; `sdsim figures store={store.path}` draws")
+            store, stored, runs = sweep(name, overrides)
+            which = "all runs are" if stored == runs else f"in time, {stored} of {runs} runs are"
+            console.print(f"{which} in {store.path}; `sdsim figures store={store.path}` draws")
+            if stored < runs:
+                console.print("the same command goes on with the others")
         else:
             _run_once(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -188,22 +191,28 @@ def _one_line(error: Exception) -> str:
 
 def _train(composed: DictConfig) -> None:
     job = conf.parse_job(composed)
-    store, identity = results.Store(job.store), results.run_id(job.run)
+    store = results.Store(job.store)
     check_device(job.device)
     store.check_writable()
-    if identity in store:
-        console.print(f"{store.path / identity} is there already:")
-    else:
-        torch.set_num_threads(job.threads)
-        with Bar("training", "steps") as bar:
-            result = execute(
-                job.run,
-                device=job.device,
-                on_step=lambda done: bar.show(done, job.train.steps),
-            )
-        console.print(f"stored as {store.write(job.run, result, device=job.device)}:")
-    run = results.load(store.path).filter(pl.col("run_id") == identity)
-    console.print(as_table(run.select(SHOWN)))
+    identities = [results.run_id(run) for run in job.runs]
+    missing = [run for run in job.runs if results.run_id(run) not in store]
+    torch.set_num_threads(job.threads)
+    with Bar("training", "steps") as bar:
+        conditions = Conditions(
+            torch.device(job.device),
+            store.checkpoint,
+            job.deadline,
+            on_step=lambda done: bar.show(done, job.train.steps),
+        )
+        for run, result in execute_all(missing, conditions):
+            store.write(run, result, device=job.device)
+    if not all(identity in store for identity in identities):
+        console.print("the deadline came first; the same command goes on from there")
+        return
+    there = "are there already" if not missing else "are stored"
+    console.print(f"{', '.join(str(store.path / one) for one in identities)} {there}:")
+    table = results.load(store.path).filter(pl.col("run_id").is_in(identities))
+    console.print(as_table(table.select(SHOWN)))
 
 
 @dataclass(frozen=True)

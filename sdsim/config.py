@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -100,6 +100,10 @@ class TrainConfig:
         beta2: decay of AdamW's second moment.
         warmup: share of the steps with a rising learning rate, in [0, 1).
         clip_norm: largest gradient norm.
+        examples: of each train size; these are read again and again, each time in another order.
+            None: no example is seen twice.
+        stop_accuracy: training ends early once this share of the answers was right, over a
+            hundredth of the steps, asked before learning from them. None: it does not.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -111,9 +115,15 @@ class TrainConfig:
     beta2: float = 0.98
     warmup: float = 0.1
     clip_norm: float = 1.0
+    examples: int | None = None
+    stop_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         _at_least(1, "train.", steps=self.steps, batch_size=self.batch_size)
+        if self.examples is not None:
+            _at_least(1, "train.", examples=self.examples)
+        if self.stop_accuracy is not None and not 0 < self.stop_accuracy <= 1:
+            raise ValueError(f"train.stop_accuracy = {self.stop_accuracy}: must lie in (0, 1]")
         _at_least(0, "train.", weight_decay=self.weight_decay)
         if not self.lr > 0 or not self.clip_norm > 0:
             raise ValueError(
@@ -186,23 +196,34 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Job(RunConfig):
-    """A run, and where it is done and stored.
+    """A run, or several, and where they are done and stored.
 
     Attributes:
         store: folder of runs.
         device: name of the torch device.
         threads: of torch, on the CPU.
+        members: pairs (train.lr, seed): a run of each of these, else as the config says, that may
+            be trained as one; empty: the one run.
+        deadline: seconds since 1970 from which training stops, to be gone on with later.
     """
 
     store: str = "runs"
     device: str = "cpu"
     threads: int = 1
+    members: tuple[tuple[float, int], ...] = ()
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(1, "", threads=self.threads)
+        if len(set(self.members)) < len(self.members):
+            raise ValueError(f"members = {list(self.members)}: each pair once")
+        _ = self.runs
 
     @property
-    def run(self) -> RunConfig:
+    def runs(self) -> list[RunConfig]:
         """What is done, without the where."""
-        return RunConfig(self.model, self.task, self.train, self.test, self.seed)
+        one = RunConfig(self.model, self.task, self.train, self.test, self.seed)
+        return [
+            replace(one, train=replace(self.train, lr=lr), seed=seed) for lr, seed in self.members
+        ] or [one]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the run files; those of another version are refused by name."""
 
 RECORD = "run.json"
@@ -116,15 +116,21 @@ class Store:
         finally:
             lock.release()
 
+    def checkpoint(self, config: RunConfig) -> Path:
+        """Where a run that is not finished keeps what it has come to."""
+        return self.path / ".checkpoints" / f"{run_id(config)}.safetensors"
+
     def write(self, config: RunConfig, result: RunResult, *, device: str) -> Path:
         """Store a finished run; of two writers of one run, the first one stays."""
-        return self.add(
+        stored = self.add(
             Record(
                 schema=SCHEMA,
                 run_id=run_id(config),
                 config=asdict(config),
                 params=result.params,
                 train_loss=_finite_or_none(result.train_loss),
+                steps_done=result.steps_done,
+                ensemble=result.ensemble,
                 seconds=round(result.seconds, 3),
                 slices=[SliceRecord.of(one) for one in result.slices],
                 device=device,
@@ -132,6 +138,8 @@ class Store:
                 commit=commit(),
             )
         )
+        self.checkpoint(config).unlink(missing_ok=True)
+        return stored
 
     def add(self, record: Record) -> Path:
         """Store a record, as `write`."""
@@ -173,8 +181,8 @@ def load(path: Path | str) -> pl.DataFrame:
     worth), accuracy with its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an
     example count as one observation), above_chance, loss (nats; null if not finite), state_numel,
     state_bits, state_bytes, params, train_loss, diverged (some loss of a network is not finite),
-    seconds, device, versions, commit; and quantized, a list of structs with bits (per number),
-    state_bits (in all) and correct.
+    steps_done, ensemble (how many runs were trained as one), seconds, device, versions, commit; and
+    quantized, a list of structs with bits (per number), state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
 
@@ -299,6 +307,8 @@ class Record:
     config: dict[str, Any]
     params: int
     train_loss: float | None
+    steps_done: int
+    ensemble: int
     seconds: float
     slices: list[SliceRecord]
     device: str
@@ -324,6 +334,8 @@ class Record:
             "params": self.params,
             "train_loss": self.train_loss,
             "diverged": is_network and None in losses,
+            "steps_done": self.steps_done,
+            "ensemble": self.ensemble,
             "seconds": self.seconds,
             "device": self.device,
             "versions": json.dumps(self.versions, sort_keys=True),

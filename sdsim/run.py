@@ -1,18 +1,27 @@
-"""One run: a config in, measured accuracies and a measured state out."""
+"""Runs: configs in, measured accuracies and measured states out."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
+from sdsim import checkpoint
 from sdsim.config import RunConfig
+from sdsim.ensemble import Way, fastest_way, trainers
 from sdsim.machines import MachineConfig, run_machine
 from sdsim.testing import SliceResult, evaluate
-from sdsim.train import train
+from sdsim.train import Snapshot, Trainer
 from synthetic import Task
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints of a run."""
 
 
 @dataclass(frozen=True)
@@ -24,38 +33,149 @@ class RunResult:
         params: trainable numbers.
         train_loss: mean loss of the last hundredth of the steps, nats; NaN if the run diverged,
             None where nothing was trained.
-        seconds: wall-clock time of training and testing.
+        steps_done: fewer than the config's if the run reached its stopping accuracy; 0 where
+            nothing was trained.
+        ensemble: how many runs were trained as one, this one included.
+        seconds: wall-clock time of training and testing; of an ensemble's training, its share.
     """
 
     slices: list[SliceResult]
     params: int
     train_loss: float | None
+    steps_done: int
+    ensemble: int
     seconds: float
 
 
-def execute(
-    config: RunConfig,
-    *,
-    device: torch.device | str = "cpu",
-    on_step: Callable[[int], None] | None = None,
-) -> RunResult:
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Where and how runs are done, of which their results do not speak.
+
+    Attributes:
+        device: of torch.
+        checkpoint: where a run's checkpoint lies; None: runs leave none.
+        deadline: `time.time()` from which training stops, to be gone on with from its checkpoint.
+        on_step: called with the number of training steps done by each of the runs in hand.
+    """
+
+    device: torch.device = CPU
+    checkpoint: Callable[[RunConfig], Path] | None = None
+    deadline: float | None = None
+    on_step: Callable[[int], None] | None = None
+
+
+HERE = Conditions()
+"""On the CPU, to the end, in silence."""
+
+
+def execute(config: RunConfig, conditions: Conditions = HERE) -> RunResult:
     """Train one model and test it on every test task; or let a machine do the tests.
 
-    Args:
-        config: what to run.
-        device: where.
-        on_step: called with the number of training steps done, after each.
+    Raises:
+        TimeoutError: at the deadline.
     """
-    started = time.perf_counter()
-    device = torch.device(device)
-    tasks = config.task.test_tasks()
-    if isinstance(config.model, MachineConfig):
-        slices = [_machine_slice(config, config.model, task) for task in tasks]
-        return RunResult(slices, 0, None, time.perf_counter() - started)
-    model, train_loss = train(config, device=device, on_step=on_step)
-    slices = [evaluate(model, task, config.test, seed=config.seed, device=device) for task in tasks]
-    params = sum(p.numel() for p in model.parameters())
-    return RunResult(slices, params, train_loss, time.perf_counter() - started)
+    for _, result in execute_all([config], conditions):
+        return result
+    raise TimeoutError(f"the deadline came before the run of {config.model.name} was done")
+
+
+def execute_all(
+    configs: Sequence[RunConfig], conditions: Conditions = HERE, *, way: Way | None = None
+) -> Iterator[tuple[RunConfig, RunResult]]:
+    """Do some runs, and give each as it is done; those that the deadline stops are not given.
+
+    Args:
+        configs: a run, or some that differ in learning rate and seed alone.
+        conditions: where and how.
+        way: how to train them; None: the fastest here.
+    """
+    networks = []
+    for config in configs:
+        if isinstance(config.model, MachineConfig):
+            yield config, _run_machine(config, config.model)
+        else:
+            networks.append(config)
+    groups: dict[int, list[tuple[RunConfig, Snapshot | None]]] = {}
+    for config in networks:
+        start = _start(config, conditions)
+        groups.setdefault(start.step if start else 0, []).append((config, start))
+    for group in groups.values():
+        members = [config for config, _ in group]
+        starts = [start for _, start in group if start]
+        chosen = way or fastest_way(members, conditions.device)
+        for trainer in trainers(chosen, members, conditions.device, starts):
+            yield from _train_and_test(trainer, conditions, starts)
+
+
+def _start(config: RunConfig, conditions: Conditions) -> Snapshot | None:
+    if conditions.checkpoint is None:
+        return None
+    return checkpoint.load(conditions.checkpoint(config), config)
+
+
+def _train_and_test(
+    trainer: Trainer, conditions: Conditions, starts: Sequence[Snapshot]
+) -> Iterator[tuple[RunConfig, RunResult]]:
+    seconds = starts[0].seconds if starts else 0.0
+    ensemble = len(trainer.configs)
+    last = saved = time.monotonic()
+    while trainer.configs:
+        if conditions.deadline is not None and time.time() >= conditions.deadline:
+            _save(trainer, conditions, seconds)
+            return
+        trainer.step()
+        now = time.monotonic()
+        seconds, last = seconds + (now - last) / len(trainer.configs), now
+        if conditions.on_step is not None:
+            conditions.on_step(trainer.steps_done)
+        done = trainer.finished()
+        for member in done:
+            yield trainer.configs[member], _test(trainer, member, conditions, ensemble, seconds)
+        if done:
+            trainer.leave(done)
+            last = time.monotonic()
+        elif now - saved >= CHECKPOINT_SECONDS:
+            _save(trainer, conditions, seconds)
+            last = saved = time.monotonic()
+
+
+def _save(trainer: Trainer, conditions: Conditions, seconds: float) -> None:
+    if conditions.checkpoint is None or not trainer.steps_done:
+        return
+    for member, config in enumerate(trainer.configs):
+        path = conditions.checkpoint(config)
+        try:
+            checkpoint.save(path, trainer.snapshot(member, seconds))
+        except OSError as error:
+            logger.warning("no checkpoint: %s (%s)", path, error)
+
+
+def _test(
+    trainer: Trainer, member: int, conditions: Conditions, ensemble: int, seconds: float
+) -> RunResult:
+    started = time.monotonic()
+    config, model = trainer.configs[member], trainer.model(member)
+    slices = [
+        evaluate(model, task, config.test, seed=config.seed, device=conditions.device)
+        for task in config.task.test_tasks()
+    ]
+    return RunResult(
+        slices=slices,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        train_loss=trainer.loss(member),
+        steps_done=trainer.steps_done,
+        ensemble=ensemble,
+        seconds=seconds + time.monotonic() - started,
+    )
+
+
+def _run_machine(config: RunConfig, machine: MachineConfig) -> RunResult:
+    started = time.monotonic()
+    slices = [_machine_slice(config, machine, task) for task in config.task.test_tasks()]
+    return RunResult(slices, 0, None, 0, 1, time.monotonic() - started)
 
 
 def _machine_slice(config: RunConfig, machine: MachineConfig, task: Task) -> SliceResult:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import logging
+import math
 import multiprocessing
 import re
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import joblib
 import torch
 from hydra import compose, initialize_config_module
 from hydra._internal.callbacks import Callbacks  # a HydraContext cannot be made without
@@ -31,9 +33,11 @@ from omegaconf import DictConfig
 from sdsim.conf import parse, parse_job
 from sdsim.config import RunConfig
 from sdsim.console import Bar
+from sdsim.ensemble import setting
+from sdsim.machines import MachineConfig
 from sdsim.models.config import STRICT
 from sdsim.results import Store, run_id
-from sdsim.run import execute
+from sdsim.run import Conditions, execute_all
 from sdsim.train import check_device
 
 Axes = dict[str, list[str]]
@@ -44,30 +48,37 @@ _GROUPS = ("model", "task", "train", "test")
 # Settings that a machine does not have; of "model" itself, the choice, it has.
 _OF_NETWORKS = ("model.", "train.")
 # Overrides that say where and how to run, not what.
-_PLACES = ("sweep", "store", "device", "threads")
+_PLACES = ("sweep", "store", "device", "threads", "deadline")
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
 _LAUNCHES = 3  # in a row that may fail without any run done
 _SHARD = re.compile(r"(\d+)/(\d+)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+_LEAST_MEMBERS = {"cpu": 4}  # with fewer, one program is no faster there
 
 logger = logging.getLogger(__name__)
 
 
 def run_one(composed: DictConfig) -> bool:
-    """One job of a sweep: train a run and store it, unless it is there or being done elsewhere.
+    """One job of a sweep: do its runs but those that are stored, or being done elsewhere.
 
     Returns:
-        Whether it was done here.
+        Whether any was done here.
     """
     if multiprocessing.current_process().name != "MainProcess":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launching process's business
     job = parse_job(composed)
     store = Store(job.store)
-    with store.claim(run_id(job.run)) as is_ours:
-        if is_ours:
+    done = 0
+    with contextlib.ExitStack() as claims:
+        ours = [run for run in job.runs if claims.enter_context(store.claim(run_id(run)))]
+        if ours:
             torch.set_num_threads(job.threads)
-            store.write(job.run, execute(job.run, device=job.device), device=job.device)
-    return is_ours
+            conditions = Conditions(torch.device(job.device), store.checkpoint, job.deadline)
+            for run, result in execute_all(ours, conditions):
+                store.write(run, result, device=job.device)
+                done += 1
+    return done > 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,10 @@ class Grid:
             line say of ``model.`` and ``train.`` settings is not for them.
         shard: ``"3/8"``, the third of eight parts that share nothing and need not know of each
             other; runs that differ in learning rate and seed alone are in the same one.
+        members: how many of those may be trained as one program, where that is faster; None: as
+            many as leave none of joblib's workers without work, 1 with another launcher.
+        time_budget: ``"90s"``, ``"8m"``, ``"2h"``: then runs stop, to be gone on with by the same
+            command.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -92,9 +107,25 @@ class Grid:
     grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     machines: list[dict[str, Any]] = field(default_factory=list)
     shard: str | None = None
+    members: int | None = None
+    time_budget: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self.part
+        _ = self.part, self.seconds
+        if self.members is not None and self.members < 1:
+            raise ValueError(f"sweep.members = {self.members}: must be at least 1")
+
+    @property
+    def seconds(self) -> float | None:
+        """The time budget."""
+        if self.time_budget is None:
+            return None
+        match = _DURATION.fullmatch(str(self.time_budget))
+        if not match:
+            raise ValueError(
+                f"sweep.time_budget = {self.time_budget!r}: a number of s, m or h, such as 8m"
+            )
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
     @property
     def part(self) -> tuple[int, int]:
@@ -106,7 +137,7 @@ class Grid:
         return number - 1, count
 
 
-def sweep(command: str, arguments: list[str]) -> Store:
+def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
     """Train what the store lacks of a grid, through the Hydra launcher of the config.
 
     The grid is the config's ``sweep``, a `Grid`. An override among the arguments takes the place
@@ -118,7 +149,8 @@ def sweep(command: str, arguments: list[str]) -> Store:
         arguments: Hydra overrides; ``key=1,2,3`` is an axis.
 
     Returns:
-        The store, which then has every run.
+        The store, how many of the runs it has then, and how many there are: fewer than all only
+        after the time budget.
 
     Raises:
         ValueError: for a grid or an override that describes no valid run, or a store or device
@@ -130,26 +162,59 @@ def sweep(command: str, arguments: list[str]) -> Store:
         composed = compose(command, overrides=places, return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
         grid = parse(Grid, composed.sweep) if "sweep" in composed else Grid()
-        jobs: dict[str, list[str]] = {}
+        jobs: dict[str, tuple[RunConfig, list[str]]] = {}
         settings: dict[str, int] = {}  # numbered as they come
         part, parts = grid.part
         for axes in expand(grid, chosen):
             overrides = [*places, *axes]
             job = parse_job(loader.load_sweep_config(composed, overrides))
-            number = settings.setdefault(_setting(job.run), len(settings))
+            (run,) = job.runs
+            number = settings.setdefault(run_id(setting(run)), len(settings))
             if number % parts == part:
-                jobs[run_id(job.run)] = overrides
+                jobs[run_id(run)] = run, overrides
         check_device(job.device)
         store = Store(job.store)
         store.check_writable()
+        most = _most_members(grid, composed.hydra.launcher, len(jobs))
+        least = _LEAST_MEMBERS.get(torch.device(job.device).type, 2)
+        deadline = None if grid.seconds is None else time.time() + grid.seconds
+        launcher = _launcher(composed, loader)
+
+        def launch(missing: list[str]) -> Sequence[JobReturn]:
+            grouped = _grouped([jobs[identity] for identity in missing], least, most)
+            if deadline is not None:
+                grouped = [[*overrides, f"deadline={deadline:.1f}"] for overrides in grouped]
+            return launcher.launch(grouped, initial_job_idx=0)
+
         with _watched(store, list(jobs)):
-            _launch_until_stored(_launcher(composed, loader), store, jobs)
-    return store
+            _launch_until_stored(launch, store, list(jobs), deadline)
+    return store, sum(identity in store for identity in jobs), len(jobs)
 
 
-def _setting(run: RunConfig) -> str:
-    """The same for runs that differ in learning rate and seed alone."""
-    return run_id(replace(run, seed=0, train=replace(run.train, lr=1.0)))
+def _most_members(grid: Grid, launcher: DictConfig, runs: int) -> int:
+    if grid.members is not None:
+        return grid.members
+    if "n_jobs" not in launcher:
+        return 1
+    workers: int = joblib.effective_n_jobs(launcher.n_jobs)
+    return math.ceil(runs / workers)
+
+
+def _grouped(jobs: list[tuple[RunConfig, list[str]]], least: int, most: int) -> list[list[str]]:
+    """Jobs of one run, or of `least` to `most` that differ in learning rate and seed alone."""
+    alike: dict[str, list[tuple[RunConfig, list[str]]]] = {}
+    for run, overrides in jobs:
+        alike.setdefault(run_id(setting(run)), []).append((run, overrides))
+    grouped: list[list[str]] = []
+    for group in alike.values():
+        parts = math.ceil(len(group) / max(1, most))
+        for part in (group[start::parts] for start in range(parts)):
+            if len(part) < max(2, least) or isinstance(part[0][0].model, MachineConfig):
+                grouped.extend(overrides for _, overrides in part)
+            else:
+                members = ",".join(f"[{run.train.lr!r},{run.seed}]" for run, _ in part)
+                grouped.append([*part[0][1], f"members=[{members}]"])
+    return grouped
 
 
 def _launcher(composed: DictConfig, loader: ConfigLoader) -> Launcher:
@@ -159,11 +224,18 @@ def _launcher(composed: DictConfig, loader: ConfigLoader) -> Launcher:
     return launcher
 
 
-def _launch_until_stored(launcher: Launcher, store: Store, jobs: dict[str, list[str]]) -> None:
+def _launch_until_stored(
+    launch: Callable[[list[str]], Sequence[JobReturn]],
+    store: Store,
+    identities: list[str],
+    deadline: float | None,
+) -> None:
     failures = 0
-    while missing := [identity for identity in jobs if identity not in store]:
+    while missing := [identity for identity in identities if identity not in store]:
+        if deadline is not None and time.time() >= deadline:
+            return
         try:
-            returned = launcher.launch([jobs[identity] for identity in missing], initial_job_idx=0)
+            returned = launch(missing)
         except Exception as error:
             # A worker was killed, or a node was lost: what it had in hand is done again.
             stored_some = any(identity in store for identity in missing)
@@ -173,11 +245,10 @@ def _launch_until_stored(launcher: Launcher, store: Store, jobs: dict[str, list[
             logger.warning("the launcher failed, trying again: %s", _first_line(error))
             continue
         _raise_if_failed(returned)
-        still_missing = [identity for identity in missing if identity not in store]
-        for identity, one in zip(missing, returned, strict=True):
-            if identity in still_missing and one.return_value:
-                raise RuntimeError(f"{store.path / identity} was written but cannot be read")
-        if still_missing:
+        stored_none = all(identity not in store for identity in missing)
+        if stored_none and any(one.return_value for one in returned):
+            raise RuntimeError(f"{store.path / missing[0]} was written but cannot be read")
+        if any(identity not in store for identity in missing):
             time.sleep(_RETRY_SECONDS)  # another sweep is at them; it may die
 
 
@@ -274,14 +345,14 @@ def _first_line(error: Exception) -> str:
 def _error(returned: JobReturn) -> Exception | None:
     try:
         # Hydra says of a failed job that it failed, on standard error; so do we, in one line.
-        with redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()):
             _ = returned.return_value
     except Exception as error:
         return error
     return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _watched(store: Store, identities: list[str]) -> Iterator[None]:
     """Show how many runs the store has, whatever launcher does the work."""
     stop = threading.Event()

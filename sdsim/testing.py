@@ -12,7 +12,7 @@ from torch import Tensor
 from sdsim.config import TestConfig
 from sdsim.models import LanguageModel, ModelState
 from sdsim.models.quantization import quantized, quantized_bits
-from sdsim.train import answers
+from sdsim.train import Questions, answers
 from synthetic import IGNORE_INDEX, Batch, Task
 
 _BATCH = 256
@@ -68,10 +68,11 @@ def evaluate(
     model.eval()
     correct, loss, asked = 0, 0.0, 0
     for batch in _test_batches(task, test.examples, _BATCH, seed, device):
-        logits, targets = answers(model, batch)
+        questions = Questions.of(batch)
+        logits, targets = answers(model, questions).flatten(0, 1), questions.targets.flatten()
         correct += int((logits.argmax(-1) == targets).sum())
-        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
-        asked += len(targets)
+        loss += float(F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE_INDEX))
+        asked += int((targets != IGNORE_INDEX).sum())
     one = task.sample(1, seed=seed, device=device, split="test")
     _, state = model.prefill(one.inputs, one.prefix_len)
     return SliceResult(

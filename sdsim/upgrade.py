@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sdsim.config import TaskConfig, TestConfig, TrainConfig
+from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
 from sdsim.results import RECORD, SCHEMA, Record, Store, config_id
 
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def upgrade(path: Path | str) -> int:
-    """Rewrite the runs of schema 1 in place, so that the same commands find them done.
+    """Rewrite the runs of earlier schemas in place, so that the same commands find them done.
 
     A run moves to the id that its config has now. It appears there whole, before its old folder
     goes: killed at any time, the same call does the rest. A run that is damaged is named in a
@@ -45,9 +46,9 @@ def upgrade(path: Path | str) -> int:
     for file in sorted(path.glob(f"[0-9a-f]*/{RECORD}")):
         try:
             old = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(old, dict) or old.get("schema") != 1:
+            if not isinstance(old, dict) or old.get("schema") not in _CONFIGS:
                 continue
-            record = _from_schema_1(old, file.parent.name)
+            record = _rewritten(old, file.parent.name)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())
             logger.warning("left as it is: %s is damaged (%s)", file, reason)
@@ -58,17 +59,27 @@ def upgrade(path: Path | str) -> int:
     return rewritten
 
 
-def _from_schema_1(old: dict[str, Any], folder: str) -> Record:
-    """The record as schema 2 has it: other tasks, tests of their own, states counted in bits."""
+def _rewritten(old: dict[str, Any], folder: str) -> Record:
+    """The record as this version has it.
+
+    Schema 2 has other tasks, tests of their own and states counted in bits; schema 3 says how a run
+    was trained, early stops and fixed examples included.
+    """
     if not config_id(old["config"]) == old["run_id"] == folder:
         raise ValueError("its config has another id")
-    config = _config_from_schema_1(old["config"])
+    config = _CONFIGS[old["schema"]](old["config"])
+    slices = old["slices"]
+    if old["schema"] == 1:
+        slices = [_slice_from_schema_1(one) for one in slices]
+    is_network = "machine" not in config["model"]
     new = {
         **old,
         "schema": SCHEMA,
         "run_id": config_id(config),
         "config": config,
-        "slices": [_slice_from_schema_1(one) for one in old["slices"]],
+        "slices": slices,
+        "steps_done": config["train"]["steps"] if is_network else 0,
+        "ensemble": 1,
     }
     # By way of JSON, as the record will be read.
     return TypeAdapter(Record).validate_json(json.dumps(new), strict=True)
@@ -78,18 +89,21 @@ def _config_from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
     task, train = dict(old["task"]), dict(old["train"])
     task["options"] = {"answer": task.pop("answer"), "common": 1}
     test = {"examples": train.pop("test_examples")}
-    # By way of the configs, which have defaults for what there was no choice of then.
-    parts: dict[str, tuple[type[Any], dict[str, Any]]] = {
-        "model": (ModelConfig, old["model"]),
-        "task": (TaskConfig, {"kind": "synthetic.SetDisjointness", **task}),
-        "train": (TrainConfig, train),
-        "test": (TestConfig, test),
-    }
+    task = {"kind": "synthetic.SetDisjointness", **task}
+    return _with_defaults({**old, "task": task, "train": train, "test": test})
+
+
+def _with_defaults(old: dict[str, Any]) -> dict[str, Any]:
+    """By way of the configs, which have defaults for what there was no choice of then."""
+    kinds: dict[str, type[Any]] = {"task": TaskConfig, "train": TrainConfig, "test": TestConfig}
+    kinds["model"] = MachineConfig if "machine" in old["model"] else ModelConfig
     config = {
-        name: asdict(TypeAdapter(kind).validate_python(values))
-        for name, (kind, values) in parts.items()
+        name: asdict(TypeAdapter(kind).validate_python(old[name])) for name, kind in kinds.items()
     }
     return {**config, "seed": old["seed"]}
+
+
+_CONFIGS = {1: _config_from_schema_1, 2: _with_defaults}
 
 
 def _slice_from_schema_1(old: dict[str, Any]) -> dict[str, Any]:

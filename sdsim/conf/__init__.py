@@ -34,7 +34,11 @@ def register() -> None:
     ):
         store.store(name=name, node=_defaults(kind), provider="sdsim")
     # Without the grid itself, which each preset gives in full.
-    store.store(name="sweep_defaults", node={"shard": None}, provider="sdsim")
+    store.store(
+        name="sweep_defaults",
+        node={"shard": None, "members": None, "time_budget": None},
+        provider="sdsim",
+    )
     store.store(group="train", name="adamw", node=_defaults(TrainConfig), provider="sdsim")
     store.store(group="test", name="standard", node=_defaults(TestConfig), provider="sdsim")
 

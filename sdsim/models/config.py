@@ -27,7 +27,7 @@ class ModelConfig:
         filter_size: taps of a short convolution.
         mlp: what follows each mixer.
         mlp_ratio: hidden width of the MLP over `width`.
-        embedding_dropout: probability, training only.
+        embedding_dropout: probability with which training zeroes a number of an embedding.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sdsim.models.mixer import is_transformed
+
 if TYPE_CHECKING:
     from sdsim.models.linear_recurrence import Tokens
 
@@ -26,7 +28,7 @@ def applies_to(tokens: Tokens) -> bool:
         v.is_cuda
         and v.dtype != torch.float64
         and (tokens.beta is None or tokens.log_decay.shape[-1] == 1)
-        and not torch._C._functorch.is_functorch_wrapped_tensor(v)
+        and not is_transformed(v)
         and find_spec("fla") is not None
     )
 

@@ -143,7 +143,6 @@ class LanguageModel(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(vocab_size, config.width)
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
-        self.dropout = nn.Dropout(config.embedding_dropout)
         self.layers = nn.ModuleList(
             Layer(config, kinds[i % len(kinds)].from_config(config)) for i in range(config.depth)
         )
@@ -155,7 +154,12 @@ class LanguageModel(nn.Module):
         return any(layer.mixer.looks_ahead for layer in self._stack())
 
     def hidden(
-        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        tokens: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        *,
+        embedding_scale: Tensor | None = None,
     ) -> Tensor:
         """Tokens (B, N) to normed features (B, N, width), ready for `logits`.
 
@@ -163,12 +167,16 @@ class LanguageModel(nn.Module):
             tokens: int64 (B, N), N ≥ 1.
             prefix_len: how many leading tokens are the prompt, given at once (None: all N).
             mask: bool (B, N), False on left padding; every row keeps at least one real token.
+            embedding_scale: factors on the embeddings, (B, N, width): dropout, of which the
+                training knows, see `sdsim.train.embedding_scale`.
 
         Raises:
             ValueError: for misshapen tokens, a prefix longer than N, padding that is not left.
         """
         self._check(tokens, prefix_len, mask)
-        h = self.dropout(self.embedding(tokens))
+        h = self.embedding(tokens)
+        if embedding_scale is not None:
+            h = h * embedding_scale
         for layer in self.layers:
             h = layer(h, prefix_len, mask)
         normed: Tensor = self.norm(h)
@@ -189,7 +197,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, ModelState]:
         """As `forward`, with the state after the last token."""
         self._check(tokens, prefix_len, mask)
-        h = self.dropout(self.embedding(tokens))
+        h = self.embedding(tokens)
         states = []
         for layer in self._stack():
             h, state = layer.prefill(h, prefix_len, mask)
@@ -198,7 +206,7 @@ class LanguageModel(nn.Module):
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Read one token per sequence (B,); return logits (B, V) and the next state."""
-        h = self.dropout(self.embedding(tokens))
+        h = self.embedding(tokens)
         states = []
         for layer, before in zip(self._stack(), state.layers, strict=True):
             h, after = layer.step(h, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ def check_heads(width: int, heads: int) -> None:
     """Raise `ValueError` unless `heads` divides `width`."""
     if width % heads:
         raise ValueError(f"model.heads = {heads} does not divide model.width = {width}")
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether a transform of `torch.func`, such as vmap, is at work on x."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 MixerState: TypeAlias = tuple[Tensor, ...]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sdsim.models.mixer import Mixer, MixerState
+from sdsim.models.mixer import Mixer, MixerState, is_transformed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
 class GRU(Mixer):
     """One GRU layer. State: h (B, width)."""
 
-    cell: ClassVar[type[nn.GRU] | type[nn.LSTM]] = nn.GRU
+    kind: ClassVar[type[nn.GRU] | type[nn.LSTM]] = nn.GRU
+    tensors: ClassVar[int] = 1
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.rnn = self.cell(width, width, batch_first=True)
+        self.rnn = self.kind(width, width, batch_first=True)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
@@ -31,6 +34,8 @@ class GRU(Mixer):
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:
+        if is_transformed(x):
+            return self._unrolled(x)
         if mask is None:
             y, state = self.rnn(x)
             return y, self._unpack(state)
@@ -48,6 +53,27 @@ class GRU(Mixer):
         y, after = self.rnn(x[:, None], self._pack(state))
         return y[:, 0], self._unpack(after)
 
+    def _unrolled(self, x: Tensor) -> tuple[Tensor, MixerState]:
+        """The same, token by token: torch's recurrences cannot be vmapped."""
+        (input_weight, hidden_weight, input_bias, hidden_bias), *_ = self.rnn.all_weights
+        from_x = F.linear(x, input_weight, input_bias)  # (B, N, gates·width)
+        state = tuple(torch.zeros_like(x[:, 0]) for _ in range(self.tensors))
+        y = []
+        for token in from_x.unbind(1):
+            state = self._cell(token, F.linear(state[0], hidden_weight, hidden_bias), state)
+            y.append(state[0])
+        return torch.stack(y, dim=1), state
+
+    @staticmethod
+    def _cell(from_x: Tensor, from_h: Tensor, state: MixerState) -> MixerState:
+        """The next state, of what the gates are given by the token and by h."""
+        (h,) = state
+        reset_x, update_x, new_x = from_x.chunk(3, -1)
+        reset_h, update_h, new_h = from_h.chunk(3, -1)
+        update = torch.sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        return (torch.lerp(new, h, update),)
+
     def _unpack(self, state: Tensor) -> MixerState:
         return (state[0],)
 
@@ -58,7 +84,14 @@ class GRU(Mixer):
 class LSTM(GRU):
     """One LSTM layer. State: h and c, (B, width) each."""
 
-    cell = nn.LSTM
+    kind = nn.LSTM
+    tensors = 2
+
+    @staticmethod
+    def _cell(from_x: Tensor, from_h: Tensor, state: MixerState) -> MixerState:
+        enter, keep, new, show = (from_x + from_h).chunk(4, -1)
+        c = torch.sigmoid(keep) * state[1] + torch.sigmoid(enter) * torch.tanh(new)
+        return torch.sigmoid(show) * torch.tanh(c), c
 
     def _unpack(self, state: Tensor) -> MixerState:
         h, c = state

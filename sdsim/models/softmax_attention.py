@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sdsim.models.mixer import Mixer, MixerState, check_heads
+from sdsim.models.mixer import Mixer, MixerState, check_heads, is_transformed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,6 +49,9 @@ class SoftmaxAttention(Mixer):
         return self._attend(q, k, v, mask), state
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is None and is_transformed(q):  # which the fused forms do not know
+            with sdpa_kernel(SDPBackend.MATH):
+                return self._merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True))
         if mask is None:
             return self._merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True))
         length = q.shape[2]

@@ -84,7 +84,7 @@ def write_run(store: Path) -> WriteRun:
             )
             for task, right in zip(config.task.test_tasks(), correct.values(), strict=True)
         ]
-        result = RunResult(slices, 1, None if budget else loss, seconds=1.0)
+        result = RunResult(slices, 1, None if budget else loss, 1, 1, seconds=1.0)
         results.Store(store).write(config, result, device="cpu")
 
     return write

@@ -39,7 +39,14 @@ def invented_result() -> Callable[..., RunResult]:
             )
             for task, count in zip(config.task.test_tasks(), correct, strict=True)
         ]
-        return RunResult(slices, params=10, train_loss=0.25, seconds=1.0)
+        return RunResult(
+            slices,
+            params=10,
+            train_loss=0.25,
+            steps_done=config.train.steps,
+            ensemble=1,
+            seconds=1.0,
+        )
 
     return make
 

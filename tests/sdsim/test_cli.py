@@ -170,7 +170,7 @@ def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
     assert f"{table['accuracy'][0]:.3f}" in out
     code, out, _ = run("train", "model=gru", *SMALL)
     assert code == 0
-    assert "is there already" in out
+    assert "are there already" in out
     assert load(tmp_path / "runs").equals(table)
 
 

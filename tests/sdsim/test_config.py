@@ -36,13 +36,13 @@ def job(*overrides: str) -> Job:
 
 
 def test_the_default_is_a_run() -> None:
-    run = job().run
+    run = job().runs[0]
     assert run == RunConfig(
         ModelConfig("based", ("base_conv", "linear_attention")),
         TaskConfig(options={"answer": "token", "common": 1}),
     )
     assert run.task.test_tasks() == [SetDisjointness(36, 4, 12), SetDisjointness(36, 12, 4)]
-    assert asdict(job("store=elsewhere", "threads=2").run) == asdict(run)
+    assert asdict(job("store=elsewhere", "threads=2").runs[0]) == asdict(run)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_weights_and_stages_say_who_trains_when() -> None:
     ],
 )
 def test_machines_are_chosen_as_models_are(name: str, settings: dict[str, int]) -> None:
-    run = job(f"model={name}", "task.passes=2").run
+    run = job(f"model={name}", "task.passes=2").runs[0]
     assert run.model == MachineConfig(name, name, **settings)  # type: ignore[arg-type]
 
 

@@ -223,7 +223,7 @@ DAMAGES = [
     edit("slices", 0, "answers", to=0),
     edit("slices", 0, "quantized", to=[{"bits": 2, "state_bits": 9, "correct": 101}]),
     edit("slices", 0, "quantized", to=[{"bits": 2, "state_bits": 9}]),
-    edit("schema", to=3),
+    edit("schema", to=4),
     edit("schema", to="2"),
     edit("slices", 0, "surprise", to=0),
     *(edit(field, to=["x"]) for field in FIELDS),
@@ -311,7 +311,7 @@ from sdsim.testing import SliceResult
 
 config = RunConfig(ModelConfig(name="gru", mixers=("gru",)))
 slices = [SliceResult(task, 10, 1, 5, 0.5, 8, 256, []) for task in config.task.test_tasks()]
-result = RunResult(slices, params=1, train_loss=0.0, seconds=0.0)
+result = RunResult(slices, params=1, train_loss=0.0, steps_done=1, ensemble=1, seconds=0.0)
 store = Store(sys.argv[1])
 
 def write(seed):

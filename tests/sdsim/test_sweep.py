@@ -5,14 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from sdsim import conf
+from sdsim.config import RunConfig
+from sdsim.models import ModelConfig
 from sdsim.results import load
-from sdsim.sweep import Grid, expand, split_overrides
+from sdsim.sweep import Grid, _grouped, expand, split_overrides, sweep
 
 GRID = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
@@ -88,8 +92,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(undisturbed: Path, tmp_pat
 def test_two_sweeps_share_a_store_and_the_work(undisturbed: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     sweeps = [start_sweep(store, "hydra.launcher.n_jobs=1") for _ in range(2)]
-    for sweep in sweeps:
-        finish(sweep)
+    for started in sweeps:
+        finish(started)
     assert_frame_equal(measured(store), measured(undisturbed))
 
 
@@ -178,3 +182,66 @@ def test_shards_split_the_grid(tmp_path: Path) -> None:
     assert not one & other
     assert not set(stores[0]["width"]) & set(stores[1]["width"])
     assert all(set(table["seed"]) == {0, 1} for table in stores)
+
+
+def runs_alike(count: int) -> list[tuple[RunConfig, list[str]]]:
+    one = RunConfig(ModelConfig("gru", ("gru",)))
+    return [(replace(one, seed=seed), [f"seed={seed}"]) for seed in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "least", "most", "sizes"),
+    [(6, 4, 9, [6]), (6, 4, 3, [1] * 6), (12, 4, 6, [6, 6]), (5, 2, 4, [3, 2]), (3, 2, 1, [1] * 3)],
+)
+def test_runs_alike_become_one_job_where_there_are_enough(
+    count: int, least: int, most: int, sizes: list[int]
+) -> None:
+    jobs = _grouped(runs_alike(count), least, most)
+    members = [word for job in jobs for word in job[1:]]
+    found = [sum(f",{seed}]" in word for seed in range(count) for word in job) for job in jobs]
+    assert [max(1, runs) for runs in found] == sizes
+    assert all(word.startswith("members=[[0.003,") for word in members)
+
+
+def test_an_ensemble_of_a_sweep_stores_what_its_runs_alone_do(tmp_path: Path) -> None:
+    conf.register()
+    small = [
+        *("model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "task.vocab_size=12"),
+        *("train.steps=20", "test.examples=40", "hydra.launcher.n_jobs=1"),
+        *("train.lr=1e-3,1e-2", "seed=0,1"),
+    ]
+    for name, members in (("alone", 1), ("together", 4)):
+        store, stored, runs = sweep(
+            "sweep",
+            [*small, "sweep=tiny", f"sweep.members={members}", f"store={tmp_path / name}"],
+        )
+        assert stored == runs == 4
+        assert store.path == tmp_path / name
+    tables = [load(tmp_path / name).drop("seconds") for name in ("alone", "together")]
+    same = [name for name in tables[0].columns if name not in ("loss", "train_loss", "ensemble")]
+    assert tables[0].select(same).equals(tables[1].select(same))
+
+
+def test_a_time_budget_stops_a_sweep_that_the_same_command_ends(tmp_path: Path) -> None:
+    """The second command has its own budget, and a checkpoint to go on from."""
+    conf.register()
+    command = [
+        *("sweep=tiny", "model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "seed=0"),
+        *("task.vocab_size=12", "test.examples=40", "hydra.launcher.n_jobs=1"),
+        *("train.steps=3000", f"store={tmp_path}"),
+    ]
+    store, stored, runs = sweep("sweep", [*command, "sweep.time_budget=1s"])
+    assert (stored, runs) == (0, 1)
+    (checkpoint,) = (tmp_path / ".checkpoints").iterdir()
+    assert checkpoint.suffix == ".safetensors"
+    store, stored, runs = sweep("sweep", command)
+    assert (stored, runs) == (1, 1)
+    assert not list((tmp_path / ".checkpoints").iterdir())
+    assert load(store.path)["steps_done"].to_list() == [3000]
+
+
+@pytest.mark.parametrize("budget", ["8", "m", "-1m", "1d", "8m30s"])
+def test_a_time_budget_has_a_unit(budget: str) -> None:
+    with pytest.raises(ValueError, match=r"sweep\.time_budget = .*such as 8m"):
+        Grid(time_budget=budget)
+    assert Grid(time_budget="1.5h").seconds == 5400

@@ -7,16 +7,18 @@ import torch
 
 from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
 from sdsim.machines import MachineConfig
-from sdsim.models import ModelConfig
-from sdsim.run import execute
-from sdsim.train import check_device, learning_rate_factor, train
+from sdsim.models import LanguageModel, ModelConfig
+from sdsim.run import Conditions, execute
+from sdsim.train import Questions, answers, build, check_device, learning_rate_factor
 from synthetic import AssociativeRecall, Batch, SetDisjointness
 
 CPU = torch.device("cpu")
 
 
 def train_loss(config: RunConfig) -> float:
-    return train(config, device=CPU)[1]
+    loss = execute(config).train_loss
+    assert loss is not None
+    return loss
 
 
 def test_a_model_learns_and_its_state_is_measured() -> None:
@@ -28,7 +30,7 @@ def test_a_model_learns_and_its_state_is_measured() -> None:
         test=TestConfig(examples=500),
     )
     seen: list[int] = []
-    result = execute(config, on_step=seen.append)
+    result = execute(config, Conditions(on_step=seen.append))
     assert seen == list(range(1, 401))
     learned, other = result.slices
     assert learned.correct / learned.examples > 0.9
@@ -98,13 +100,13 @@ def trained_on(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """|A| of each step's task."""
     seen: list[int] = []
 
-    def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        first_side = (batch.inputs[0] == SetDisjointness.SEP).nonzero()
+    def note(model: LanguageModel, asked: Questions, scale: torch.Tensor | None) -> torch.Tensor:
+        first_side = (asked.inputs[0] == SetDisjointness.SEP).nonzero()
         seen.append(int(first_side[0]) - 1)
-        return sum((p.sum() for p in model.parameters()), torch.zeros(()))
+        return answers(model, asked, scale)
 
-    monkeypatch.setattr("sdsim.train._loss", loss)
-    train(config, device=CPU)
+    monkeypatch.setattr("sdsim.train.answers", note)
+    execute(config)
     return seen
 
 
@@ -137,8 +139,8 @@ def test_a_recall_task_is_learned() -> None:
 def test_a_machine_is_not_trained(small_run: RunConfig) -> None:
     machine = replace(small_run, model=MachineConfig("mine", "one_pass"))
     with pytest.raises(ValueError, match=r"model\.name = 'mine': a machine is not trained"):
-        train(machine, device=CPU)
-    result = execute(machine, on_step=lambda done: pytest.fail("a step"))
+        build(machine, CPU)
+    result = execute(machine, Conditions(on_step=lambda done: pytest.fail("a step")))
     assert (result.params, result.train_loss) == (0, None)
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_a_stored_run_has_the_id_that_its_command_composes_now() -> None:
         grid = conf.parse(Grid, compose("sweep", overrides=["sweep=tiny"]).sweep)
         jobs = [conf.parse_job(compose("train", overrides=axes)) for axes in expand(grid, {})[:2]]
     stored = Store(Path(__file__).parents[2] / "results" / "tiny")
-    assert all(run_id(job.run) in stored for job in jobs)
+    assert all(run_id(*job.runs) in stored for job in jobs)
 
 
 def test_the_command_says_how_many(
@@ -180,3 +181,23 @@ def test_what_is_damaged_or_foreign_is_left_alone(tmp_path: Path, caplog: Any) -
 def test_there_must_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such folder"):
         upgrade(tmp_path / "nowhere")
+
+
+def test_a_run_of_schema_2_is_found_under_its_new_id(tmp_path: Path) -> None:
+    """It had neither fixed examples nor early stops; of how it was trained there was one way."""
+    config = json.loads(json.dumps(asdict(config_now(0))))
+    del config["train"]["examples"], config["train"]["stop_accuracy"]
+    slices = [
+        {
+            **{key: value for key, value in one.items() if key != "state_bytes"},
+            **{"answers": 1, "state_bits": 256, "quantized": []},
+        }
+        for one in old_record(0)["slices"]
+    ]
+    new = {"schema": 2, "run_id": config_id(config), "config": config, "slices": slices}
+    write(tmp_path, {**old_record(0), **new})
+    assert upgrade(tmp_path) == 1
+    table = load(tmp_path)
+    assert set(table["run_id"]) == {run_id(config_now(0))}
+    assert set(table["steps_done"]) == {40}
+    assert set(table["ensemble"]) == {1}
