@@ -18,7 +18,8 @@ from figures.style import (
     series_styles,
     task_label,
 )
-from figures.summary import basis, by_slice, chosen_runs, with_roundings
+from figures.summary import ROUNDED, basis, by_slice, chosen_runs, with_roundings
+from sdsim.intervals import wilson
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -28,9 +29,9 @@ _ORDERS = {
 }
 _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
-over its sizes and over the bits that each number of the state is rounded to (scales included; of \
-machines: the most bits held at any time). Faint marks: all that was measured. Sizes of one order \
-are pooled. {bound}
+over its sizes and over the bits that each number of the state is rounded to, with the 95 % \
+interval of the test examples (the best of many is a little luckier than that). Rounded {rounded} \
+Faint marks: all that was measured. Sizes of one order are pooled. {bound}
 """
 _BOUND_NOTE = """\
 Shaded: proved impossible for whatever reads once, on average over uniform instances; models that \
@@ -70,7 +71,7 @@ def draw(table: pl.DataFrame) -> Drawing:
         ax.set_xlabel("Recurrent state per sequence, bits (log scale)")
     add_legend(figure)
     shown = runs.join(measured, on="setting", how="semi")
-    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "")
+    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", rounded=ROUNDED)
     add_note(figure, note + basis(table, shown))
     return Drawing(figure, measured.drop("slices"))
 
@@ -84,8 +85,8 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
         model, variant, setting, rounding, order, state_bits (the most over the slices), accuracy
-        with its interval, chance, best (no smaller state of the series has this accuracy), and
-        slices, what `figures.bounds` needs of each.
+        with its interval (accuracy_low, accuracy_high), chance, best (no smaller state of the
+        series has this accuracy), and slices, what `figures.bounds` needs of each.
     """
     keys = ("experiment", "model", "variant", "setting", "rounding", "order")
     described = ("task", "options", "passes", "order", "universe_size", "vocab_size")
@@ -106,7 +107,12 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
     )
     series = ("experiment", "order", "model", "variant")
     so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(series)
-    return pooled.with_columns(best=pl.col("accuracy") > so_far)
+    intervals = [wilson(*row) for row in pooled.select("correct", "examples").iter_rows()]
+    return pooled.with_columns(
+        best=pl.col("accuracy") > so_far,
+        accuracy_low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),
+        accuracy_high=pl.Series([high for _, high in intervals], dtype=pl.Float64),
+    )
 
 
 def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle]) -> bool:
@@ -124,6 +130,13 @@ def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], Seri
             markersize=2,
             alpha=0.25,
             linewidth=0,
+        )
+        ax.vlines(
+            best["state_bits"],
+            best["accuracy_low"],
+            best["accuracy_high"],
+            color=style.colour,
+            linewidth=0.8,
         )
         ax.plot(
             best["state_bits"],

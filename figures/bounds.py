@@ -9,7 +9,40 @@ from typing import Any
 import numpy as np
 
 from figures.style import Floats
-from theory import average_recall_bits, average_search_bits
+from theory import (
+    average_recall_bits,
+    average_search_bits,
+    multi_pass_bits,
+)
+from theory.bounds import all_told_apart, one_pass_search_bits
+
+
+def zero_error_bits(slice_: dict[str, Any]) -> int | None:
+    """The least bits that some state holds of whatever makes no errors on a slice.
+
+    Args:
+        slice_: as in `proved_bits`.
+
+    Returns:
+        Bits; None where nothing is proved here. Several passes are bounded for decisions alone: the
+        promise of exactly one common element, which the search has, makes two-way protocols
+        cheaper than their rank.
+    """
+    if slice_["task"] != "set_disjointness":
+        return None
+    n, a, b = slice_["universe_size"], slice_["size_a"], slice_["size_b"]
+    passes: int = slice_["passes"]
+    answer = _answer(slice_)
+    if answer == "decision" and a + b <= n:
+        return multi_pass_bits(n, a, b, passes)
+    if answer == "token" and passes == 1 and (b == 1 or all_told_apart(n, a, b)):
+        return one_pass_search_bits(n, a, b)
+    return None
+
+
+def _answer(slice_: dict[str, Any]) -> str:
+    answer: str = json.loads(slice_["options"]).get("answer", "token")
+    return answer
 
 
 def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
@@ -20,16 +53,17 @@ def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
         accuracy: share of right answers, averaged over instances.
 
     Returns:
-        Bits; None where nothing is proved here: several passes, decisions, other tasks.
+        Bits, for an accuracy of 1 those of `zero_error_bits` too; None where nothing is proved
+        here: several passes, decisions, other tasks.
     """
     if slice_["passes"] != 1:
         return None
     a, b, error = slice_["size_a"], slice_["size_b"], 1 - accuracy
     if slice_["task"] == "set_disjointness":
-        options = json.loads(slice_["options"])
-        if options["answer"] != "token":
+        if _answer(slice_) != "token":
             return None
-        return average_search_bits(slice_["universe_size"], a, b, error)
+        always = (zero_error_bits(slice_) or 0) if error == 0 else 0
+        return max(always, average_search_bits(slice_["universe_size"], a, b, error))
     if slice_["task"] == "associative_recall":
         # Context first: the values of `a` keys. Query first: which of `b` keys to come.
         values = slice_["vocab_size"] // 2 - 2
@@ -39,14 +73,15 @@ def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
 
 
 def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | None:
-    """The best mean accuracy over some slices that one pass can attain with so many bits of state.
+    """What no mean accuracy over some slices can exceed in one pass with so many bits of state.
 
     Args:
         slices: as in `proved_bits`, equally weighted.
         bits: of one state, the same for all slices.
 
     Returns:
-        Accuracies like `bits`; None if nothing is proved of one of the slices.
+        Accuracies like `bits`, rounded up to a grid of 1/400; None if nothing is proved of one of
+        the slices.
     """
     grid = np.linspace(0, 1, 401)
     curves = []
@@ -54,8 +89,8 @@ def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | No
         needed = [proved_bits(one, float(accuracy)) for accuracy in grid]
         if None in needed:
             return None
-        # The bound grows with the accuracy: the last that it allows.
-        allowed = np.searchsorted(np.array(needed, dtype=float), bits, side="right") - 1
-        curves.append(grid[np.maximum(allowed, 0)])
+        # The bound grows with the accuracy: the first that it rules out.
+        ruled_out = np.searchsorted(np.array(needed, dtype=float), bits, side="right")
+        curves.append(grid[np.minimum(ruled_out, len(grid) - 1)])
     mean: Floats = np.mean(curves, axis=0)
     return mean

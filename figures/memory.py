@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from figures.bounds import proved_bits
+from figures.bounds import proved_bits, zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import (
     PAGE_WIDTH,
@@ -21,8 +20,7 @@ from figures.style import (
     series_styles,
     task_label,
 )
-from figures.summary import basis, by_slice, chosen_runs, with_roundings
-from theory import one_pass_bits
+from figures.summary import ROUNDED, basis, by_slice, chosen_runs, with_roundings
 
 _LEAST_SLICES = 3
 _LEAST_A = pl.col("size_a").min().over("experiment", "total")
@@ -34,7 +32,7 @@ the states at which the 95 % interval of the test examples leaves open whether t
 down: the smallest state tried is already enough. Open mark, arrow up: no state tried is enough; \
 the largest is shown. Nothing is interpolated. Lower panel: the same, and the bound, over what is \
 needed at the smallest |A|.
-States are rounded to few bits per number where that was tested, scales included. Bounds: \
+States are rounded to few bits per number where that was tested: {rounded} Bounds: \
 ⌈log₂ C(n, |A|)⌉ bits for no errors (n: possible tokens), and what the target's accuracy takes on \
 average; no model that reads once lies in the shaded part. Models that see all of the input at \
 once (non-causal, with a prefix) or read it again are not bound.
@@ -92,7 +90,7 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         relative.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
     add_legend(figure)
     shown = runs.join(needed, on="experiment", how="semi")
-    add_note(figure, _NOTE.format(target=target) + basis(table, shown))
+    add_note(figure, _NOTE.format(target=target, rounded=ROUNDED) + basis(table, shown))
     return Drawing(figure, needed)
 
 
@@ -159,7 +157,7 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
         "accuracy": at["accuracy"],
         "above_chance": at["above_chance"],
         "seeds": at["seeds"],
-        "bound": _zero_error_bound(at),
+        "bound": zero_error_bits(at) if at["passes"] == 1 else None,
         "bound_at_target": proved_bits(at, enough_right),
     }
 
@@ -167,14 +165,6 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
 def _first_bits(tried: pl.DataFrame, enough: pl.Expr) -> int | None:
     states: list[int] = tried.filter(enough)["state_bits"].to_list()
     return states[0] if states else None
-
-
-def _zero_error_bound(at: dict[str, Any]) -> int | None:
-    """`one_pass_bits` where it is proved for the slice's task, else None."""
-    n, a, b = at["universe_size"], at["size_a"], at["size_b"]
-    deciding = json.loads(at["options"])["answer"] == "decision"
-    proved = a + b <= n if deciding else b >= 2 and n >= 2 * a + b - 2
-    return one_pass_bits(n, a) if at["passes"] == 1 and proved else None
 
 
 def _draw_panel(
@@ -193,17 +183,19 @@ def _draw_panel(
         ax.plot([], [], style.marker, color=style.colour, label=style.label)
 
     for column, label, line in (
-        ("bound", "Bound: no errors", ".-"),
-        ("bound_at_target", "Bound: the same accuracy", ".:"),
+        ("bound", "Bound: no errors", "-"),
+        ("bound_at_target", "Bound: the same accuracy", ":"),
     ):
         bound = panel.drop_nulls(column).unique("size_a").sort("size_a")
         if bound.is_empty():
             continue
         unit = 1 if value == "bits" else bound[column][0]
-        across = bound["size_a"].to_list(), (bound[column] / unit).to_list()
-        ax.plot(*across, line, color="0.2", label=label, zorder=1)
-        if value == "bits" and column == "bound_at_target":
-            ax.fill_between(*across, 0.1, color="0.87", linewidth=0, zorder=0)
+        for size_a, height in zip(bound["size_a"], bound[column] / unit, strict=True):
+            across = [size_a - room / 2, size_a + room / 2]
+            ax.plot(across, [height, height], line, color="0.2", linewidth=1.2, zorder=1)
+            if value == "bits" and column == "bound_at_target":
+                ax.fill_between(across, height, 0.1, color="0.87", linewidth=0, zorder=0)
+        ax.plot([], [], line, color="0.2", label=label)
     ax.set_xticks(sizes)
 
 

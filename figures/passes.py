@@ -6,20 +6,23 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.bounds import zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import PAGE_WIDTH, add_legend, add_note, bits_axis, model_label
 from figures.summary import basis, by_slice, chosen_runs, networks
 from sdsim.intervals import difference
-from theory import multi_pass_bits
 
 _COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
+_COLUMN = ("experiment", "model", "variant")
+_PASSES = r"passes=\d+(, )?"
 _EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
 _NOTE = """\
-Each sequence is shown p times. Above: accuracy over state, all sizes of sets pooled; triangles: \
-bits that some state must hold to make no errors in p passes (log₂ C(n, min) / (2p - 1), rounded \
-up; min = min(|A|, |B|), the largest over the sizes). Below: accuracy gained over one pass fewer \
-with the same model, with the 95 % interval of the pooled test examples; filled: short set (or \
-question) first, open: long set (or document) first; states side by side, small to large. \
+Each sequence is shown p times. Above: accuracy over state, all sizes of sets pooled; diamonds: \
+algorithms, at the most bits held at any time; triangles: bits that some state must hold to make \
+no errors, where that is proved (one pass: log₂ C(n, |A|); deciding in p > 1: \
+log₂ C(n, min) / (2p - 1); the largest over the sizes). Below: accuracy gained over one pass \
+fewer with the same model, with the 95 % interval of the pooled test examples; filled: short set \
+(or question) first, open: long set (or document) first; states side by side, small to large. \
 """
 
 
@@ -36,26 +39,31 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: if no model was.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(networks(table), across_passes=True)
-    slices = by_slice(runs).filter(pl.col("order") != "equal")
-    several = pl.col("passes").n_unique().over("experiment", "model") > 1
-    slices = slices.filter(several)
+    trained = networks(table)["model"].unique().to_list()
+    runs = chosen_runs(table, across_passes=True)
+    slices = _passes_apart(by_slice(runs).filter(pl.col("order") != "equal"))
+    machines = slices.filter(~pl.col("model").is_in(trained))
+    several = pl.col("passes").n_unique().over(_COLUMN) > 1
+    slices = slices.filter(pl.col("model").is_in(trained)).filter(several)
     if slices.is_empty():
         raise NothingToDraw("no model was run with two numbers of passes")
-    columns = slices.select("experiment", "model").unique(maintain_order=True).rows()
+    columns = slices.select(_COLUMN).unique(maintain_order=True).rows()
     figure = Figure(figsize=(max(PAGE_WIDTH, 2.2 * len(columns)), 5.6), layout="constrained")
     grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
     gained = gains(slices)
-    for (above, below), (experiment, model) in zip(grid.T, columns, strict=True):
-        here = {"experiment": experiment, "model": model}
-        _draw_accuracy(above, slices.filter(**here))
+    for (above, below), column in zip(grid.T, columns, strict=True):
+        here = dict(zip(_COLUMN, column, strict=True))
+        experiment, model, variant = column
+        _draw_accuracy(above, slices.filter(**here), machines.filter(experiment=experiment))
         _draw_gains(below, gained.filter(**here))
         (task,) = slices.filter(**here)["task"].unique().to_list()
-        above.set_title(f"{model_label(model)}\n{task.replace('_', ' ')}")
+        name = f"{model_label(model)} {variant}".rstrip()
+        above.set_title(f"{name}\n{task.replace('_', ' ')}")
     grid[0][0].set_ylabel("Accuracy")
     grid[1][0].set_ylabel("Accuracy gained by the last pass")
     add_legend(figure)
-    add_note(figure, _NOTE + basis(table, runs.join(slices, on="setting", how="semi")))
+    shown = pl.concat([slices, machines.filter(pl.col("experiment").is_in(slices["experiment"]))])
+    add_note(figure, _NOTE + basis(table, runs.join(shown, on="setting", how="semi")))
     return Drawing(figure, gained)
 
 
@@ -66,12 +74,14 @@ def gains(slices: pl.DataFrame) -> pl.DataFrame:
         slices: from `by_slice`.
 
     Returns:
-        A row per experiment, model, sizes of it, order and passes p: state_bits, accuracy, examples
-        and, where p - 1 passes were run too, gain with gain_low and gain_high.
+        A row per experiment, model, variant (passes apart), sizes of it, order and passes p:
+        state_bits, accuracy, examples and, where p - 1 passes were run too, gain with gain_low and
+        gain_high.
     """
-    keys = ("experiment", "model", "width", "feature_dim", "order", "passes")
+    keys = (*_COLUMN, "width", "feature_dim", "order", "passes")
     pooled = (
-        slices.group_by(keys, maintain_order=True)
+        _passes_apart(slices)
+        .group_by(keys, maintain_order=True)
         .agg(pl.col("state_bits").max(), pl.col("examples", "correct").sum())
         .sort(keys)
     )
@@ -96,9 +106,14 @@ def gains(slices: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _draw_accuracy(ax: Axes, slices: pl.DataFrame) -> None:
-    """Accuracy over the state, a line for each number of passes; all sizes pooled."""
-    pooled = (
+def _passes_apart(slices: pl.DataFrame) -> pl.DataFrame:
+    """The same, the number of passes being no part of the variant."""
+    variant = pl.col("variant").str.replace(_PASSES, "").str.strip_chars_end(", ")
+    return slices.with_columns(variant=variant)
+
+
+def _pooled(slices: pl.DataFrame) -> pl.DataFrame:
+    return (
         slices.group_by("passes", "setting", maintain_order=True)
         .agg(
             pl.col("state_bits").max(),
@@ -106,17 +121,23 @@ def _draw_accuracy(ax: Axes, slices: pl.DataFrame) -> None:
         )
         .sort("passes", "state_bits")
     )
+
+
+def _draw_accuracy(ax: Axes, slices: pl.DataFrame, machines: pl.DataFrame) -> None:
+    """Accuracy over the state, a line for each number of passes; all sizes pooled."""
+    pooled, algorithms = _pooled(slices), _pooled(machines)
     for passes in pooled["passes"].unique().sort():
         colour = _COLOURS[(passes - 1) % len(_COLOURS)]
         line = pooled.filter(passes=passes)
         ax.plot(line["state_bits"], line["accuracy"], "o-", color=colour, label=_passes(passes))
+        known = algorithms.filter(passes=passes)
+        ax.plot(known["state_bits"], known["accuracy"], "D", color=colour, markeredgecolor="0.2")
         bounds = [
-            multi_pass_bits(n, a, b, passes)
-            for task, n, a, b in slices.select("task", "universe_size", "size_a", "size_b").rows()
-            if task == "set_disjointness"
+            zero_error_bits(one) for one in slices.filter(passes=passes).iter_rows(named=True)
         ]
-        if bounds:
-            ax.plot([max(bounds)], [1.05], "v", color=colour, clip_on=False)
+        proved = [bound for bound in bounds if bound is not None]
+        if len(proved) == len(bounds):
+            ax.plot([max(proved)], [1.05], "v", color=colour, clip_on=False)
     chance = float(slices.select(pl.col("chance").mean()).item())
     ax.axhline(chance, color="0.4", linestyle=(0, (1, 1)), label="Guessing")
     ax.set_ylim(0, 1.05)

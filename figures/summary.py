@@ -41,6 +41,11 @@ SIZES = ("width", "feature_dim", "budget", "features")
 SETTING = ("experiment", "model", "variant", *SIZES, "setting")
 """Columns of `chosen_runs` that are the same for all seeds of a setting."""
 
+ROUNDED = """\
+at the separators, with full precision between them (test.quantize: crossings), or after every \
+token (steps); their scales are counted, of machines the most bits held at any time."""
+"""What is counted as the bits of a rounded state, for the foot of a figure."""
+
 _SLICE = pl.format("{}+{}", "size_a", "size_b")
 _SORTED = ("experiment", "model", "variant")
 

@@ -45,8 +45,9 @@ Axes = dict[str, list[str]]
 
 # Axes that choose a file of `conf` rather than a value in it.
 _GROUPS = ("model", "task", "train", "test")
-# Settings that a machine does not have; of "model" itself, the choice, it has.
+# Settings that networks or machines alone have; "model" itself, the choice, both have.
 _OF_NETWORKS = ("model.", "train.")
+_OF_MACHINES = ("model.budget", "model.features")
 # Overrides that say where and how to run, not what.
 _PLACES = ("sweep", "store", "device", "threads", "deadline")
 _POLL_SECONDS = 0.5
@@ -91,7 +92,8 @@ class Grid:
         grid: the blocks; each maps override keys to a value or a list of values, and stands for
             every combination.
         machines: more blocks, of models that are not trained; what the common block and the command
-            line say of ``model.`` and ``train.`` settings is not for them.
+            line say of the settings of networks is not for them, and one that cannot do a task
+            which the command line sets is left out.
         shard: ``"3/8"``, the third of eight parts that share nothing and need not know of each
             other; runs that differ in learning rate and seed alone are in the same one.
         members: how many of those may be trained as one program, where that is faster; None: as
@@ -165,13 +167,24 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
         jobs: dict[str, tuple[RunConfig, list[str]]] = {}
         settings: dict[str, int] = {}  # numbered as they come
         part, parts = grid.part
+        impossible: ValueError | None = None
         for axes in expand(grid, chosen):
             overrides = [*places, *axes]
-            job = parse_job(loader.load_sweep_config(composed, overrides))
+            one = loader.load_sweep_config(composed, overrides)
+            try:
+                job = parse_job(one)
+            except ValueError as error:
+                if "machine" not in one.model or not any(key.startswith("task") for key in chosen):
+                    raise
+                logger.warning("left out: %s: %s", " ".join(axes), _first_line(error))
+                impossible = error
+                continue
             (run,) = job.runs
             number = settings.setdefault(run_id(setting(run)), len(settings))
             if number % parts == part:
                 jobs[run_id(run)] = run, overrides
+        if impossible and not settings:
+            raise impossible
         check_device(job.device)
         store = Store(job.store)
         store.check_writable()
@@ -283,13 +296,18 @@ def expand(grid: Grid, chosen: Axes) -> list[list[str]]:
     """
     common = _axes(grid.common)
     blocks = [{**common, **_axes(block)} for block in grid.grid]
-    machines = [{**_for_machines(common), **_axes(block)} for block in grid.machines]
+    machines = [{**_for_machine(common, {}), **_axes(block)} for block in grid.machines]
     for group in _GROUPS:
         offered = [block.get(group) for block in blocks + machines]
         _check_choice(group, chosen.get(group, []), offered)
     runs: list[list[str]] = []
     for index, axes in enumerate(blocks + machines):
-        wanted = chosen if index < len(blocks) else _for_machines(chosen)
+        if not machines:
+            wanted = chosen
+        elif index < len(blocks):
+            wanted = {key: values for key, values in chosen.items() if key not in _OF_MACHINES}
+        else:
+            wanted = _for_machine(chosen, axes)
         for key, values in wanted.items():
             # Of a group, the block's own choices are kept, so that others drop out.
             is_choice = key in _GROUPS and key in axes
@@ -301,8 +319,13 @@ def expand(grid: Grid, chosen: Axes) -> list[list[str]]:
     return runs
 
 
-def _for_machines(axes: Axes) -> Axes:
-    return {key: values for key, values in axes.items() if not key.startswith(_OF_NETWORKS)}
+def _for_machine(wanted: Axes, block: Axes) -> Axes:
+    """What of some axes is for a block of machines: of budgets and features, those that it sets."""
+    return {
+        key: values
+        for key, values in wanted.items()
+        if not key.startswith(_OF_NETWORKS) or (key in _OF_MACHINES and key in block)
+    }
 
 
 def _check_choice(group: str, asked: list[str], offered: list[list[str] | None]) -> None:

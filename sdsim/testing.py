@@ -25,7 +25,9 @@ class QuantizedResult:
 
     Attributes:
         bits: b, per number.
-        state_bits: all that is carried per sequence, scales included; the most at any time.
+        state_bits: all that is carried per sequence, scales included, each number at b bits; the
+            most after any token of the rounded part (of states that grow: at the end). Between two
+            roundings the numbers themselves have full precision.
         correct: right answers.
     """
 
@@ -145,19 +147,20 @@ class _QuantizedReader:
         _, state = self.model.prefill(
             self.batch.inputs[:, :start], min(self.batch.prefix_len, start)
         )
-        state = self._round(_repeated(state, len(self.widths)))
+        self._count(state)
+        state = quantized(_repeated(state, len(self.widths)), self.rows)
         for position in range(start, inputs.shape[1]):
             logits, state = self.model.step(inputs[:, position], state)
+            self._count(state)
             target = targets[:, position]
             right += (logits.argmax(-1) == target) & (target != IGNORE_INDEX)
             if position + 1 in after:
-                state = self._round(state)
+                state = quantized(state, self.rows)
         return right.view(len(self.widths), -1).sum(1)
 
-    def _round(self, state: ModelState) -> ModelState:
+    def _count(self, state: ModelState) -> None:
         carried = [quantized_bits(state, width) for width in self.widths.tolist()]
         self.state_bits = [max(pair) for pair in zip(self.state_bits, carried, strict=True)]
-        return quantized(state, self.rows)
 
 
 def _repeated(state: ModelState, times: int) -> ModelState:

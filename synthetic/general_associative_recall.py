@@ -20,16 +20,18 @@ class GeneralAssociativeRecall(TwoSidedRecallTask):
     Laid out as `AssociativeRecall`: ``([prefix] k v … k v [sep] q … q) × passes [sep_answer] ×
     queries``, or with the two sides swapped. Each query is absent from the context with
     probability `null_share`, whatever the others are; the answer is then the special token `NULL`.
+    Queries beyond the number of pairs, drawn at random, are absent in any case.
     The prefix is the whole sequence. Both orders show the same pairs and queries as example i.
 
     The queries are distinct, those absent too, so that the queries alone do not tell which of them
     the context holds. Hence the best guess without looking at the keys is either Null or one of
-    the values shown: it is right with probability max(null_share, (1 − null_share)/pairs).
+    the values shown: with the share ν of absent queries, those in any case included, it is right
+    with probability max(ν, (1 − ν)/pairs).
 
     Args:
         vocab_size: V, the 4 special tokens included.
         pairs: key-value pairs, from 1 to half of the ordinary tokens.
-        queries: from 1 to `pairs`; pairs + queries may not exceed the number of keys.
+        queries: at least 1; pairs + queries may not exceed the number of keys.
         passes: how many times the input is shown (p of the JR-p prompt, Def. G.28).
         order: ``"context_first"`` or ``"query_first"``.
         null_share: probability that a query is absent, in [0, 1], exact to 2⁻³¹.
@@ -63,22 +65,26 @@ class GeneralAssociativeRecall(TwoSidedRecallTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.null_share <= 1:
+            raise ValueError(f"null_share = {self.null_share}: must lie in [0, 1]")
+
+    def _check_queries(self) -> None:
         if self.pairs + self.queries > self.universe_size:
             raise ValueError(
                 f"pairs + queries = {self.pairs} + {self.queries} does not fit: "
                 f"vocab_size = {self.vocab_size} has {self.universe_size} keys"
             )
-        if not 0 <= self.null_share <= 1:
-            raise ValueError(f"null_share = {self.null_share}: must lie in [0, 1]")
 
     @property
     def chance(self) -> float:
-        """Null, or any of the values shown: max(null_share, (1 − null_share)/pairs)."""
-        return max(self.null_share, (1 - self.null_share) / self.pairs)
+        """Null, or any of the values shown."""
+        present = (1 - self.null_share) * min(1, self.pairs / self.queries)
+        return max(1 - present, present / self.pairs)
 
     def _make(self, examples: Examples) -> Batch:
         lookups, absent_keys = self._draw(examples, absent=self.queries)
         is_absent = bernoulli(self._keys(examples, "nulls"), self.queries, self.null_share)
+        is_absent |= lookups.left_over
         return self._lay_out(
             lookups._replace(
                 queries=torch.where(is_absent, absent_keys, lookups.queries),

@@ -21,11 +21,14 @@ class Lookups(NamedTuple):
         context: k v k v …, int64 (B, 2 · pairs).
         queries: int64 (B, queries).
         answers: the values of the queries, int64 (B, queries).
+        left_over: queries for which no pair is left, since each is asked for once, bool
+            (B, queries); query and answer mean nothing there.
     """
 
     context: Tensor
     queries: Tensor
     answers: Tensor
+    left_over: Tensor
 
 
 class RecallTask(PromptTask):
@@ -50,6 +53,9 @@ class RecallTask(PromptTask):
                 f"{self.universe_size} keys and {self._values} values beside the "
                 f"{_SPECIAL_TOKENS} special tokens"
             )
+        self._check_queries()
+
+    def _check_queries(self) -> None:
         if self.queries > self.pairs:
             raise ValueError(
                 f"queries = {self.queries}: at most pairs = {self.pairs}, as they are distinct"
@@ -84,9 +90,13 @@ class RecallTask(PromptTask):
         keys, absent_keys = torch.split(drawn, [self.pairs, absent], dim=1)
         values = distinct(self._keys(examples, "values"), self.pairs, self._values)
         values += _SPECIAL_TOKENS + self.universe_size
-        asked = distinct(self._keys(examples, "queries"), self.queries, self.pairs)
+        places = max(self.pairs, self.queries)
+        asked = distinct(self._keys(examples, "queries"), self.queries, places)
+        left_over = asked >= self.pairs
+        asked = asked.clamp(max=self.pairs - 1)
         context = torch.stack([keys, values], dim=2).flatten(1)
-        return Lookups(context, keys.gather(1, asked), values.gather(1, asked)), absent_keys
+        queries, answers = keys.gather(1, asked), values.gather(1, asked)
+        return Lookups(context, queries, answers, left_over), absent_keys
 
 
 class TwoSidedRecallTask(RecallTask):
@@ -120,7 +130,7 @@ class TwoSidedRecallTask(RecallTask):
         return self.passes * (2 * self.pairs + self.queries + 2) + self.queries
 
     def _lay_out(self, lookups: Lookups) -> Batch:
-        context, queries, answers = lookups
+        context, queries, answers, _ = lookups
         if self.order == "context_first":
             return self._asked_at_the_end(context, queries, answers)
         return self._asked_at_the_end(queries, context, answers)

@@ -70,8 +70,12 @@ class LinearMixer(Mixer):
 
     That is the paper's idea of JRT-RNN (arXiv:2407.05483, section 3), here for any such state: an
     encoder, with projections of its own, sums keys and values of the whole prefix into the state,
-    without decay and whatever their order. The causal pass then starts from there, over all tokens,
-    those of the prefix included. The state keeps its size.
+    without decay. The causal pass then starts from there, over all tokens, those of the prefix
+    included. The state keeps its size.
+
+    Only in prefix linear attention, whose state never decays, is the sum still whole at the end of
+    the prefix: the others forget it at their own rate on the way. And where the mixer has a short
+    convolution (Mamba-2, Gated DeltaNet), so has its encoder, so that neighbours are told in order.
     """
 
     def _encoded(

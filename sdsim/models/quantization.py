@@ -18,11 +18,15 @@ def quantized(state: ModelState, bits: Tensor) -> ModelState:
 
     Every head of every example has a scale of its own (a tensor without heads has one): the largest
     of these values, of a few that are tried the one with the smallest squared error, as a bfloat16.
-    Numbers beyond it are clipped. What is no floating-point number (a mask) stays as it is.
+    Numbers beyond it are clipped. What is no floating-point number (a mask, a counter) stays as it
+    is, and is counted at its full size.
 
     Args:
         state: of B sequences; heads, if any, are the second dimension of its tensors.
         bits: b for each sequence, int64 (B,), from 1 to 16.
+
+    Raises:
+        TypeError: for complex numbers.
     """
     return ModelState(
         tuple(tuple(_quantized(tensor, bits) for tensor in layer) for layer in state.layers)
@@ -31,12 +35,14 @@ def quantized(state: ModelState, bits: Tensor) -> ModelState:
 
 def quantized_bits(state: ModelState, bits: int) -> int:
     """Bits that hold a sequence's state so rounded, the scales included."""
-    return sum(
-        tensor[0].numel() * bits + _scales(tensor)[0].numel() * _SCALE_BITS
-        if tensor.is_floating_point()
-        else tensor[0].numel()
-        for tensor in state.tensors()
-    )
+    return sum(_bits_held(tensor, bits) for tensor in state.tensors())
+
+
+def _bits_held(x: Tensor, bits: int) -> int:
+    numbers = x[0].numel()
+    if x.is_floating_point():
+        return numbers * bits + _scales(x)[0].numel() * _SCALE_BITS
+    return numbers if x.dtype == torch.bool else numbers * x.element_size() * 8
 
 
 def _scales(x: Tensor) -> Tensor:
@@ -45,6 +51,8 @@ def _scales(x: Tensor) -> Tensor:
 
 
 def _quantized(x: Tensor, bits: Tensor) -> Tensor:
+    if x.is_complex():
+        raise TypeError(f"a state of {x.dtype} cannot be rounded: carry real and imaginary parts")
     if not x.is_floating_point():
         return x
     rows = x.flatten(2) if x.ndim > 2 else x[:, None]  # (B, heads, numbers)
@@ -59,5 +67,7 @@ def _quantized(x: Tensor, bits: Tensor) -> Tensor:
         rounded = (index + 0.5) * step
         error = (rounded - rows).square().sum(-1, keepdim=True)
         better = error < least
+        if share == 1:  # is taken even where squares overflow
+            better = torch.ones_like(better)
         best, least = torch.where(better, rounded, best), torch.where(better, error, least)
     return best.view_as(x)

@@ -6,8 +6,9 @@ import pytest
 from figures import bits, bounds
 from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs, summary_table, with_roundings
+from sdsim.intervals import wilson
 from sdsim.results import load
-from theory import average_recall_bits, average_search_bits
+from theory import average_recall_bits, average_search_bits, multi_pass_bits
 
 SLICE = {
     "task": "set_disjointness",
@@ -93,13 +94,38 @@ def test_proved_bits_are_theorys():
     assert bounds.proved_bits(question, 0.9) == average_recall_bits(1, 4, 1 - 0.9)
 
 
+def test_no_error_on_average_is_no_error():
+    """28 bits for 12 elements of 32, where Fano's inequality has 12."""
+    long_first = {**SLICE, "size_a": 12, "size_b": 4}
+    assert bounds.proved_bits(long_first, 1.0) == 28 == bounds.zero_error_bits(long_first)
+    assert bounds.proved_bits(long_first, 0.9999) < 12
+
+
+def test_zero_error_bits_stand_where_they_are_proved():
+    """Reading again: for decisions alone. Without options, the answer is a token."""
+    long_first = {**SLICE, "size_a": 12, "size_b": 4, "options": "{}"}
+    assert bounds.zero_error_bits(long_first) == 28
+    assert bounds.zero_error_bits({**long_first, "passes": 2}) is None
+    decision = {**long_first, "options": '{"answer": "decision"}'}
+    found = [bounds.zero_error_bits({**decision, "passes": passes}) for passes in (1, 2, 3)]
+    assert found == [multi_pass_bits(32, 12, 4, passes) for passes in (1, 2, 3)] == [28, 6, 4]
+    assert bounds.zero_error_bits({**long_first, "options": '{"answer": "all"}'}) is None
+    assert bounds.zero_error_bits({**long_first, "task": "parity"}) is None
+    assert bounds.zero_error_bits({**long_first, "universe_size": 20}) is None
+
+
+def test_points_have_intervals(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3})
+    short = points_of(store).filter(order="short_first").row(0, named=True)
+    assert (short["accuracy_low"], short["accuracy_high"]) == pytest.approx(wilson(8, 10))
+
+
 def test_the_best_accuracy_inverts_the_bound():
     given = np.array([0.0, 2.0, 5.0, 8.0, 100.0])
     best = bounds.best_accuracy([SLICE], given)
     for have, accuracy in zip(given, best, strict=True):
-        assert bounds.proved_bits(SLICE, accuracy) <= have
-        if accuracy < 1:
-            assert bounds.proved_bits(SLICE, accuracy + 0.003) > have
+        assert accuracy == 1 or bounds.proved_bits(SLICE, accuracy) > have
+        assert bounds.proved_bits(SLICE, max(0, accuracy - 1 / 400 - 1e-9)) <= have
     other = {**SLICE, "size_a": 8, "size_b": 8}
     both = bounds.best_accuracy([SLICE, other], given)
     assert both == pytest.approx((best + bounds.best_accuracy([other], given)) / 2)

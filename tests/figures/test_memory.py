@@ -70,9 +70,9 @@ def test_the_bound_stands_where_it_is_proved(store, write_run):
 
 
 def test_no_bound_where_the_universe_is_too_small_or_is_read_twice(store, write_run):
-    write_run({(2, 4): 9, (3, 3): 9, (4, 2): 9}, vocab_size=11)  # n = 7 < 2·4 + 2 - 2
-    assert [row["bound"] for row in _needed(store).values()] == [5, 6, None]
-    write_run({(2, 4): 9, (3, 3): 9, (4, 2): 9}, passes=2)
+    write_run({(3, 5): 9, (4, 4): 9, (5, 3): 9}, vocab_size=13)  # n = 9 < 2·4 + 4 - 2
+    assert [row["bound"] for row in _needed(store).values()] == [7, None, None]
+    write_run({(3, 5): 9, (4, 4): 9, (5, 3): 9}, passes=2)
     needed = memory.needed_memory(by_slice(chosen_runs(load(store))), 0.5)
     twice = needed.filter(needed["experiment"].str.contains("passes=2"))
     assert twice["bound"].to_list() == [None] * 3

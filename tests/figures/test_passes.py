@@ -7,7 +7,7 @@ from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs
 from sdsim.intervals import difference
 from sdsim.results import load
-from theory import multi_pass_bits
+from theory.bounds import one_pass_search_bits
 
 
 def test_gains_are_differences_at_the_same_state(store, write_run):
@@ -33,8 +33,19 @@ def test_each_model_has_a_column(store, write_run):
     assert above.get_title() == "Based (causal)\nset disjointness"
     assert right_above.get_title() == "GRU\nset disjointness"
     triangles = [line.get_xdata()[0] for line in above.lines if line.get_marker() == "v"]
-    assert triangles == [
-        max(multi_pass_bits(12, *pair, p) for pair in ((2, 4), (4, 2))) for p in (1, 2)
+    assert triangles == [one_pass_search_bits(12, 4, 2)]  # of two passes nothing is proved
+    diamonds = [line for line in above.lines if line.get_marker() == "D" and len(line.get_xdata())]
+    assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in diamonds] == [(24, 1.0)]
+
+
+def test_runs_that_differ_in_more_than_passes_are_not_pooled(store, write_run):
+    for number, right in ((1, 3), (2, 7)):
+        write_run({(2, 4): right, (4, 2): 5}, passes=number, steps=100)
+        write_run({(2, 4): right + 1, (4, 2): 5}, passes=number, steps=200)
+    gained = passes.draw(load(store)).data.filter(order="short_first", passes=2)
+    assert gained.select("variant", "accuracy", "examples").rows() == [
+        ("steps=100", 0.7, 10),
+        ("steps=200", 0.8, 10),
     ]
 
 

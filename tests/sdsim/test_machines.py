@@ -48,6 +48,15 @@ def test_fingerprints_keep_within_their_budget_and_use_it(budget: int) -> None:
     assert correct == 400 if longest == 6 else correct < 400
 
 
+def test_the_peak_is_the_largest_of_all_examples() -> None:
+    """Fingerprints that collide are stored once: some examples take fewer bits than others."""
+    task, config = SetDisjointness(516, 8, 12), MachineConfig("m", "fingerprint", budget=56)
+    peaks = [run_machine(config, task, count, seed=0)[1] for count in range(1, 40)]
+    assert peaks == sorted(peaks)
+    firsts = {run_machine(config, task, 1, seed)[1] for seed in range(20)}
+    assert len(firsts) > 1, "not all take the same"
+
+
 def max_bits(fingerprint_bits: int, size: int) -> int:
     keys = 1 << fingerprint_bits
     return max(one_pass_bits(keys, k) for k in range(min(size, keys) + 1))

@@ -1,7 +1,10 @@
 """The linear recurrences against what others, and the papers, say that they are."""
 
+import runpy
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -227,7 +230,10 @@ def gla_by_the_paper(mixer: GLA, x: Tensor, state: Tensor) -> Tensor:
     for n in range(LENGTH):
         state = heads(alpha)[:, n, :, :, None] * state + k[:, n, :, :, None] * v[:, n, :, None]
         outputs.append((q[:, n, :, :, None] / FEATURE_DIM**0.5 * state).sum(-2))
-    read = torch.stack(outputs, dim=1)
+    return gla_output(mixer, x, torch.stack(outputs, dim=1))
+
+
+def gla_output(mixer: GLA, x: Tensor, read: Tensor) -> Tensor:
     normed = read / (read.square().mean(-1, keepdim=True) + 1e-5).sqrt() * mixer.output.norm.weight
     gate = torch.nn.SiLU()(mixer.proj_gate(x))
     output: Tensor = mixer.output.out_proj(gate * normed.reshape(*x.shape[:2], -1))
@@ -238,6 +244,17 @@ def test_gla_against_the_paper() -> None:
     mixer, x = randomised(lambda: GLA(WIDTH, HEADS, FEATURE_DIM)).double(), some_input()
     empty = torch.zeros(2, HEADS, FEATURE_DIM, WIDTH // HEADS, dtype=torch.float64)
     torch.testing.assert_close(mixer(x), gla_by_the_paper(mixer, x, empty), rtol=0, atol=1e-11)
+
+
+def test_gla_against_flash_linear_attention() -> None:
+    """Its naive reference, which computes in float32."""
+    folder = Path(find_spec("fla").origin).parent  # type: ignore[union-attr,arg-type]
+    naive = runpy.run_path(str(folder / "ops" / "gla" / "naive.py"))["naive_recurrent_gla"]
+    mixer, x = randomised(lambda: GLA(WIDTH, HEADS, FEATURE_DIM)), some_input(torch.float32)
+    q, k, v = heads(mixer.proj_q(x)), heads(mixer.proj_k(x)), heads(mixer.proj_v(x))
+    log_decay = F.logsigmoid(heads(mixer.proj_decay(x))) / 16
+    read, _ = naive(q, k, v, log_decay)
+    torch.testing.assert_close(mixer(x), gla_output(mixer, x, read), rtol=0, atol=2e-5)
 
 
 def convolved(projection: ConvolvedProjection, x: Tensor) -> list[Tensor]:

@@ -51,6 +51,13 @@ def test_settings_of_networks_are_not_for_machines() -> None:
         assert ("model.width=8" in run) == ("train.steps=5" in run) == is_network
 
 
+def test_settings_of_machines_are_for_machines_that_have_them() -> None:
+    runs, _ = runs_of("bits_tiny", "model.budget=64", "seed=0")
+    assert len(runs) == 12 + 3
+    (fingerprint,) = [run for run in runs if "model=fingerprint" in run]
+    assert [run for run in runs if "model.budget=64" in run] == [fingerprint]
+
+
 def test_one_model_of_a_preset() -> None:
     runs, _ = runs_of("breadth_tiny", "model=fingerprint")
     assert runs

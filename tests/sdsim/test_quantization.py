@@ -159,6 +159,21 @@ def test_a_mask_is_carried_as_it_is_a_bit_a_token() -> None:
     assert torch.equal(after, mask)
 
 
+def test_a_counter_is_carried_whole_and_complex_numbers_are_refused() -> None:
+    counter = ModelState(((torch.tensor([[3, 70_000], [5, 6]]),),))
+    assert quantized_bits(counter, 4) == 2 * 64
+    assert torch.equal(quantized(counter, torch.tensor([4, 4])).layers[0][0], counter.layers[0][0])
+    with pytest.raises(TypeError, match=r"torch\.complex64 cannot be rounded"):
+        quantized(ModelState(((torch.zeros(2, 3, dtype=torch.complex64),),)), torch.tensor([4, 4]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_numbers_whose_squares_overflow_are_rounded_too(dtype: torch.dtype) -> None:
+    x = torch.tensor([[1.0, -0.9, 0.2, 0.1]], dtype=dtype) * (torch.finfo(dtype).max / 4)
+    assert len(rounded(x, 1).unique()) == 2
+    assert len(rounded(x, 2).unique()) <= 4
+
+
 def test_no_number_takes_no_bit() -> None:
     state = state_after("base_conv", filter_size=1)
     assert quantized_bits(state, 4) == 0

@@ -245,3 +245,21 @@ def test_a_time_budget_has_a_unit(budget: str) -> None:
     with pytest.raises(ValueError, match=r"sweep\.time_budget = .*such as 8m"):
         Grid(time_budget=budget)
     assert Grid(time_budget="1.5h").seconds == 5400
+
+
+def test_machines_that_cannot_do_a_task_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless none remains."""
+    conf.register()
+    once = ["sweep=bits_tiny", "task.passes=1", "test.examples=5", "hydra.launcher.n_jobs=1"]
+    names = "model=just_read_twice,one_pass"
+    store, stored, runs = sweep("sweep", [*once, names, f"store={tmp_path / 'some'}"])
+    assert (stored, runs) == (1 * 2, 1 * 2)
+    assert load(store.path)["model"].unique().to_list() == ["one_pass"]
+    (record, *_) = caplog.records
+    assert record.getMessage().startswith("left out: ")
+    assert "task.passes = 1: exactly 2 for machine 'just_read_twice'" in record.getMessage()
+    with pytest.raises(ValueError, match=r"task\.passes = 1: exactly 2"):
+        sweep("sweep", [*once, "model=just_read_twice", f"store={tmp_path / 'none'}"])
+    assert not (tmp_path / "none").exists()

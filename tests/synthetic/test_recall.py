@@ -250,7 +250,6 @@ def test_what_multi_query_recall_reports() -> None:
         ({"passes": -1}, "passes = -1: a whole number"),
         ({"vocab_size": 3}, "pairs = 3 does not fit: vocab_size = 3 leaves 0 keys and 0 values"),
         ({"vocab_size": 9}, "pairs = 3 does not fit: vocab_size = 9 leaves 3 keys and 2 values"),
-        ({"queries": 4}, "queries = 4: at most pairs = 3"),
     ],
     ids=str,
 )
@@ -270,6 +269,9 @@ def test_bad_sizes(kind: type, change: dict[str, object], words: str) -> None:
         (GeneralAssociativeRecall, {"null_share": -0.1}, "null_share = -0.1: must lie in"),
         (GeneralAssociativeRecall, {"null_share": 1.5}, "null_share = 1.5: must lie in"),
         (GeneralAssociativeRecall, {"null_share": math.nan}, "null_share = nan: must lie in"),
+        (AssociativeRecall, {"queries": 4}, "queries = 4: at most pairs = 3"),
+        (MultiQueryAssociativeRecall, {"queries": 4}, "queries = 4: at most pairs = 3"),
+        (GeneralAssociativeRecall, {"queries": 6}, r"pairs \+ queries = 3 \+ 6 does not fit"),
         (
             GeneralAssociativeRecall,
             {"pairs": 7},
@@ -291,3 +293,26 @@ def test_bad_sizes(kind: type, change: dict[str, object], words: str) -> None:
 def test_bad_tasks(kind: type, change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         kind(**{"vocab_size": 20, "pairs": 3, "queries": 2, **change})
+
+
+@pytest.mark.parametrize("null_share", [0.0, 0.5])
+@pytest.mark.parametrize("order", ["context_first", "query_first"])
+def test_more_queries_than_pairs(order: str, null_share: float) -> None:
+    """As where set disjointness with the short set first is reduced to it."""
+    task = GeneralAssociativeRecall(40, 3, 10, order=order, null_share=null_share)  # type: ignore[arg-type]
+    batch = task.sample(4000, seed=0)
+    start = 1 if order == "query_first" else 2 * 3 + 2
+    queries = batch.inputs[:, start : start + 10]
+    pairs_at = 1 if order == "context_first" else 10 + 2
+    keys = batch.inputs[:, pairs_at : pairs_at + 6 : 2]
+    values = batch.inputs[:, pairs_at + 1 : pairs_at + 6 : 2]
+    assert all(len(set(row)) == 10 for row in queries.tolist())
+    asks = queries[:, :, None] == keys[:, None]
+    expected = torch.where(
+        asks.any(-1), (asks * values[:, None]).sum(-1), torch.tensor(GeneralAssociativeRecall.NULL)
+    )
+    assert torch.equal(batch.targets[:, -10:], expected)
+    present = float(asks.any(-1).float().mean())
+    assert present == pytest.approx((1 - null_share) * 0.3, abs=0.01)
+    assert asks.any(-1).float().mean(0) == pytest.approx(torch.full((10,), present), abs=0.05)
+    assert task.chance == pytest.approx(1 - (1 - null_share) * 0.3)

@@ -491,6 +491,12 @@ def test_average_bounds_fall_with_the_error(n, a, b, error):
     assert average_recall_bits(min(a, b), b, 0.0) == pytest.approx(log2(perm(b, min(a, b))))
 
 
+def test_the_blocks_must_fit_the_universe():
+    """Of 4 blocks, 3 elements each and 3 more are 15 of 16; 4 each and 2 more would be 18."""
+    assert average_search_bits(16, 4, 6, 0.0) == pytest.approx(4 * log2(3))
+    assert average_search_bits(18, 4, 6, 0.0) == pytest.approx(4 * 2)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
