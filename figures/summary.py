@@ -70,7 +70,7 @@ def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataF
         The rows of those runs, without the slices that tell nothing, and with three more columns:
         setting, an id that the seeds of a setting share;
         experiment, what tells its task from the others in the table ("" if there is one task);
-        variant, what tells its setting from the model's others, task and sizes apart ("" if
+        variant, what tells its setting from the model's others on this task, sizes apart ("" if
         nothing does).
 
     Raises:
@@ -96,7 +96,7 @@ def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataF
         runs.with_columns(
             setting=pl.col("run_id").first().over(setting),
             experiment=_differences(task, among=[]),
-            variant=_differences(variant, among=["model"]),
+            variant=_differences(variant, among=["model", *task]),
         )
         .with_columns(
             rate_diverged=pl.col("diverged").mean().over("setting", "lr"),
