@@ -19,11 +19,14 @@ import torch
 
 from kernels import bench as kernels_bench
 from kernels.bench import METHODS, Case, Ceilings
+from sdsim.models import ModelConfig
 from sdsim.models.config import STRICT
 from sdsim.results import commit
+from sdsim.sweep import runs_of
+from sdsim.sweep_bench import Projection, sweep_paces
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
 
-What = Literal["generation", "prefill", "decode", "train"]
+What = Literal["generation", "sweep", "prefill", "decode", "train"]
 DType = Literal["float32", "bfloat16", "float16"]
 
 
@@ -47,12 +50,18 @@ class BenchConfig:
     patience: float
     memory_gb: float
     out: str | None
+    preset: str
+    members: tuple[int, ...]
+    settings: int | None
+    workers: int
 
     def __post_init__(self) -> None:
-        for name in ("threads", "heads", "feature_dim", "head_dim", "repeats"):
+        for name in ("threads", "heads", "feature_dim", "head_dim", "repeats", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1")
-        for name in ("lengths", "batches"):
+        if self.settings is not None and self.settings < 1:
+            raise ValueError(f"settings = {self.settings}: must be at least 1")
+        for name in ("lengths", "batches", "members"):
             numbers = getattr(self, name)
             if not numbers or min(numbers) < (2 if name == "lengths" else 1):
                 least = 2 if name == "lengths" else 1
@@ -123,6 +132,8 @@ def shown(report: Report) -> pl.DataFrame:
     """The table as a person reads it: milliseconds, megabytes."""
     if report.what == "generation":
         return report.table
+    if report.what == "sweep":
+        return report.table.drop("reason")
     milliseconds = {
         new: pl.col(old) * 1e3
         for new, old in (
@@ -147,6 +158,8 @@ def notes(report: Report) -> list[str]:
     """What was not run, and what the table's columns stand on: ceilings and work."""
     if report.what == "generation":
         return []
+    if report.what == "sweep":
+        return _sweep_notes(report)
     reached = Ceilings(**report.settings["ceilings"])
     work = [
         f"  batch {row['batch']}, length {row['length']}: {row['needed_bytes'] / 1e6:,.1f} MB, "
@@ -181,8 +194,53 @@ def bench(
     if what == "generation":
         with kernels_bench.threads(1):  # as a worker that feeds a model has
             return _generation_report(config)
+    if what == "sweep":
+        return _sweep_report(config, progress)
     with kernels_bench.threads(config.threads):
         return _attention_report(config, what, progress)
+
+
+def _sweep_report(config: BenchConfig, progress: Callable[[int, int], None]) -> Report:
+    device = torch.device(config.device)
+    runs = [run for run in runs_of(config.preset) if isinstance(run.model, ModelConfig)]
+    paces, projection = sweep_paces(
+        runs,
+        config.members,
+        settings=config.settings,
+        device=device,
+        workers=config.workers,
+        threads=config.threads,
+        repeats=config.repeats,
+        patience=config.patience,
+        progress=progress,
+    )
+    settings = _settings(config, "sweep", device, None) | {"projection": asdict(projection)}
+    title = (
+        f"sweep={config.preset}: training steps per second, {config.workers} worker(s) with "
+        f"{config.threads} thread(s), on {settings['device']}"
+    )
+    table = pl.DataFrame([asdict(one) for one in paces], infer_schema_length=None)
+    return Report("sweep", title, settings, table)
+
+
+def _sweep_notes(report: Report) -> list[str]:
+    reached = Projection(**report.settings["projection"])
+    left_out = [
+        f"  {model}, width {width}, {members} members, {way}: {reason}"
+        for model, width, members, way, reason in report.table.filter(
+            pl.col("reason").is_not_null()
+        )
+        .select("model", "width", "members", "way", "reason")
+        .rows()
+    ]
+    return [
+        "member steps: steps per second times runs, of all workers together; speedup: over the "
+        "plain loop; plain: one run after another",
+        f"projected from that: all {reached.runs} runs, {reached.steps:,} steps in the fastest "
+        f"way, take {reached.hours:,.2f} hours (pace measured of {reached.measured} of "
+        f"{reached.settings} settings at the sweep's own number of runs; tests not counted)",
+        *(["not measured:", *left_out] if left_out else []),
+    ]
 
 
 def _generation_report(config: BenchConfig) -> Report:

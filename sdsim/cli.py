@@ -28,6 +28,7 @@ from sdsim.console import Bar, as_table, console, errors
 from sdsim.models.config import STRICT
 from sdsim.run import Conditions, execute_all
 from sdsim.sweep import run_one, sweep
+from sdsim.tracking import tracked
 from sdsim.train import check_device
 from sdsim.upgrade import upgrade
 from theory.memory import memory_needs
@@ -193,16 +194,18 @@ def _train(composed: DictConfig) -> None:
     job = conf.parse_job(composed)
     store = results.Store(job.store)
     check_device(job.device)
+    job.tracking.check()
     store.check_writable()
     identities = [results.run_id(run) for run in job.runs]
     missing = [run for run in job.runs if results.run_id(run) not in store]
     torch.set_num_threads(job.threads)
-    with Bar("training", "steps") as bar:
+    with Bar("training", "steps") as bar, tracked(job.tracking, store.path) as log:
         conditions = Conditions(
             torch.device(job.device),
             store.checkpoint,
             job.deadline,
             on_step=lambda done: bar.show(done, job.train.steps),
+            track=log,
         )
         for run, result in execute_all(missing, conditions):
             store.write(run, result, device=job.device)
@@ -272,7 +275,7 @@ def _draw_reports(reports: list[Report], out: Path) -> None:
     import figures
 
     for report in reports:
-        if report.what == "generation":  # a table says it all
+        if report.what in ("generation", "sweep"):  # a table says it all
             continue
         for path in figures.draw_bench(report.what, report.title, report.table, out):
             console.print(str(path), soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,9 @@ class RunResult:
 
 CPU = torch.device("cpu")
 
+Log = Callable[[RunConfig, int, Mapping[str, float]], None]
+"""Takes a run, its step, and numbers by name."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -59,12 +62,14 @@ class Conditions:
         checkpoint: where a run's checkpoint lies; None: runs leave none.
         deadline: `time.time()` from which training stops, to be gone on with from its checkpoint.
         on_step: called with the number of training steps done by each of the runs in hand.
+        track: takes losses and accuracies: of training a hundred times a run, and the tests'.
     """
 
     device: torch.device = CPU
     checkpoint: Callable[[RunConfig], Path] | None = None
     deadline: float | None = None
     on_step: Callable[[int], None] | None = None
+    track: Log | None = None
 
 
 HERE = Conditions()
@@ -131,15 +136,38 @@ def _train_and_test(
         seconds, last = seconds + (now - last) / len(trainer.configs), now
         if conditions.on_step is not None:
             conditions.on_step(trainer.steps_done)
+        _track_training(trainer, conditions)
         done = trainer.finished()
         for member in done:
-            yield trainer.configs[member], _test(trainer, member, conditions, ensemble, seconds)
+            result = _test(trainer, member, conditions, ensemble, seconds)
+            _track_tests(trainer.configs[member], result, conditions)
+            yield trainer.configs[member], result
         if done:
             trainer.leave(done)
             last = time.monotonic()
         elif now - saved >= CHECKPOINT_SECONDS:
             _save(trainer, conditions, seconds)
             last = saved = time.monotonic()
+
+
+def _track_training(trainer: Trainer, conditions: Conditions) -> None:
+    if conditions.track is None or trainer.steps_done % trainer.window:
+        return
+    accuracies = trainer.accuracies.mean(0).tolist()
+    for member, config in enumerate(trainer.configs):
+        numbers = {"train/loss": trainer.loss(member), "train/accuracy": accuracies[member]}
+        conditions.track(config, trainer.steps_done, numbers)
+
+
+def _track_tests(config: RunConfig, result: RunResult, conditions: Conditions) -> None:
+    if conditions.track is None:
+        return
+    numbers = {}
+    for one in result.slices:
+        sizes = f"{one.task.size_a}+{one.task.size_b}"
+        numbers[f"test/accuracy/{sizes}"] = one.correct / (one.examples * one.answers)
+        numbers[f"test/state_bits/{sizes}"] = float(one.state_bits)
+    conditions.track(config, result.steps_done, numbers)
 
 
 def _save(trainer: Trainer, conditions: Conditions, seconds: float) -> None:

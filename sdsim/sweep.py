@@ -25,6 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from hydra.utils import instantiate
@@ -38,6 +39,7 @@ from sdsim.machines import MachineConfig
 from sdsim.models.config import STRICT
 from sdsim.results import Store, run_id
 from sdsim.run import Conditions, execute_all
+from sdsim.tracking import tracked
 from sdsim.train import check_device
 
 Axes = dict[str, list[str]]
@@ -49,7 +51,7 @@ _GROUPS = ("model", "task", "train", "test")
 _OF_NETWORKS = ("model.", "train.")
 _OF_MACHINES = ("model.budget", "model.features")
 # Overrides that say where and how to run, not what.
-_PLACES = ("sweep", "store", "device", "threads", "deadline")
+_PLACES = ("sweep", "store", "device", "threads", "deadline", "tracking")
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
 _LAUNCHES = 3  # in a row that may fail without any run done
@@ -75,7 +77,10 @@ def run_one(composed: DictConfig) -> bool:
         ours = [run for run in job.runs if claims.enter_context(store.claim(run_id(run)))]
         if ours:
             torch.set_num_threads(job.threads)
-            conditions = Conditions(torch.device(job.device), store.checkpoint, job.deadline)
+            log = claims.enter_context(tracked(job.tracking, store.path))
+            conditions = Conditions(
+                torch.device(job.device), store.checkpoint, job.deadline, track=log
+            )
             for run, result in execute_all(ours, conditions):
                 store.write(run, result, device=job.device)
                 done += 1
@@ -186,6 +191,7 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
         if impossible and not settings:
             raise impossible
         check_device(job.device)
+        job.tracking.check()
         store = Store(job.store)
         store.check_writable()
         most = _most_members(grid, composed.hydra.launcher, len(jobs))
@@ -202,6 +208,30 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
         with _watched(store, list(jobs)):
             _launch_until_stored(launch, store, list(jobs), deadline)
     return store, sum(identity in store for identity in jobs), len(jobs)
+
+
+def runs_of(preset: str) -> list[RunConfig]:
+    """All runs of a preset of ``sdsim sweep``.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    running = GlobalHydra.instance().hydra  # a command may be under way
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("sdsim.conf", version_base="1.3"):
+            composed = compose("sweep", [f"sweep={preset}"], return_hydra_config=True)
+            loader = GlobalHydra.instance().config_loader()
+            grid = parse(Grid, composed.sweep)
+            return [
+                run
+                for axes in expand(grid, {})
+                for run in parse_job(loader.load_sweep_config(composed, axes)).runs
+            ]
+    except HydraException as error:
+        raise ValueError(f"preset = {preset!r}: there is no such sweep") from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _most_members(grid: Grid, launcher: DictConfig, runs: int) -> int:

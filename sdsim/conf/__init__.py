@@ -14,9 +14,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from sdsim.config import Job, TaskConfig, TestConfig, TrainConfig
+from sdsim.config import TaskConfig, TestConfig, TrainConfig
+from sdsim.job import Job
 from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
+from sdsim.tracking import TrackingConfig
 
 T = TypeVar("T")
 
@@ -31,6 +33,7 @@ def register() -> None:
         ("model_defaults", ModelConfig),
         ("machine_defaults", MachineConfig),
         ("task_defaults", TaskConfig),
+        ("tracking_defaults", TrackingConfig),
     ):
         store.store(name=name, node=_defaults(kind), provider="sdsim")
     # Without the grid itself, which each preset gives in full.

@@ -9,8 +9,9 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from sdsim import conf
-from sdsim.config import Job, RunConfig, TaskConfig, TestConfig
+from sdsim.config import RunConfig, TaskConfig, TestConfig
 from sdsim.imports import import_class
+from sdsim.job import Job
 from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
 from synthetic import (

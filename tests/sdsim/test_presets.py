@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 import sdsim
 from sdsim import conf
 from sdsim.conf import parse, parse_job
-from sdsim.config import Job
+from sdsim.job import Job
 from sdsim.machines import MachineConfig
 from sdsim.sweep import Grid, expand
 
