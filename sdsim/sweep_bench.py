@@ -133,7 +133,7 @@ def sweep_paces(
                         # The next size takes about twice as long, from one measurement on.
                         if 2 * started[way] / len(found[way]) > patience:
                             impatient.add(way)
-                rows = _rows(ensemble, found)
+                rows = _rows(ensemble, found, workers)
                 paces.extend(rows)
                 best = max((row.member_steps_per_second or 0.0 for row in rows), default=0.0)
                 if size == len(groups[place]) and best:
@@ -190,7 +190,7 @@ def _pace_here(way: Way, configs: list[RunConfig], device: torch.device, threads
         torch.set_num_threads(before)
 
 
-def _rows(configs: Sequence[RunConfig], found: dict[Way, list[float]]) -> list[Pace]:
+def _rows(configs: Sequence[RunConfig], found: dict[Way, list[float]], workers: int) -> list[Pace]:
     model = configs[0].model
     assert isinstance(model, ModelConfig)  # noqa: S101 (a machine has no pace)
     middle = {
@@ -210,7 +210,7 @@ def _rows(configs: Sequence[RunConfig], found: dict[Way, list[float]]) -> list[P
                 model.feature_dim,
                 len(configs),
                 way,
-                rate / len(configs) if rate is not None and measured else None,
+                rate / len(configs) / workers if rate is not None and measured else None,
                 rate if measured else None,
                 rate / plain if rate is not None and measured and plain else None,
                 reason,

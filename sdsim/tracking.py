@@ -26,8 +26,8 @@ class TrackingConfig:
         kind: ``"none"``; ``"tensorboard"``: event files in ``<store>/.tensorboard``, a folder a
             run; ``"wandb"``: a W&B run for each.
         project: of W&B.
-        mode: of W&B. ``"offline"`` writes to ``<store>/wandb`` and needs no account; ``wandb sync``
-            sends it later.
+        mode: of W&B. ``"offline"`` writes to ``<store>/.wandb`` and needs no account; ``wandb
+            sync`` sends it later.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -101,10 +101,12 @@ def _wandb(
 ) -> tuple[Callable[[int, Mapping[str, float]], None], Callable[[], None]]:
     import wandb  # type: ignore[import-not-found,unused-ignore]
 
+    folder = store / ".wandb"
+    folder.mkdir(parents=True, exist_ok=True)
     opened = wandb.init(
         project=config.project,
         mode=config.mode,
-        dir=store,
+        dir=folder,
         id=run_id(run),
         name=f"{run.model.name} {run_id(run)[:8]}",
         config=asdict(run),

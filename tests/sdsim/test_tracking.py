@@ -77,6 +77,7 @@ def test_each_run_has_its_curve_and_its_tests(
         if kind == "wandb":
             assert (curve.settings["id"], curve.settings["mode"]) == (run_id(run), "offline")
             assert curve.settings["config"]["seed"] == run.seed
+            assert curve.settings["dir"].is_relative_to(tmp_path / ".wandb"), "no run of the store"
         else:
             assert curve.places == (tmp_path / ".tensorboard" / run_id(run),)
 
