@@ -25,13 +25,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
+from hydra.errors import MissingConfigException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from sdsim.conf import parse, parse_job
+from sdsim.conf import parse, parse_job, register
 from sdsim.config import RunConfig
 from sdsim.console import Bar
 from sdsim.ensemble import setting
@@ -216,6 +216,7 @@ def runs_of(preset: str) -> list[RunConfig]:
     Raises:
         ValueError: if there is none of that name.
     """
+    register()
     running = GlobalHydra.instance().hydra  # a command may be under way
     GlobalHydra.instance().clear()
     try:
@@ -228,7 +229,7 @@ def runs_of(preset: str) -> list[RunConfig]:
                 for axes in expand(grid, {})
                 for run in parse_job(loader.load_sweep_config(composed, axes)).runs
             ]
-    except HydraException as error:
+    except MissingConfigException as error:
         raise ValueError(f"preset = {preset!r}: there is no such sweep") from error
     finally:
         GlobalHydra.instance().hydra = running
