@@ -2,7 +2,8 @@
 
 `prefix_linear_attention` is the operator, `prefix_linear_attention_step` its constant-cost
 recurrence, `PrefixState` the memory that passes between them, and `prefix_state` / `read_state`
-the two halves of the non-causal form.  Source: Arora et al., "Just read twice" (arXiv:2407.05483),
+the two halves of the non-causal form; `sliding_window_attention` goes with it in the full-scale
+models.  Source: Arora et al., "Just read twice" (arXiv:2407.05483),
 prefix linear attention and algorithm 2.
 """
 
@@ -14,6 +15,7 @@ from kernels.interface import (
     prefix_state,
     read_state,
 )
+from kernels.sliding_window import sliding_window_attention
 from kernels.state import PrefixState
 
 __all__ = [
@@ -24,4 +26,5 @@ __all__ = [
     "prefix_linear_attention_step",
     "prefix_state",
     "read_state",
+    "sliding_window_attention",
 ]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the run files; those of another version are refused by name."""
 
 RECORD = "run.json"
@@ -148,7 +148,7 @@ class Store:
         scratch = self.path / f".{identity}-{uuid.uuid4().hex}"
         scratch.mkdir(parents=True)
         try:
-            _write_durably(scratch / RECORD, json.dumps(asdict(record), indent=1) + "\n")
+            _write_durably(scratch / RECORD, _text(record))
             if os.path.lexists(final) and identity not in self:
                 aside = final.with_name(f"{final.name}.damaged-{uuid.uuid4().hex[:8]}")
                 logger.warning("%s is damaged; it is kept as %s", final, aside.name)
@@ -157,6 +157,20 @@ class Store:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return final
+
+    def rewrite(self, record: Record) -> None:
+        """Put a record in the place of the stored one of the same id, at once."""
+        final = self.path / record.run_id / RECORD
+        partial = final.with_name(f".{RECORD}-{uuid.uuid4().hex}")
+        try:
+            _write_durably(partial, _text(record))
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _text(record: Record) -> str:
+    return json.dumps(asdict(record), indent=1) + "\n"
 
 
 def check_writable(folder: Path, name: str) -> None:

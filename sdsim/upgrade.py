@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 def upgrade(path: Path | str) -> int:
     """Rewrite the runs of earlier schemas in place, so that the same commands find them done.
 
-    A run moves to the id that its config has now. It appears there whole, before its old folder
-    goes: killed at any time, the same call does the rest. A run that is damaged is named in a
-    warning and left alone, as is all else in the folder.
+    A run moves to the id that its config has now, where that is another. It appears there whole,
+    before its old folder goes: killed at any time, the same call does the rest. A run that is
+    damaged is named in a warning and left alone, as is all else in the folder.
 
     Args:
         path: the store.
@@ -53,8 +53,11 @@ def upgrade(path: Path | str) -> int:
             reason = " ".join(str(error).split())
             logger.warning("left as it is: %s is damaged (%s)", file, reason)
             continue
-        store.add(record)
-        _remove(file)
+        if record.run_id == file.parent.name:
+            store.rewrite(record)
+        else:
+            store.add(record)
+            _remove(file)
         rewritten += 1
     return rewritten
 
@@ -63,7 +66,7 @@ def _rewritten(old: dict[str, Any], folder: str) -> Record:
     """The record as this version has it.
 
     Schema 2 has other tasks, tests of their own and states counted in bits; schema 3 says how a run
-    was trained, early stops and fixed examples included.
+    was trained, early stops and fixed examples included; schema 4 has windows of attention.
     """
     if not config_id(old["config"]) == old["run_id"] == folder:
         raise ValueError("its config has another id")
@@ -78,8 +81,8 @@ def _rewritten(old: dict[str, Any], folder: str) -> Record:
         "run_id": config_id(config),
         "config": config,
         "slices": slices,
-        "steps_done": config["train"]["steps"] if is_network else 0,
-        "ensemble": 1,
+        "steps_done": old.get("steps_done", config["train"]["steps"] if is_network else 0),
+        "ensemble": old.get("ensemble", 1),
     }
     # By way of JSON, as the record will be read.
     return TypeAdapter(Record).validate_json(json.dumps(new), strict=True)
@@ -103,7 +106,7 @@ def _with_defaults(old: dict[str, Any]) -> dict[str, Any]:
     return {**config, "seed": old["seed"]}
 
 
-_CONFIGS = {1: _config_from_schema_1, 2: _with_defaults}
+_CONFIGS = {1: _config_from_schema_1, 2: _with_defaults, 3: _with_defaults}
 
 
 def _slice_from_schema_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,9 @@ class ModelConfig:
         feature_dim: D, numbers per head in a query or key of a linear recurrence, in linear
             attention before its feature map.
         filter_size: taps of a short convolution.
+        window: tokens that sliding-window attention sees, the current one included.
         mlp: what follows each mixer.
-        mlp_ratio: hidden width of the MLP over `width`.
+        mlp_ratio: hidden width of the MLP over `width`; their product is rounded.
         embedding_dropout: probability with which training zeroes a number of an embedding.
 
     Raises:
@@ -43,11 +44,12 @@ class ModelConfig:
     feature_dim: int = 4
     filter_size: int = 3
     mlp: MLPKind = "gelu"
-    mlp_ratio: int = 2
+    mlp_ratio: int | float = 2
     embedding_dropout: float = 0.0
+    window: int = 64
 
     def __post_init__(self) -> None:
-        positive = ("width", "depth", "heads", "feature_dim", "filter_size", "mlp_ratio")
+        positive = ("width", "depth", "heads", "feature_dim", "filter_size", "mlp_ratio", "window")
         for field in positive:
             value = getattr(self, field)
             if value < 1:

@@ -23,6 +23,7 @@ from sdsim.models.linear_attention import (
 from sdsim.models.mamba2 import Mamba2, PrefixMamba2
 from sdsim.models.mixer import Mixer, MixerState
 from sdsim.models.recurrent import GRU, LSTM
+from sdsim.models.rotary_attention import RotaryAttention, SlidingWindowAttention
 from sdsim.models.softmax_attention import SoftmaxAttention
 from sdsim.models.state import ModelState
 
@@ -41,6 +42,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "gru": GRU,
     "lstm": LSTM,
     "softmax_attention": SoftmaxAttention,
+    "rotary_attention": RotaryAttention,
+    "sliding_window_attention": SlidingWindowAttention,
 }
 """The sequence mixers by their short names; a config may name any other by its import path."""
 
@@ -72,13 +75,16 @@ def resolve_mixer(name: str) -> type[Mixer]:
 
 
 class MLP(nn.Module):
-    """Two linear maps with a GELU between them, or a SwiGLU (value and gate stacked in fc1)."""
+    """Two linear maps with a GELU between them, or a SwiGLU without biases.
+
+    A SwiGLU stacks value and gate in fc1.
+    """
 
     def __init__(self, width: int, hidden: int, kind: MLPKind) -> None:
         super().__init__()
         self.gated = kind == "swiglu"
-        self.fc1 = nn.Linear(width, 2 * hidden if self.gated else hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = nn.Linear(width, 2 * hidden if self.gated else hidden, bias=not self.gated)
+        self.fc2 = nn.Linear(hidden, width, bias=not self.gated)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.fc1(x)
@@ -101,7 +107,7 @@ class Layer(nn.Module):
         self.has_mlp = config.mlp != "none"
         if self.has_mlp:
             self.norm2 = nn.RMSNorm(config.width, eps=_NORM_EPS)
-            self.mlp = MLP(config.width, config.mlp_ratio * config.width, config.mlp)
+            self.mlp = MLP(config.width, round(config.mlp_ratio * config.width), config.mlp)
 
     def forward(
         self, h: Tensor, prefix_len: int | None = None, mask: Tensor | None = None

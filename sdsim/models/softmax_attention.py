@@ -64,8 +64,8 @@ class SoftmaxAttention(Mixer):
         )
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
-        q, k, v = self._project(x[:, None])
         past_k, past_v, *past_mask = state
+        q, k, v = self._project(x[:, None], past_k.shape[2])
         k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
         if not past_mask:
             return self._merge_heads(F.scaled_dot_product_attention(q, k, v))[:, 0], (k, v)
@@ -73,10 +73,18 @@ class SoftmaxAttention(Mixer):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
         return self._merge_heads(y)[:, 0], (k, v, mask)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, N, width) to q, k, v, each (B, heads, N, width / heads)."""
+    def _project(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, width) to q, k, v, each (B, heads, N, width / heads); `start` tokens were read."""
+        q, k, v = self._split(x)
+        return self._place(q, start), self._place(k, start), v
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v
+
+    def _place(self, x: Tensor, start: int) -> Tensor:
+        """Queries or keys (B, heads, N, …) of which the first stands at position `start`."""
+        return x
 
     def _merge_heads(self, y: Tensor) -> Tensor:
         merged: Tensor = self.out_proj(y.transpose(1, 2).flatten(-2))

@@ -16,7 +16,7 @@ from sdsim.models import MIXERS, LanguageModel, ModelConfig, resolve_mixer
 VOCAB_SIZE = 11
 CONFIGS = Path(conf.__file__).parent / "model"
 CAUSAL = ["base_conv", "linear_attention", "mamba2", "gla", "gated_deltanet"]
-CAUSAL += ["gru", "lstm", "softmax_attention"]
+CAUSAL += ["gru", "lstm", "softmax_attention", "rotary_attention", "sliding_window_attention"]
 LOOK_AHEAD = ["noncausal_linear_attention", "prefix_linear_attention"]
 LOOK_AHEAD += ["prefix_mamba2", "prefix_gla", "prefix_gated_deltanet"]
 PREFIX = ["circular_base_conv", *LOOK_AHEAD]
@@ -24,7 +24,7 @@ PREFIX = ["circular_base_conv", *LOOK_AHEAD]
 
 def model_of(*mixers: str, **changes: object) -> LanguageModel:
     config = ModelConfig(
-        name="test", mixers=mixers, width=6, depth=2, heads=2, feature_dim=3, mlp="gelu"
+        name="test", mixers=mixers, width=6, depth=2, heads=2, feature_dim=3, mlp="gelu", window=4
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

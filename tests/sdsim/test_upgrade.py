@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from hydra import compose, initialize_config_module
 
 from sdsim import cli, conf
 from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
+from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
 from sdsim.results import Store, config_id, load, run_id
+from sdsim.run import execute
 from sdsim.sweep import Grid, expand
 from sdsim.upgrade import upgrade
 
@@ -201,3 +203,30 @@ def test_a_run_of_schema_2_is_found_under_its_new_id(tmp_path: Path) -> None:
     assert set(table["run_id"]) == {run_id(config_now(0))}
     assert set(table["steps_done"]) == {40}
     assert set(table["ensemble"]) == {1}
+
+
+def test_runs_of_schema_3_go_to_their_new_ids_or_stay(tmp_path: Path) -> None:
+    """What had no choice of a window has the default; a machine has its id as before."""
+    network = replace(config_now(0), train=TrainConfig(steps=3), test=TestConfig(examples=5))
+    machine = replace(network, model=MachineConfig("one_pass", "one_pass"))
+    expected = {}
+    for run in (network, machine):
+        now = tmp_path / "now"
+        Store(now).write(run, execute(run), device="cpu")
+        record = json.loads((now / run_id(run) / "run.json").read_text())
+        expected[run_id(run)] = record
+        old = json.loads(json.dumps(record)) | {"schema": 3, "ensemble": 4}
+        old["config"]["model"].pop("window", None)
+        old["run_id"] = config_id(old["config"])
+        write(tmp_path / "old", old)
+    assert (tmp_path / "old" / run_id(machine)).exists()
+    assert not (tmp_path / "old" / run_id(network)).exists()
+    assert upgrade(tmp_path / "old") == 2
+    found = {
+        folder.name: json.loads((folder / "run.json").read_text())
+        for folder in (tmp_path / "old").iterdir()
+        if folder.name[0] != "."
+    }
+    assert found == {identity: {**one, "ensemble": 4} for identity, one in expected.items()}
+    assert [entry.name for entry in (tmp_path / "old" / run_id(machine)).iterdir()] == ["run.json"]
+    assert upgrade(tmp_path / "old") == 0

@@ -1,0 +1,77 @@
+"""Softmax attention over a sliding window, block by block, on torch's own operator."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sliding_window_attention(
+    q: Tensor, k: Tensor, v: Tensor, window: int, *, mask: Tensor | None = None
+) -> Tensor:
+    """Each token attends to itself and to the `window` - 1 tokens before it.
+
+    Time and memory are linear in N: a block of `window` queries is multiplied with its own and the
+    previous block of keys.
+
+    Args:
+        q, k, v: (B, N, H, E).
+        window: w ≥ 1, tokens.
+        mask: bool (B, N), False on padding, which no real token attends to; what a padded position
+            returns means nothing.
+
+    Returns:
+        (B, N, H, E).
+
+    Raises:
+        ValueError: for a window below 1, or shapes that do not fit.
+
+    Source:
+        The window layers of Based and JRT-RNN, arXiv:2407.05483, Table 15.
+    """
+    if window < 1:
+        raise ValueError(f"window = {window}: must be at least 1")
+    if q.ndim != 4 or q.shape != k.shape or k.shape != v.shape:
+        raise ValueError(
+            f"q, k, v of shapes {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: "
+            "(B, N, H, E) thrice is needed"
+        )
+    if mask is not None and (mask.shape != q.shape[:2] or mask.dtype != torch.bool):
+        raise ValueError(f"mask of shape {tuple(mask.shape)}: bool of shape (B, N) is needed")
+    length = q.shape[1]
+    if length <= window and mask is None:
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+    window = min(window, length)
+    blocks = -(-length // window)
+    q, k, v = (_blocks(x, blocks, window) for x in (q, k, v))  # (B, blocks, H, w, E)
+    k, v = (torch.cat([_previous(x), x], dim=3) for x in (k, v))
+    y = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=_visible(length, blocks, window, mask, q.device)
+    )
+    return y.transpose(2, 3).flatten(1, 2)[:, :length]
+
+
+def _blocks(x: Tensor, blocks: int, window: int) -> Tensor:
+    x = F.pad(x, (0, 0, 0, 0, 0, blocks * window - x.shape[1]))
+    return x.view(len(x), blocks, window, *x.shape[2:]).transpose(2, 3)
+
+
+def _previous(x: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+
+
+def _visible(
+    length: int, blocks: int, window: int, mask: Tensor | None, device: torch.device
+) -> Tensor:
+    """Which key of its own and the previous block a query sees, (B or 1, blocks, 1, w, 2w)."""
+    query = torch.arange(window, device=device)[:, None]
+    key = torch.arange(-window, window, device=device)[None]
+    near = (key <= query) & (key > query - window)
+    if mask is None:
+        mask = torch.ones(1, length, dtype=torch.bool, device=device)
+    real = F.pad(mask, (window, blocks * window - length), value=False)
+    real = real.unfold(1, 2 * window, window)  # (B or 1, blocks, 2w)
+    itself = key == query  # lest a padded query's softmax be over nothing
+    return (near & real[:, :, None, None]) | itself
