@@ -9,6 +9,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sdsim.imports import import_class
 from sdsim.models.base_conv import BaseConv, CircularBaseConv
@@ -139,9 +140,15 @@ class LanguageModel(nn.Module):
         config: what to build.
         vocab_size: V, tokens.
 
+    Attributes:
+        recompute: whether training keeps the inputs of the layers alone and computes all else in
+            them again on the way back (activation checkpointing): less memory, more time.
+
     Raises:
         ValueError: for a mixer that `resolve_mixer` does not find.
     """
+
+    recompute = False
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -184,7 +191,10 @@ class LanguageModel(nn.Module):
         if embedding_scale is not None:
             h = h * embedding_scale
         for layer in self.layers:
-            h = layer(h, prefix_len, mask)
+            if self.recompute and self.training:
+                h = checkpoint(layer, h, prefix_len, mask, use_reentrant=False)
+            else:
+                h = layer(h, prefix_len, mask)
         normed: Tensor = self.norm(h)
         return normed
 
@@ -202,13 +212,20 @@ class LanguageModel(nn.Module):
         self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, ModelState]:
         """As `forward`, with the state after the last token."""
+        hidden, state = self.read(tokens, prefix_len, mask)
+        return self.logits(hidden), state
+
+    def read(
+        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, ModelState]:
+        """As `hidden`, with the state after the last token."""
         self._check(tokens, prefix_len, mask)
         h = self.embedding(tokens)
         states = []
         for layer in self._stack():
             h, state = layer.prefill(h, prefix_len, mask)
             states.append(state)
-        return self.logits(self.norm(h)), ModelState(tuple(states))
+        return self.norm(h), ModelState(tuple(states))
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Read one token per sequence (B,); return logits (B, V) and the next state."""

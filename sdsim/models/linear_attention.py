@@ -30,7 +30,13 @@ class LinearAttention(LinearMixer):
 
     State: `kernels.PrefixState`, kv (B, heads, F, width / heads) and k (B, heads, F), with
     F = 1 + D + D(D + 1)/2 Taylor features of the D = `feature_dim` numbers of a key.
+
+    Attributes:
+        zeroes_padding: whether keys of padding are set to zero rather than left out, as the paper's
+            released code has it: then each still adds its value, with a weight of one.
     """
+
+    zeroes_padding = False
 
     def __init__(self, width: int, heads: int, feature_dim: int) -> None:
         super().__init__()
@@ -48,23 +54,33 @@ class LinearAttention(LinearMixer):
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        q, k, v = self._project(x)
-        y = prefix_linear_attention(q, k, v, *self._encoded(x, prefix_len, mask), mask=mask)
-        return self._merge_heads(y)
+        inputs, mask = self._read(x, prefix_len, mask)
+        return self._merge_heads(prefix_linear_attention(*inputs, mask=mask))
 
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, MixerState]:
-        q, k, v = self._project(x)
-        y, state = prefix_linear_attention(
-            q, k, v, *self._encoded(x, prefix_len, mask), mask=mask, return_state=True
-        )
+        inputs, mask = self._read(x, prefix_len, mask)
+        y, state = prefix_linear_attention(*inputs, mask=mask, return_state=True)
         return self._merge_heads(y), (state.kv, state.k)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         q, k, v = (projected[:, 0] for projected in self._project(x[:, None]))
         y, after = prefix_linear_attention_step(q, k, v, PrefixState(*state))
         return self._merge_heads(y[:, None])[:, 0], (after.kv, after.k)
+
+    def _read(
+        self, x: Tensor, prefix_len: int | None, mask: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What attention is over: queries, keys and values, the encoder's too, and the mask."""
+        q, k, v = self._project(x)
+        encoded = self._encoded(x, prefix_len, mask)
+        if mask is None or not self.zeroes_padding:
+            return (q, k, v, *encoded), mask
+        k, *encoder_keys = (
+            keys * mask[:, : keys.shape[1], None, None] for keys in (k, *encoded[:1])
+        )
+        return (q, k, v, *encoder_keys, *encoded[1:]), None
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = (self._split_heads(p(x)) for p in (self.proj_q, self.proj_k, self.proj_v))

@@ -1,0 +1,77 @@
+"""Tokenizers of the `tokenizers` library: GPT-2's, a file's, or one trained on the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+END_OF_TEXT = "<|endoftext|>"
+_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """A tokenizer by the path of its ``tokenizer.json``, or by its name on the Hugging Face hub.
+
+    Raises:
+        ValueError: where it is not to be had.
+    """
+    path = Path(name)
+    if path.is_dir():
+        path /= "tokenizer.json"
+    if path.suffix == ".json" and not path.exists():
+        raise ValueError(f"corpus.tokenizer = {name!r}: there is no such file")
+    try:
+        return Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(name)
+    except Exception as error:  # the library raises nothing narrower
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"corpus.tokenizer = {name!r}: neither a tokenizer.json nor to be had from the hub "
+            f"({reason})"
+        ) from error
+
+
+def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE of `vocab_size` tokens, the end of a text among them.
+
+    Raises:
+        ValueError: where the documents do not give so many.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    found = tokenizer.get_vocab_size()
+    if found != vocab_size:
+        raise ValueError(
+            f"corpus.vocab_size = {vocab_size}: the text gives a BPE of {found} tokens; at least "
+            "257, and more text for more"
+        )
+    return tokenizer
+
+
+def end_of_text(tokenizer: Tokenizer) -> int:
+    """The token that stands after each document; `ValueError` where there is none."""
+    for name in _ENDS:
+        token = tokenizer.token_to_id(name)
+        if token is not None:
+            return int(token)
+    raise ValueError(
+        f"corpus.tokenizer: it has no token for the end of a text ({', '.join(_ENDS)})"
+    )
+
+
+def rows(vocab_size: int) -> int:
+    """Rows of an embedding: the tokens and [MASK], padded to a multiple of 8; [MASK] is the last.
+
+    >>> rows(50_257)  # GPT-2's
+    50264
+    """
+    return -(-(vocab_size + 1) // 8) * 8
