@@ -6,7 +6,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,14 @@ import sdsim
 from sdsim import conf, results
 from sdsim.bench import BenchConfig, Report, bench, load_reports, notes, shown
 from sdsim.console import Bar, as_table, console, errors
+from sdsim.generate import Sampling, Strategy, generate_text
 from sdsim.models.config import STRICT
+from sdsim.models.pretrained import load_pretrained
+from sdsim.models.released import import_released
+from sdsim.pretrain.corpus import prepare
+from sdsim.pretrain.loop import pretrain, trained
+from sdsim.pretrain.processes import is_first
+from sdsim.pretrain.tokenizer import end_of_text, load_tokenizer
 from sdsim.run import Conditions, execute_all
 from sdsim.sweep import run_one, sweep
 from sdsim.tracking import tracked
@@ -43,6 +50,9 @@ sdsim: how much must a recurrent model remember, and what has the order of its i
   sdsim theory bounds    print the bits that disjointness takes: bounds and algorithms
   sdsim theory verify    run every numbered claim of the theory on many instances
   sdsim theory figures   draw memory over time and against order, as theory has it
+  sdsim pretrain         train a model on text, of up to 1.3B parameters
+  sdsim generate         continue prompts with such a model
+  sdsim import           read one of the paper's released checkpoints
   sdsim bench            measure the generator, and attention: prefill, decoding, training
   sdsim upgrade          rewrite runs that an earlier version stored
 
@@ -62,11 +72,19 @@ SHOWN = (
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _MULTIRUN = ("-m", "--multirun")
 _QUESTIONS = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--resolve")
+_KEPT = ": finished runs are stored, the same command does the others"
+_AFTER_INTERRUPTION = {
+    "sweep": _KEPT,
+    "train": _KEPT,
+    "pretrain": ": the same command goes on from the newest checkpoint",
+}
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
     """Entry point. Exits with 0, 1 (a run failed), 2 (invalid input) or 130 (Ctrl-C)."""
+    # What the hub has to say, errors say.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
@@ -93,8 +111,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         _run(name, arguments)
     except KeyboardInterrupt:
-        kept = ": finished runs are stored, the same command does the others"
-        errors.print(f"interrupted{kept if name in ('sweep', 'train') else ''}")
+        errors.print(f"interrupted{_AFTER_INTERRUPTION.get(name, '')}")
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         if debugging:
@@ -358,10 +375,121 @@ def _upgrade(composed: DictConfig) -> None:
     console.print(f"{rewritten} runs of an earlier version rewritten in {config.store}")
 
 
+def _pretrain(composed: DictConfig) -> None:
+    config = conf.parse_pretrain(composed)
+    check_device(config.device)
+    for place, name in ((config.out, "out"), (config.corpus.tokens, "tokens")):
+        results.check_writable(Path(place), name)
+    if not is_first():
+        pretrain(config)
+        return
+    with Bar("tokens", "documents") as bar:
+        corpus = prepare(config.corpus, on_documents=lambda done: bar.show(done, done))
+    console.print(
+        f"{corpus.tokens('train'):,} tokens to train on, {corpus.tokens('validation'):,} held out "
+        f"({corpus.unigram_entropy('validation'):.3f} nats by their frequencies alone), "
+        f"{corpus.vocab_size:,} in the vocabulary"
+    )
+
+    def show(step: int, numbers: Mapping[str, float]) -> None:
+        words = [f"{name.replace('_', ' ')} {_short(number)}" for name, number in numbers.items()]
+        console.print(f"step {step:,} of {config.steps:,}: {', '.join(words)}", soft_wrap=True)
+
+    folder = pretrain(config, on_numbers=show)
+    console.print(f"the model is in {folder}; `sdsim generate checkpoint={folder}` asks it")
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Settings of ``sdsim generate``; see `sdsim.generate`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    checkpoint: str
+    prompt: tuple[str, ...]
+    strategy: Strategy
+    stop: tuple[str, ...]
+    allow_longer: bool
+    device: str
+    threads: int
+    sampling: Sampling
+
+
+def _generate(composed: DictConfig) -> None:
+    config = conf.parse_generate(GenerateConfig, composed)
+    check_device(config.device)
+    torch.set_num_threads(config.threads)
+    path = Path(config.checkpoint)
+    unfinished = path.is_dir() and not (path / "config.json").exists()
+    model = trained(path) if unfinished else load_pretrained(config.checkpoint)
+    tokenizer = model.tokenizer()
+    pieces = generate_text(
+        model.eval().to(config.device),
+        tokenizer,
+        config.prompt,
+        config.sampling,
+        strategy=config.strategy,
+        stop=config.stop,
+        end=end_of_text(tokenizer),
+        allow_longer=config.allow_longer,
+    )
+    if len(config.prompt) == 1:
+        shown = False
+        for _, text in pieces:
+            if not shown:
+                sys.stdout.write(config.prompt[0])
+                shown = True
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return
+    texts = list(config.prompt)
+    for row, text in pieces:
+        texts[row] += text
+    for number, text in enumerate(texts, 1):
+        console.print(f"[{number}] {text}", markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Settings of ``sdsim import``; see `sdsim.models.released.import_released`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    checkpoint: str
+    preset: str
+    out: str
+    tokenizer: str
+    window: int | None
+    allow_pickle: bool
+
+
+def _import(composed: DictConfig) -> None:
+    config = conf.parse(ImportConfig, composed)
+    out = Path(config.out)
+    results.check_writable(out, "out")
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"out = {config.out!r}: the folder is not empty")
+    tokenizer = load_tokenizer(config.tokenizer)
+    model = import_released(
+        config.checkpoint, config.preset, window=config.window, allow_pickle=config.allow_pickle
+    )
+    model.save_with(tokenizer, out)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    console.print(f"{count:,} parameters are in {out}; `sdsim generate checkpoint={out}` asks them")
+
+
 COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "sweep": run_one,  # of each job; `sweep` makes the jobs
     "figures": _figures,
     "train": _train,
+    "pretrain": _pretrain,
+    "generate": _generate,
+    "import": _import,
     "bench": _bench,
     "theory bounds": _theory_bounds,
     "theory verify": _theory_verify,

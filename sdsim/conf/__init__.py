@@ -15,9 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from sdsim.config import TaskConfig, TestConfig, TrainConfig
+from sdsim.generate import Sampling
 from sdsim.job import Job
 from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
+from sdsim.pretrain.config import PretrainConfig
+from sdsim.pretrain.corpus import CorpusConfig
+from sdsim.pretrain.objective import ObjectiveConfig
 from sdsim.tracking import TrackingConfig
 
 T = TypeVar("T")
@@ -42,8 +46,16 @@ def register() -> None:
         node={"shard": None, "members": None, "time_budget": None},
         provider="sdsim",
     )
+    store.store(name="sampling_defaults", node=_defaults(Sampling), provider="sdsim")
+    store.store(name="pretrain_defaults", node=_pretrain_defaults(), provider="sdsim")
     store.store(group="train", name="adamw", node=_defaults(TrainConfig), provider="sdsim")
     store.store(group="test", name="standard", node=_defaults(TestConfig), provider="sdsim")
+
+
+def _pretrain_defaults() -> dict[str, Any]:
+    """As `PretrainConfig`, the settings of the corpus beside the others."""
+    others = {name: one for name, one in _defaults(PretrainConfig).items() if name != "corpus"}
+    return others | _defaults(CorpusConfig) | {"objective": _defaults(ObjectiveConfig)}
 
 
 def _defaults(kind: type[Any]) -> dict[str, Any]:
@@ -82,6 +94,27 @@ def parse_job(composed: DictConfig) -> Job:
     return _validate(Job, values)
 
 
+def parse_pretrain(composed: DictConfig) -> PretrainConfig:
+    """The pretraining run that a composed config describes; errors as `parse`."""
+    values = _plain(composed, ("hydra",))
+    if isinstance(values["data"], str):
+        values["data"] = [values["data"]]
+    names = [field.name for field in fields(CorpusConfig)]
+    corpus = _validate(CorpusConfig, {name: values.pop(name) for name in names})
+    return _validate(PretrainConfig, {**values, "corpus": corpus})
+
+
+def parse_generate(kind: type[T], composed: DictConfig) -> T:
+    """Settings of generation, those of sampling beside the others; errors as `parse`."""
+    values = _plain(composed, ("hydra",))
+    for name in ("prompt", "stop"):
+        if isinstance(values[name], str):
+            values[name] = [values[name]]
+    names = [field.name for field in fields(Sampling)]
+    sampling = _validate(Sampling, {name: values.pop(name) for name in names})
+    return _validate(kind, {**values, "sampling": sampling})
+
+
 def _plain(composed: DictConfig, ignore: Collection[str]) -> dict[str, Any]:
     values = {name: value for name, value in composed.items() if name not in ignore}
     plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(values), resolve=True)  # type: ignore[assignment]
@@ -103,4 +136,4 @@ def _one_line(error: dict[str, Any], path: str) -> str:
     return f"{path}{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
-__all__ = ["SEARCH_PATH", "parse", "parse_job", "register"]
+__all__ = ["SEARCH_PATH", "parse", "parse_generate", "parse_job", "parse_pretrain", "register"]

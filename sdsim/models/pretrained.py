@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -163,6 +164,8 @@ def load_pretrained(checkpoint: str) -> PretrainedModel:
     Raises:
         ValueError: where it is not to be had or does not fit.
     """
+    if not Path(checkpoint).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint):
+        raise ValueError(f"checkpoint = {checkpoint!r}: there is no such folder")
     try:
         return PretrainedModel.from_pretrained(checkpoint)
     except (HfHubHTTPError, OSError) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
@@ -36,6 +37,8 @@ from torch.optim import Optimizer
 
 from sdsim.models import LanguageModel
 from sdsim.pretrain.processes import Processes
+
+warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process is no fault
 
 _PROGRESS = "progress.json"
 _NAME = re.compile(r"step-(\d{8})")
@@ -82,6 +85,9 @@ class Checkpoints:
         self.folder, self.model, self.optimizer = folder, model, optimizer
         self.processes, self.keep, self.background = processes, keep, background
         self._pending: _Pending | None = None
+        # What is written in the background must not mix its words with training's.
+        together = background and processes.count > 1
+        self._group = dist.new_group(backend="gloo") if together else None
 
     def save(self, step: int) -> None:
         """Write what has been learned in `step` steps; called by all processes at once.
@@ -100,14 +106,13 @@ class Checkpoints:
         writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
         settings: dict[str, Any] = {"storage_writer": writer, "no_dist": self.processes.count == 1}
         try:
-            with _quiet():
-                if self.background:
-                    started: Any = async_save(self._tensors(), **settings)
-                    self._pending = _Pending(started.result, partial, final)
-                else:
-                    save(self._tensors(), **settings)
-                    self._pending = _Pending(lambda: None, partial, final)
-                    self.settle()
+            if self.background:
+                started: Any = async_save(self._tensors(), process_group=self._group, **settings)
+                self._pending = _Pending(started.result, partial, final)
+            else:
+                save(self._tensors(), **settings)
+                self._pending = _Pending(lambda: None, partial, final)
+                self.settle()
         except (CheckpointException, SafetensorError) as error:
             raise OSError(f"{partial} cannot be written: {_reason(error)}") from error
 
@@ -178,8 +183,7 @@ def load_model(path: Path, model: LanguageModel) -> None:
 def _read(path: Path, tensors: dict[str, Tensor], *, alone: bool) -> None:
     try:
         json.loads((path / _PROGRESS).read_text())
-        with _quiet():
-            load(tensors, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=alone)
+        load(tensors, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=alone)
     except (
         *(CheckpointException, SafetensorError, OSError, ValueError, KeyError, RuntimeError),
         *(AssertionError, AttributeError),
@@ -202,12 +206,6 @@ def _reason(error: BaseException) -> str:
         error = next(iter(inner.values()))[0]
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _quiet() -> warnings.catch_warnings[None]:
-    """torch warns of a single process, which is no fault."""
-    context = warnings.catch_warnings(action="ignore")
-    return context
 
 
 def _write_progress(path: Path, step: int) -> None:

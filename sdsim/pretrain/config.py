@@ -160,4 +160,6 @@ class PretrainConfig:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
-        return {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
+        whole = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
+        del whole["corpus"]  # of which its tokens tell
+        return whole

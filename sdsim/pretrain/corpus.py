@@ -41,7 +41,7 @@ class CorpusConfig:
     """Text, and how it becomes tokens.
 
     Attributes:
-        path: folder of the tokens, made on first use; several runs may share it.
+        tokens: folder of the tokens, made on first use; several runs may share it.
         data: see `sdsim.pretrain.documents.documents`.
         text_field: what rows of JSONL, Parquet and datasets call their text.
         tokenizer: a ``tokenizer.json``, a name on the Hugging Face hub such as ``"gpt2"``, or
@@ -53,7 +53,7 @@ class CorpusConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    path: str
+    tokens: str
     data: tuple[str, ...] = (PYTHON,)
     text_field: str = "text"
     tokenizer: str = _TRAIN
@@ -63,11 +63,9 @@ class CorpusConfig:
 
     def __post_init__(self) -> None:
         if self.validation_every < 2:
-            raise ValueError(
-                f"corpus.validation_every = {self.validation_every}: must be at least 2"
-            )
+            raise ValueError(f"validation_every = {self.validation_every}: must be at least 2")
         if self.vocab_size < 257:
-            raise ValueError(f"corpus.vocab_size = {self.vocab_size}: must be at least 257")
+            raise ValueError(f"vocab_size = {self.vocab_size}: must be at least 257")
 
 
 @dataclass
@@ -122,9 +120,9 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
     Raises:
         ValueError: for text that cannot be read, and for a folder that holds other tokens.
     """
-    folder = Path(config.path)
+    folder = Path(config.tokens)
     made_from = asdict(config) | {"sources": sources(config.data)}
-    del made_from["path"], made_from["data"]
+    del made_from["tokens"], made_from["data"]
     if config.tokenizer != _TRAIN:
         del made_from["vocab_size"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +135,7 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
                 name for name, value in made_from.items() if manifest.made_from.get(name) != value
             ]
             raise ValueError(
-                f"corpus.path = {config.path!r}: the folder holds tokens of other text "
+                f"tokens = {config.tokens!r}: the folder holds tokens of other text "
                 f"({', '.join(wrong)} differ); choose another folder"
             )
         if not manifest.complete:
@@ -171,7 +169,7 @@ def _checked(config: CorpusConfig) -> Iterator[Document]:
             skipped += 1
         else:
             raise ValueError(
-                f"{document.where}: the document is empty; corpus.skip_empty=true leaves such out"
+                f"{document.where}: the document is empty; skip_empty=true leaves such out"
             )
     if skipped:
         logger.info("%d empty documents are left out", skipped)
@@ -332,7 +330,7 @@ class Windows:
         self._ends = np.cumsum([len(shard) // seq_len for shard in shards], dtype=np.int64)
         if not len(self):
             most = max(map(len, shards), default=0)
-            hint = "; a smaller corpus.validation_every holds out more" * (split == "validation")
+            hint = "; a smaller validation_every holds out more" * (split == "validation")
             raise ValueError(
                 f"the corpus's {split} split has {most} tokens: fewer than a sequence of "
                 f"seq_len = {seq_len}{hint}"

@@ -42,7 +42,7 @@ def sources(data: Sequence[str]) -> list[str]:
         else:
             found += [f"{path} ({path.stat().st_size} bytes)" for path in _files(name)]
     if not found:
-        raise ValueError("corpus.data is empty: name files, folders, hf:<dataset>, or python")
+        raise ValueError("data is empty: name files, folders, hf:<dataset>, or python")
     return found
 
 
@@ -77,14 +77,14 @@ def _files(name: str) -> list[Path]:
             if file.is_file() and file.name.endswith((*_JSONL, *_PARQUET, *_TEXT))
         ]
         if not known:
-            raise ValueError(f"corpus.data = {name!r}: the folder holds {_kinds()} nowhere")
+            raise ValueError(f"data = {name!r}: the folder holds {_kinds()} nowhere")
         return known
     if not path.exists():
         raise ValueError(
-            f"corpus.data = {name!r}: there is no such file; a dataset's name begins with {_HUB}"
+            f"data = {name!r}: there is no such file; a dataset's name begins with {_HUB}"
         )
     if not path.name.endswith((*_JSONL, *_PARQUET, *_TEXT)):
-        raise ValueError(f"corpus.data = {name!r}: {_kinds()} is needed")
+        raise ValueError(f"data = {name!r}: {_kinds()} is needed")
     return [path]
 
 
@@ -120,7 +120,7 @@ def _parquet(path: Path, text_field: str) -> Iterator[Document]:
     table = pl.scan_parquet(path)
     if text_field not in table.collect_schema():
         columns = ", ".join(table.collect_schema())
-        raise ValueError(f"{path} has no column {text_field!r} (corpus.text_field), but {columns}")
+        raise ValueError(f"{path} has no column {text_field!r} (text_field), but {columns}")
     total = table.select(pl.len()).collect().item()
     for start in range(0, total, _ROWS):
         texts = table.select(text_field).slice(start, _ROWS).collect()[text_field]
@@ -130,23 +130,21 @@ def _parquet(path: Path, text_field: str) -> Iterator[Document]:
 
 def _hub(name: str, text_field: str) -> Iterator[Document]:
     if find_spec("datasets") is None:
-        raise ValueError(
-            f"corpus.data = {name!r}: needs the extra of that name: pip install 'sdsim[hf]'"
-        )
+        raise ValueError(f"data = {name!r}: needs the extra of that name: pip install 'sdsim[hf]'")
     from datasets import load_dataset  # type: ignore[import-not-found,unused-ignore]
 
     dataset, _, config = name.removeprefix(_HUB).partition(":")
     try:
         stream = load_dataset(dataset, config or None, split="train", streaming=True)
     except Exception as error:  # whatever the network, the hub or the library has to say
-        raise ValueError(f"corpus.data = {name!r}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"data = {name!r}: {str(error).splitlines()[0]}") from error
     for number, row in enumerate(stream, 1):
         yield _row(row.get(text_field), text_field, f"{name}, row {number}")
 
 
 def _row(text: object, text_field: str, where: str) -> Document:
     if not isinstance(text, str):
-        raise ValueError(f"{where}: no text under {text_field!r} (corpus.text_field)")
+        raise ValueError(f"{where}: no text under {text_field!r} (text_field)")
     return Document(text, where)
 
 

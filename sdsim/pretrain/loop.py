@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -27,7 +28,7 @@ from sdsim.pretrain.config import PretrainConfig
 from sdsim.pretrain.corpus import Corpus, OnDocuments, Order, Windows, prepare
 from sdsim.pretrain.flops import peak_tflops, training_flops
 from sdsim.pretrain.objective import Losses, Objective, masked_positions
-from sdsim.pretrain.processes import Processes, processes, world_size
+from sdsim.pretrain.processes import Processes, is_first, processes, world_size
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ OnNumbers = Callable[[int, Numbers], object]
 """Told the step and a line of the log."""
 
 LOG, _CONFIG, _MODEL, _CHECKPOINTS = "log.jsonl", "run.json", "model", "checkpoints"
+_SECONDS_TO_DIE = 5
+"""What a killed process may take until its folder is free."""
 _VALIDATION_SEED = 1 << 40
 """Masks of held-out text are the same whatever the run's seed."""
 
@@ -69,7 +72,7 @@ def pretrain(
     _claim(config, out)
     corpus = prepare(config.corpus, on_documents)
     _claim(config, out, corpus)
-    with processes(config.device) as here:
+    with _alone(out), processes(config.device) as here:
         run = _Run(config, corpus, here, size, passes)
         run.train(on_numbers)
         run.export(out / _MODEL)
@@ -90,7 +93,21 @@ def trained(path: Path) -> PretrainedModel:
     described = json.loads((path / _CONFIG).read_text())
     model = PretrainedModel(**described["model"])
     load_model(found[-1][1], model)
+    model.source = described["tokens"]
     return model
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep others from training in the folder at the same time."""
+    if not is_first():
+        yield
+        return
+    try:
+        with FileLock(out / ".lock", timeout=_SECONDS_TO_DIE):
+            yield
+    except Timeout as error:
+        raise ValueError(f"out = {str(out)!r}: another process is training there") from error
 
 
 def _claim(config: PretrainConfig, out: Path, corpus: Corpus | None = None) -> None:
@@ -113,6 +130,7 @@ def _claim(config: PretrainConfig, out: Path, corpus: Corpus | None = None) -> N
         out.mkdir(parents=True, exist_ok=True)
         described = {
             "config": identity,
+            "tokens": str(Path(config.corpus.tokens).absolute()),
             "corpus": corpus.identity(),
             "model": _description(config, corpus),
         }

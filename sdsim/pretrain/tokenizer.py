@@ -21,14 +21,13 @@ def load_tokenizer(name: str) -> Tokenizer:
     if path.is_dir():
         path /= "tokenizer.json"
     if path.suffix == ".json" and not path.exists():
-        raise ValueError(f"corpus.tokenizer = {name!r}: there is no such file")
+        raise ValueError(f"tokenizer = {name!r}: there is no such file")
     try:
         return Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises nothing narrower
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"corpus.tokenizer = {name!r}: neither a tokenizer.json nor to be had from the hub "
-            f"({reason})"
+            f"tokenizer = {name!r}: neither a tokenizer.json nor to be had from the hub ({reason})"
         ) from error
 
 
@@ -51,7 +50,7 @@ def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
     found = tokenizer.get_vocab_size()
     if found != vocab_size:
         raise ValueError(
-            f"corpus.vocab_size = {vocab_size}: the text gives a BPE of {found} tokens; at least "
+            f"vocab_size = {vocab_size}: the text gives a BPE of {found} tokens; at least "
             "257, and more text for more"
         )
     return tokenizer
@@ -63,9 +62,7 @@ def end_of_text(tokenizer: Tokenizer) -> int:
         token = tokenizer.token_to_id(name)
         if token is not None:
             return int(token)
-    raise ValueError(
-        f"corpus.tokenizer: it has no token for the end of a text ({', '.join(_ENDS)})"
-    )
+    raise ValueError(f"tokenizer: it has no token for the end of a text ({', '.join(_ENDS)})")
 
 
 def rows(vocab_size: int) -> int:
