@@ -135,14 +135,22 @@ def _run(name: str, arguments: list[str]) -> None:
     try:
         if is_sweep and len(flags) == len(many):
             store, stored, runs = sweep(name, overrides)
-            which = "all runs are" if stored == runs else f"in time, {stored} of {runs} runs are"
-            console.print(f"{which} in {store.path}; `sdsim figures store={store.path}` draws")
-            if stored < runs:
-                console.print("the same command goes on with the others")
+            _say_what_is_done(store.path, stored, runs)
         else:
             _run_once(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_explain(error, name)) from error
+
+
+def _say_what_is_done(store: Path, stored: int, runs: int) -> None:
+    if not runs:
+        console.print("this shard has no run: the grid has fewer settings than shards")
+        return
+    which = "all runs are" if stored == runs else f"in time, {stored} of {runs} runs are"
+    draws = f"; `sdsim figures store={store}` draws" if stored else ""
+    console.print(f"{which} in {store}{draws}")
+    if stored < runs:
+        console.print("the same command goes on with the others")
 
 
 def _run_once(name: str, arguments: list[str]) -> None:
@@ -176,6 +184,8 @@ def _explain(error: Exception, command: str) -> str:
         hint = _did_you_mean(key, _settings(command))
         return f"{key} is no setting of this command{hint} `sdsim {command} --help` lists them."
     said = str(error).split("Config search path")[0].split("See https")[0]
+    if "submitit_" in said:
+        return "hydra/launcher=slurm needs submitit: pip install 'sdsim[slurm]'"
     reason = "" if cause is None else f": {str(cause).splitlines()[0]}"
     return _one_line(ValueError(said + reason))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,7 @@ class RayLauncher(Launcher):
         retries: how often a run is made again whose worker died.
 
     Raises:
-        ValueError: where Ray is not installed.
+        ValueError: where Ray is not installed, and for what no run could be done with.
     """
 
     def __init__(
@@ -36,6 +36,11 @@ class RayLauncher(Launcher):
         gpus_per_run: float = 0,
         retries: int = 3,
     ) -> None:
+        counts = {"cpus_per_run": cpus_per_run, "gpus_per_run": gpus_per_run, "retries": retries}
+        for name, value in {**counts, "workers": 1 if workers is None else workers}.items():
+            least = 1 if name == "workers" else 0
+            if not isinstance(value, int | float) or value < least:
+                raise ValueError(f"hydra.launcher.{name} = {value!r}: a number from {least} on")
         try:
             import ray
         except ImportError as error:
@@ -68,6 +73,9 @@ class RayLauncher(Launcher):
                 cluster |= {"num_cpus": self.workers, "include_dashboard": False}
             self.ray.init(**cluster)
         try:
+            if self.address is None:
+                resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+                self._check(resources)
             job, state = self.ray.put(self.job), self.ray.put(Singleton.get_state())
             remote = self.ray.remote(**self.task_options)(_run)
             tasks = [
@@ -79,6 +87,16 @@ class RayLauncher(Launcher):
             if ours:
                 self.ray.shutdown()
         return returned
+
+    def _check(self, resources: Mapping[str, float]) -> None:
+        """Raise `ValueError` where a run would wait for ever for what the machine lacks."""
+        for name, kind in (("cpus_per_run", "CPU"), ("gpus_per_run", "GPU")):
+            needed, there = self.task_options[f"num_{kind.lower()}s"], resources.get(kind, 0)
+            if needed > there:
+                raise ValueError(
+                    f"hydra.launcher.{name} = {needed}: this cluster has {there:g}; "
+                    "hydra.launcher.address names another"
+                )
 
 
 def _run(

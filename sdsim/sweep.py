@@ -9,6 +9,7 @@ import logging
 import math
 import multiprocessing
 import re
+import shutil
 import signal
 import threading
 import time
@@ -25,7 +26,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
-from hydra.errors import MissingConfigException
+from hydra.errors import InstantiationException, MissingConfigException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from hydra.utils import instantiate
@@ -51,7 +52,9 @@ _GROUPS = ("model", "task", "train", "test")
 _OF_NETWORKS = ("model.", "train.")
 _OF_MACHINES = ("model.budget", "model.features")
 # Overrides that say where and how to run, not what.
-_PLACES = ("sweep", "store", "device", "threads", "deadline", "tracking")
+_PLACES = ("sweep", "store", "device", "threads", "tracking")
+# Settings of a job that a sweep gives by itself, and what stands for them.
+_OF_JOBS = {"members": "sweep.members", "deadline": "sweep.time_budget"}
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
 _LAUNCHES = 3  # in a row that may fail without any run done
@@ -76,6 +79,7 @@ def run_one(composed: DictConfig) -> bool:
     with contextlib.ExitStack() as claims:
         ours = [run for run in job.runs if claims.enter_context(store.claim(run_id(run)))]
         if ours:
+            check_device(job.device)
             torch.set_num_threads(job.threads)
             log = claims.enter_context(tracked(job.tracking, store.path))
             conditions = Conditions(
@@ -113,9 +117,9 @@ class Grid:
     common: dict[str, Any] = field(default_factory=dict)
     grid: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     machines: list[dict[str, Any]] = field(default_factory=list)
-    shard: str | None = None
+    shard: str | int | float | None = None  # a number is none, but an error of ours
     members: int | None = None
-    time_budget: str | None = None
+    time_budget: str | int | float | None = None
 
     def __post_init__(self) -> None:
         _ = self.part, self.seconds
@@ -137,7 +141,7 @@ class Grid:
     @property
     def part(self) -> tuple[int, int]:
         """The shard: its number, from 0, and how many there are."""
-        match = _SHARD.fullmatch(self.shard or "1/1")
+        match = _SHARD.fullmatch("1/1" if self.shard is None else str(self.shard))
         number, count = (int(part) for part in match.groups()) if match else (0, 0)
         if not 1 <= number <= count:
             raise ValueError(f"sweep.shard = {self.shard!r}: k/n with 1 ≤ k ≤ n, such as 3/8")
@@ -165,10 +169,13 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
         RuntimeError: if a run failed; the others are stored.
     """
     places, chosen = split_overrides(arguments)
+    for key in chosen:
+        if key in _OF_JOBS:
+            raise ValueError(f"{key} is for one `sdsim train`; a sweep has {_OF_JOBS[key]}")
     with initialize_config_module("sdsim.conf", version_base="1.3"):
         composed = compose(command, overrides=places, return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
-        grid = parse(Grid, composed.sweep) if "sweep" in composed else Grid()
+        grid = parse(Grid, composed.sweep, path="sweep.") if "sweep" in composed else Grid()
         jobs: dict[str, tuple[RunConfig, list[str]]] = {}
         settings: dict[str, int] = {}  # numbered as they come
         part, parts = grid.part
@@ -190,7 +197,11 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
                 jobs[run_id(run)] = run, overrides
         if impossible and not settings:
             raise impossible
-        check_device(job.device)
+        launchers = composed.hydra.launcher
+        if _is_slurm(launchers) and not shutil.which("srun"):
+            raise ValueError("hydra/launcher=slurm: there is no Slurm here (no srun is found)")
+        if not _is_slurm(launchers) and launchers.get("address") is None:
+            check_device(job.device)  # which elsewhere each job does
         job.tracking.check()
         store = Store(job.store)
         store.check_writable()
@@ -223,7 +234,7 @@ def runs_of(preset: str) -> list[RunConfig]:
         with initialize_config_module("sdsim.conf", version_base="1.3"):
             composed = compose("sweep", [f"sweep={preset}"], return_hydra_config=True)
             loader = GlobalHydra.instance().config_loader()
-            grid = parse(Grid, composed.sweep)
+            grid = parse(Grid, composed.sweep, path="sweep.")
             return [
                 run
                 for axes in expand(grid, {})
@@ -261,8 +272,16 @@ def _grouped(jobs: list[tuple[RunConfig, list[str]]], least: int, most: int) -> 
     return grouped
 
 
+def _is_slurm(launcher: DictConfig) -> bool:
+    return str(launcher.get("_target_")).endswith(".SlurmLauncher")
+
+
 def _launcher(composed: DictConfig, loader: ConfigLoader) -> Launcher:
-    launcher: Launcher = instantiate(composed.hydra.launcher)
+    try:
+        launcher: Launcher = instantiate(composed.hydra.launcher)
+    except InstantiationException as error:
+        # Hydra says it twice.
+        raise (error.__cause__ if isinstance(error.__cause__, ValueError) else error) from error
     context = HydraContext(config_loader=loader, callbacks=Callbacks(composed))
     launcher.setup(hydra_context=context, task_function=run_one, config=composed)
     return launcher
@@ -280,6 +299,8 @@ def _launch_until_stored(
             return
         try:
             returned = launch(missing)
+        except (ValueError, TypeError):
+            raise  # the launcher's settings
         except Exception as error:
             # A worker was killed, or a node was lost: what it had in hand is done again.
             stored_some = any(identity in store for identity in missing)

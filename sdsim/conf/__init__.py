@@ -68,13 +68,25 @@ def _default(field: Field[Any]) -> Any:
     return "???" if field.default is MISSING else field.default
 
 
-def parse(kind: type[T], composed: DictConfig, *, ignore: Collection[str] = ("hydra",)) -> T:
+def parse(
+    kind: type[T],
+    composed: DictConfig,
+    *,
+    ignore: Collection[str] = ("hydra",),
+    path: str = "",
+) -> T:
     """The checked dataclass that a composed config describes, types and unknown keys included.
+
+    Args:
+        kind: the dataclass.
+        composed: the config.
+        ignore: keys of it that are not the dataclass's.
+        path: what stands before the names of its fields on the command line, such as ``"sweep."``.
 
     Raises:
         ValueError: in one line that names each field that is wrong.
     """
-    return _validate(kind, _plain(composed, ignore))
+    return _validate(kind, _plain(composed, ignore), path)
 
 
 def parse_job(composed: DictConfig) -> Job:

@@ -1,20 +1,25 @@
 """Real sweeps, in processes of their own, undisturbed, killed and side by side."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from polars.testing import assert_frame_equal
 
 from sdsim import conf
 from sdsim.config import RunConfig
 from sdsim.models import ModelConfig
+from sdsim.ray_launcher import RayLauncher
 from sdsim.results import load
 from sdsim.sweep import Grid, _grouped, expand, split_overrides, sweep
 
@@ -263,3 +268,62 @@ def test_machines_that_cannot_do_a_task_are_left_out(
     with pytest.raises(ValueError, match=r"task\.passes = 1: exactly 2"):
         sweep("sweep", [*once, "model=just_read_twice", f"store={tmp_path / 'none'}"])
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("deadline=1", "deadline is for one `sdsim train`; a sweep has sweep.time_budget"),
+        ("members=[[1e-3,0]]", "members is for one `sdsim train`; a sweep has sweep.members"),
+        ("sweep.members=two", "sweep.members = 'two'"),
+        ("sweep.members=0", "sweep.members = 0"),
+        ("sweep.time_budget=8", "sweep.time_budget = 8: a number of s, m or h, such as 8m"),
+        ("sweep.shard=2", "sweep.shard = 2: k/n with 1 ≤ k ≤ n, such as 3/8"),
+        ("sweep.nothing=2", "sweep.nothing"),
+        ("hydra/launcher=ray hydra.launcher.workers=0", "hydra.launcher.workers = 0: a number"),
+    ],
+)
+def test_settings_of_a_sweep_that_cannot_be(setting: str, message: str, tmp_path: Path) -> None:
+    conf.register()
+    with pytest.raises(
+        (ValueError, OmegaConfBaseException, HydraException), match=re.escape(message)
+    ):
+        sweep("sweep", [f"store={tmp_path / 'runs'}", *setting.split()])
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("setting", ["workers", "cpus_per_run", "gpus_per_run", "retries"])
+@pytest.mark.parametrize("value", [-1, "two"])
+def test_settings_of_ray_that_cannot_be(setting: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"hydra\.launcher\.{setting} = {value!r}: a number from"):
+        RayLauncher(**{setting: value})  # type: ignore[arg-type]
+
+
+def test_more_than_a_cluster_has_is_not_waited_for() -> None:
+    launcher = RayLauncher.__new__(RayLauncher)  # Ray need not be installed
+    launcher.task_options = {"num_cpus": 1, "num_gpus": 1}
+    with pytest.raises(ValueError, match=r"gpus_per_run = 1: this cluster has 0"):
+        launcher._check({"CPU": 2.0})
+    launcher._check({"CPU": 2.0, "GPU": 1.0})
+
+
+def test_where_there_is_no_slurm_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the device is not asked for here: the runs are elsewhere."""
+    conf.register()
+    if find_spec("submitit") is None:
+        expected: tuple[type[Exception], str] = (HydraException, "submitit")
+    else:
+        expected = (ValueError, "there is no Slurm here")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(expected[0], match=expected[1]):
+        sweep("sweep", ["hydra/launcher=slurm", "device=cuda", f"store={tmp_path}"])
+
+
+def test_a_shard_may_be_empty(tmp_path: Path) -> None:
+    conf.register()
+    _, stored, runs = sweep(
+        "sweep", ["model=gru", "model.width=8", "sweep.shard=50/50", f"store={tmp_path}"]
+    )
+    assert (stored, runs) == (0, 0)
