@@ -10,7 +10,7 @@ help:
 	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
-	@echo 'make test-gpu  run the checks of kernels and ensembles that need a CUDA device, in the environment as it is'
+	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'
 	@echo 'Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  RUNS=$(RUNS)'
@@ -39,7 +39,7 @@ test-faults: $(READY)
 
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:
-	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/test_ensemble_gpu.py
+	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/test_ensemble_gpu.py tests/sdsim/pretrain/test_full_scale_gpu.py
 
 bench: $(READY)
 	$(BIN)/sdsim bench

@@ -23,6 +23,15 @@ _STYLES = {
 }
 """Label, colour and line of each method, the models' as in every figure."""
 
+for _size in ("tiny", "360m", "1b3"):
+    for _family, _like in (
+        ("jrt", "jrt-rnn"),
+        ("based", "based"),
+        ("transformer", "sdpa, flash"),
+    ):
+        _, _colour, _line = _STYLES[_like]
+        _STYLES[f"{_family}_{_size}"] = (f"{_family}_{_size}", _colour, _line)
+
 _AXES = {"length": "Length N, tokens", "batch": "Batch, sequences"}
 
 
@@ -34,7 +43,7 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
 
     Args:
         title: what was measured.
-        table: rows of `kernels.bench.Timing`.
+        table: rows of `kernels.bench.Timing` or of `sdsim.model_bench.ModelTiming`.
 
     Raises:
         NothingToDraw: if fewer than two cases were measured.
@@ -43,7 +52,6 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
         milliseconds=pl.col("seconds") * 1e3,
         milliseconds_low=pl.col("seconds_low") * 1e3,
         milliseconds_high=pl.col("seconds_high") * 1e3,
-        limit=pl.col("limit") * 1e3,
     )
     rows = [axis for axis in _AXES if timed[axis].n_unique() > 1]
     if not rows:
@@ -56,7 +64,8 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
         at = counts[other][-1]
         fixed = timed.filter(pl.col(other) == at)
         _draw_panel(left, axis, fixed, "milliseconds")
-        _draw_limit(left, axis, fixed)
+        if "limit" in fixed.columns:
+            _draw_limit(left, axis, fixed)
         _draw_panel(right, axis, fixed, "speedup")
         right.axhline(1, color="0.4", linewidth=0.8, zorder=1)
         left.set_ylabel(f"Milliseconds\n({other} {at:,})")
@@ -88,4 +97,4 @@ def _draw_panel(ax: Axes, axis: str, timed: pl.DataFrame, quantity: str) -> None
 def _draw_limit(ax: Axes, axis: str, timed: pl.DataFrame) -> None:
     cases = timed.unique(axis).sort(axis)
     label = "JRT-RNN's work at the device's ceiling"
-    ax.plot(cases[axis], cases["limit"], color="0.6", linestyle=(0, (4, 2)), label=label)
+    ax.plot(cases[axis], cases["limit"] * 1e3, color="0.6", linestyle=(0, (4, 2)), label=label)

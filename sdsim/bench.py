@@ -11,71 +11,22 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import torch
 
 from kernels import bench as kernels_bench
-from kernels.bench import METHODS, Case, Ceilings
+from kernels.bench import Case, Ceilings
+from sdsim.bench_config import Attention, BenchConfig, What
+from sdsim.model_bench import ModelTask, time_models
 from sdsim.models import ModelConfig
-from sdsim.models.config import STRICT
+from sdsim.pretrain.flops import peak_tflops
 from sdsim.results import commit
 from sdsim.sweep import runs_of
 from sdsim.sweep_bench import Projection, sweep_paces
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
-
-What = Literal["generation", "sweep", "prefill", "decode", "train"]
-DType = Literal["float32", "bfloat16", "float16"]
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """What to measure, and where; see ``sdsim bench --help``."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
-
-    what: tuple[What, ...]
-    lengths: tuple[int, ...]
-    batches: tuple[int, ...]
-    heads: int
-    feature_dim: int
-    head_dim: int
-    dtype: DType
-    device: str
-    threads: int
-    methods: tuple[str, ...] | None
-    repeats: int
-    patience: float
-    memory_gb: float
-    out: str | None
-    preset: str
-    members: tuple[int, ...]
-    settings: int | None
-    workers: int
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "heads", "feature_dim", "head_dim", "repeats", "workers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1")
-        if self.settings is not None and self.settings < 1:
-            raise ValueError(f"settings = {self.settings}: must be at least 1")
-        for name in ("lengths", "batches", "members"):
-            numbers = getattr(self, name)
-            if not numbers or min(numbers) < (2 if name == "lengths" else 1):
-                least = 2 if name == "lengths" else 1
-                raise ValueError(f"{name} = {list(numbers)}: one or more numbers from {least}")
-        for name in ("patience", "memory_gb"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
-        for name in ("what", "methods"):
-            if getattr(self, name) == ():
-                raise ValueError(f"{name} = []: name at least one")
-        for method in self.methods or ():
-            if method not in METHODS:
-                allowed = ", ".join(repr(name) for name in METHODS)
-                raise ValueError(f"methods: {method!r} is not one of {allowed}")
 
 
 @dataclass(frozen=True)
@@ -134,6 +85,8 @@ def shown(report: Report) -> pl.DataFrame:
         return report.table
     if report.what == "sweep":
         return report.table.drop("reason")
+    if report.what in get_args(ModelTask):
+        return _models_shown(report)
     milliseconds = {
         new: pl.col(old) * 1e3
         for new, old in (
@@ -160,21 +113,15 @@ def notes(report: Report) -> list[str]:
         return []
     if report.what == "sweep":
         return _sweep_notes(report)
+    if report.what in get_args(ModelTask):
+        return _model_notes(report)
     reached = Ceilings(**report.settings["ceilings"])
     work = [
         f"  batch {row['batch']}, length {row['length']}: {row['needed_bytes'] / 1e6:,.1f} MB, "
         f"{row['needed_operations'] / 1e9:,.3g} GFLOP, so at least {row['limit'] * 1e3:.3f} ms"
         for row in report.table.unique(["batch", "length"], maintain_order=True).to_dicts()
     ]
-    cases_in_all = len(work)
-    left_out = [
-        f"  {method}: {reason}"
-        + (f" (batch by length: {', '.join(cases)})" if len(cases) < cases_in_all else "")
-        for method, reason, cases in report.table.filter(pl.col("reason").is_not_null())
-        .group_by("method", "reason", maintain_order=True)
-        .agg(pl.format("{} by {}", "batch", "length"))
-        .iter_rows()
-    ]
+    left_out = _left_out(report.table, len(work))
     return [
         "milliseconds: median [quartiles]; speedup: over the fastest softmax attention that ran; "
         "peak megabytes: tensors between operators, results included",
@@ -184,6 +131,17 @@ def notes(report: Report) -> list[str]:
         "JRT-RNN needs:",
         *work,
         *(["not run:", *left_out] if left_out else []),
+    ]
+
+
+def _left_out(table: pl.DataFrame, cases_in_all: int) -> list[str]:
+    return [
+        f"  {method}: {reason}"
+        + (f" (batch by length: {', '.join(cases)})" if len(cases) < cases_in_all else "")
+        for method, reason, cases in table.filter(pl.col("reason").is_not_null())
+        .group_by("method", "reason", maintain_order=True)
+        .agg(pl.format("{} by {}", "batch", "length"))
+        .iter_rows()
     ]
 
 
@@ -197,7 +155,9 @@ def bench(
     if what == "sweep":
         return _sweep_report(config, progress)
     with kernels_bench.threads(config.threads):
-        return _attention_report(config, what, progress)
+        if what == "prefill" or what == "decode" or what == "train":
+            return _attention_report(config, what, progress)
+        return _model_report(config, what, progress)
 
 
 def _sweep_report(config: BenchConfig, progress: Callable[[int, int], None]) -> Report:
@@ -256,7 +216,7 @@ def _generation_report(config: BenchConfig) -> Report:
 
 def _attention_report(
     config: BenchConfig,
-    what: Literal["prefill", "decode", "train"],
+    what: Attention,
     progress: Callable[[int, int], None],
 ) -> Report:
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
@@ -291,6 +251,56 @@ def _attention_report(
         f"{config.dtype}, on {settings['device']}"
     )
     return Report(what, title, settings, pl.DataFrame([asdict(row) for row in timings]))
+
+
+def _model_report(
+    config: BenchConfig, what: ModelTask, progress: Callable[[int, int], None]
+) -> Report:
+    device, dtype = torch.device(config.device), getattr(torch, config.dtype)
+    ceilings = kernels_bench.ceilings(device, dtype)
+    known = peak_tflops(device) if dtype == torch.bfloat16 else None
+    timings = time_models(
+        what,
+        config.presets,
+        sorted(product(set(config.batches), set(config.lengths)), key=lambda sizes: sizes[::-1]),
+        device=device,
+        dtype=dtype,
+        peak_flops=known * 1e12 if known else ceilings.operations_per_second,
+        repeats=config.repeats,
+        patience=config.patience,
+        progress=progress,
+    )
+    settings = _settings(config, what, device, ceilings) | {"peak_tflops": known}
+    doing = {
+        "model_prefill": "reading a prompt of N tokens",
+        "model_decode": "writing a token after N others",
+        "model_train": "a forward and a backward pass",
+    }
+    title = f"Whole models, {doing[what]}: {config.dtype}, on {settings['device']}"
+    return Report(what, title, settings, pl.DataFrame([asdict(row) for row in timings]))
+
+
+def _models_shown(report: Report) -> pl.DataFrame:
+    columns = [
+        pl.col(f"seconds{end}").mul(1e3).alias(f"milliseconds{end}")
+        for end in ("", "_low", "_high")
+    ]
+    table = report.table.filter(pl.col("seconds").is_not_null())
+    speed = pl.col("tokens_per_second").round(0).cast(pl.Int64)
+    chosen = table.select("batch", "length", "method", *columns, "calls", speed, "speedup", "mfu")
+    return chosen if report.what == "model_train" else chosen.drop("mfu")
+
+
+def _model_notes(report: Report) -> list[str]:
+    lines = ["milliseconds: median [quartiles]; speedup: over the Transformer"]
+    if report.what == "model_train":
+        peak = report.settings["peak_tflops"]
+        reached = report.settings["ceilings"]["operations_per_second"] / 1e12
+        of = f"{peak:g} TFLOP/s, the data sheet's" if peak else f"a matrix product's {reached:.3g}"
+        lines.append(f"mfu: the model's TFLOP/s over {of}")
+    cases = report.table.select("batch", "length").n_unique()
+    left_out = _left_out(report.table, cases)
+    return [*lines, *(["not run:", *left_out] if left_out else [])]
 
 
 def _settings(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import hydra
 import polars as pl
@@ -23,7 +23,8 @@ from rich.table import Table
 
 import sdsim
 from sdsim import conf, results
-from sdsim.bench import BenchConfig, Report, bench, load_reports, notes, shown
+from sdsim.bench import Report, bench, load_reports, notes, shown
+from sdsim.bench_config import BenchConfig
 from sdsim.console import Bar, as_table, console, errors
 from sdsim.generate import Sampling, Strategy, generate_text
 from sdsim.models.config import STRICT
@@ -34,7 +35,7 @@ from sdsim.pretrain.loop import pretrain, trained
 from sdsim.pretrain.processes import is_first
 from sdsim.pretrain.tokenizer import end_of_text, load_tokenizer
 from sdsim.run import Conditions, execute_all
-from sdsim.sweep import run_one, sweep
+from sdsim.sweep import apart, run_one, sweep
 from sdsim.tracking import tracked
 from sdsim.train import check_device
 from sdsim.upgrade import upgrade
@@ -53,6 +54,7 @@ sdsim: how much must a recurrent model remember, and what has the order of its i
   sdsim pretrain         train a model on text, of up to 1.3B parameters
   sdsim generate         continue prompts with such a model
   sdsim import           read one of the paper's released checkpoints
+  sdsim confirm          the full-scale layouts on disjointness and recall, and their speed
   sdsim bench            measure the generator, and attention: prefill, decoding, training
   sdsim upgrade          rewrite runs that an earlier version stored
 
@@ -264,7 +266,6 @@ class FiguresConfig:
 
 def _figures(composed: DictConfig) -> None:
     # Here alone may the simulator look up at the figures.
-    import figures
 
     config = conf.parse(FiguresConfig, composed)
     if config.bench is not None:
@@ -272,8 +273,14 @@ def _figures(composed: DictConfig) -> None:
         results.check_writable(out, "out")
         _draw_reports(reports, out)
         return
-    table = results.load(config.store)
-    out = Path(config.out or Path(config.store, "figures"))
+    _show_figures(config.store, config.out)
+
+
+def _show_figures(store: str, folder: str | None) -> None:
+    import figures
+
+    table = results.load(store)
+    out = Path(folder or Path(store, "figures"))
     results.check_writable(out, "out")
     console.print(as_table(figures.summary_table(table)))
     for path in figures.draw_all(table, out):
@@ -281,7 +288,10 @@ def _figures(composed: DictConfig) -> None:
 
 
 def _bench(composed: DictConfig) -> None:
-    config = conf.parse(BenchConfig, composed)
+    _measure(conf.parse(BenchConfig, composed))
+
+
+def _measure(config: BenchConfig) -> None:
     check_device(config.device)
     out = None if config.out is None else Path(config.out)
     if out is not None:
@@ -306,6 +316,47 @@ def _draw_reports(reports: list[Report], out: Path) -> None:
             continue
         for path in figures.draw_bench(report.what, report.title, report.table, out):
             console.print(str(path), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class ConfirmConfig:
+    """Settings of ``sdsim confirm``; see its ``--help``."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    scale: Literal["tiny", "360m"]
+    store: str
+    device: str
+    threads: int
+    lengths: tuple[int, ...]
+    batch: int
+    dtype: Literal["float32", "bfloat16"]
+    repeats: int
+    overrides: tuple[str, ...]
+
+
+def _confirm(composed: DictConfig) -> None:
+    config = conf.parse(ConfirmConfig, composed)
+    measured = BenchConfig(
+        what=("model_prefill", "model_decode"),
+        presets=tuple(f"{kind}_{config.scale}" for kind in ("jrt", "based", "transformer")),
+        lengths=config.lengths,
+        batches=(config.batch,),
+        dtype=config.dtype,
+        device=config.device,
+        threads=config.threads,
+        repeats=config.repeats,
+        out=str(Path(config.store, "figures")),
+    )
+    places = [f"sweep=confirm_{config.scale}", f"store={config.store}", f"device={config.device}"]
+    alone = ["hydra.launcher.n_jobs=1"] if config.device != "cpu" else []
+    with apart():
+        store, stored, runs = sweep("sweep", [*places, *alone, *config.overrides])
+    _say_what_is_done(store.path, stored, runs)
+    if stored < runs:
+        return
+    _measure(measured)
+    _show_figures(config.store, None)
 
 
 @dataclass(frozen=True)
@@ -500,6 +551,7 @@ COMMANDS: dict[str, Callable[[DictConfig], object]] = {
     "pretrain": _pretrain,
     "generate": _generate,
     "import": _import,
+    "confirm": _confirm,
     "bench": _bench,
     "theory bounds": _theory_bounds,
     "theory verify": _theory_verify,

@@ -228,10 +228,8 @@ def runs_of(preset: str) -> list[RunConfig]:
         ValueError: if there is none of that name.
     """
     register()
-    running = GlobalHydra.instance().hydra  # a command may be under way
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("sdsim.conf", version_base="1.3"):
+        with apart(), initialize_config_module("sdsim.conf", version_base="1.3"):
             composed = compose("sweep", [f"sweep={preset}"], return_hydra_config=True)
             loader = GlobalHydra.instance().config_loader()
             grid = parse(Grid, composed.sweep, path="sweep.")
@@ -242,6 +240,15 @@ def runs_of(preset: str) -> list[RunConfig]:
             ]
     except MissingConfigException as error:
         raise ValueError(f"preset = {preset!r}: there is no such sweep") from error
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Compose other configs while a command of Hydra's is under way."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
     finally:
         GlobalHydra.instance().hydra = running
 

@@ -7,18 +7,20 @@ nodes that the YAML files extend, and a composed config becomes a checked datacl
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, asdict, fields
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
+from sdsim.bench_config import BenchConfig
 from sdsim.config import TaskConfig, TestConfig, TrainConfig
 from sdsim.generate import Sampling
 from sdsim.job import Job
 from sdsim.machines import MachineConfig
 from sdsim.models import ModelConfig
+from sdsim.models.presets import PRESETS
 from sdsim.pretrain.config import PretrainConfig
 from sdsim.pretrain.corpus import CorpusConfig
 from sdsim.pretrain.objective import ObjectiveConfig
@@ -40,12 +42,15 @@ def register() -> None:
         ("tracking_defaults", TrackingConfig),
     ):
         store.store(name=name, node=_defaults(kind), provider="sdsim")
+    for name, preset in PRESETS.items():  # full-scale models are models as any
+        store.store(group="model", name=name, node=asdict(preset.config), provider="sdsim")
     # Without the grid itself, which each preset gives in full.
     store.store(
         name="sweep_defaults",
         node={"shard": None, "members": None, "time_budget": None},
         provider="sdsim",
     )
+    store.store(name="bench_defaults", node=_defaults(BenchConfig), provider="sdsim")
     store.store(name="sampling_defaults", node=_defaults(Sampling), provider="sdsim")
     store.store(name="pretrain_defaults", node=_pretrain_defaults(), provider="sdsim")
     store.store(group="train", name="adamw", node=_defaults(TrainConfig), provider="sdsim")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sdsim import sweep_bench
-from sdsim.bench import BenchConfig, bench, notes, shown
+from sdsim.bench import bench, notes, shown
+from sdsim.bench_config import BenchConfig
 from sdsim.config import RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
 from sdsim.sweep_bench import sweep_paces
