@@ -86,6 +86,14 @@ _MODELS = {
     "fingerprint": SeriesStyle("Fingerprints", _BLACK, ".", "-"),
     "random_kernel": SeriesStyle("Random-feature attention", _GREY, "+", "-"),
 }
+for _size, _marker in (("tiny", "8"), ("360m", "h"), ("1b3", "d")):
+    for _kind, _label, _colour in (
+        ("based", "Based", _BLUE),
+        ("jrt", "JRT-RNN", _GREEN),
+        ("transformer", "Transformer", _ORANGE),
+    ):
+        _MODELS[f"{_kind}_{_size}"] = SeriesStyle(f"{_label} ({_size})", _colour, _marker, "-")
+
 _OTHER_COLOURS = (_SKY, _PURPLE, _BLACK, _BLUE, _VERMILION, _GREEN, _ORANGE)
 _OTHER_MARKERS = "hp<>8d^v"
 

@@ -86,6 +86,8 @@ def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataF
     # orders are slices of one setting, as they are of one run in set disjointness.
     runs = runs.with_columns(options=pl.col("options").map_elements(_without_order, pl.String))
     task = [name for name in TASK if not (across_passes and name == "passes")]
+    # Where names tell all tasks apart, nothing else need be said of them.
+    names_suffice = runs.select(pl.struct(task)).n_unique() == runs["task"].n_unique()
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
     variant = [name for name in setting if name not in ("model", *task, *SIZES)]
     best_rate = pl.col("lr").sort_by(
@@ -95,7 +97,7 @@ def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataF
     runs = (
         runs.with_columns(
             setting=pl.col("run_id").first().over(setting),
-            experiment=_differences(task, among=[]),
+            experiment=_differences(["task"] if names_suffice else task, among=[]),
             variant=_differences(variant, among=["model", *task]),
         )
         .with_columns(
