@@ -33,6 +33,8 @@ def save(path: Path, snapshot: Snapshot) -> None:
     progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
     partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}-*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     try:
         save_file(
             {name: one.contiguous() for name, one in tensors.items()},
@@ -79,6 +81,9 @@ def _snapshot(
         wrong = [name for name, shape in shapes(config).items() if group[name].shape != shape]
         if wrong:
             raise ValueError(f"{wrong[0]} has another shape")
+    window = (max(1, config.train.steps // 100),)
+    if losses.shape != window or accuracies.shape != window:
+        raise ValueError("its losses have another length")
     if tensors or not 0 < progress["step"] <= config.train.steps:
         raise ValueError(f"it is of another run ({', '.join(tensors) or progress})")
     step, seconds = int(progress["step"]), float(progress["seconds"])

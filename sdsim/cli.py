@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import hydra
 import polars as pl
@@ -24,7 +24,7 @@ from rich.table import Table
 import sdsim
 from sdsim import conf, results
 from sdsim.bench import Report, bench, load_reports, notes, shown
-from sdsim.bench_config import BenchConfig
+from sdsim.bench_config import BenchConfig, What
 from sdsim.console import Bar, as_table, console, errors
 from sdsim.generate import Sampling, Strategy, generate_text
 from sdsim.models.config import STRICT
@@ -133,6 +133,10 @@ def _run(name: str, arguments: list[str]) -> None:
     if unknown or removed or (many and name not in ("sweep", "train")):
         raise ValueError(f"{' '.join(unknown + removed or many)}: settings are given as key=value")
     overrides = [word for word in arguments if word not in _MULTIRUN]
+    if name == "bench":  # `sdsim bench sweep` for `sdsim bench what=[sweep]`
+        words = [word for word in overrides if word in get_args(What)]
+        overrides = [word for word in overrides if word not in words]
+        overrides += [f"what=[{','.join(words)}]"] if words else []
     is_sweep = name == "sweep" or bool(many)
     try:
         if is_sweep and len(flags) == len(many):
@@ -225,6 +229,7 @@ def _train(composed: DictConfig) -> None:
     check_device(job.device)
     job.tracking.check()
     store.check_writable()
+    store.check_current()
     identities = [results.run_id(run) for run in job.runs]
     missing = [run for run in job.runs if results.run_id(run) not in store]
     torch.set_num_threads(job.threads)

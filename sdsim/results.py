@@ -96,6 +96,24 @@ class Store:
         """Raise `ValueError` unless runs can be stored here; leave nothing behind."""
         check_writable(self.path, "store")
 
+    def check_current(self) -> None:
+        """Raise `ValueError` if there are runs of an earlier version, which would be done again."""
+        old = 0
+        for record in self.path.glob(f"*/{RECORD}"):
+            if "." in record.parent.name:  # set aside
+                continue
+            try:
+                _read(record.parent)
+            except EarlierSchemaError:
+                old += 1
+            except ValueError:
+                continue
+        if old:
+            raise ValueError(
+                f"store = {self.path}: {old} runs are of an earlier version; "
+                f"`sdsim upgrade store={self.path}` first"
+            )
+
     @contextlib.contextmanager
     def claim(self, identity: str) -> Iterator[bool]:
         """Hold a run for this process; yields whether it is ours to do.

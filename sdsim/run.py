@@ -71,6 +71,10 @@ class Conditions:
     on_step: Callable[[int], None] | None = None
     track: Log | None = None
 
+    def are_over(self) -> bool:
+        """Whether the deadline has come."""
+        return self.deadline is not None and time.time() >= self.deadline
+
 
 HERE = Conditions()
 """On the CPU, to the end, in silence."""
@@ -99,6 +103,8 @@ def execute_all(
     """
     networks = []
     for config in configs:
+        if conditions.are_over():
+            return
         if isinstance(config.model, MachineConfig):
             yield config, _run_machine(config, config.model)
         else:
@@ -110,6 +116,8 @@ def execute_all(
     for group in groups.values():
         members = [config for config, _ in group]
         starts = [start for _, start in group if start]
+        if conditions.are_over():  # before any time is spent on choosing
+            return
         chosen = way or fastest_way(members, conditions.device)
         for trainer in trainers(chosen, members, conditions.device, starts):
             yield from _train_and_test(trainer, conditions, starts)
@@ -128,7 +136,7 @@ def _train_and_test(
     ensemble = len(trainer.configs)
     last = saved = time.monotonic()
     while trainer.configs:
-        if conditions.deadline is not None and time.time() >= conditions.deadline:
+        if conditions.are_over():
             _save(trainer, conditions, seconds)
             return
         trainer.step()

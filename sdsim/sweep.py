@@ -60,7 +60,6 @@ _RETRY_SECONDS = 2.0
 _LAUNCHES = 3  # in a row that may fail without any run done
 _SHARD = re.compile(r"(\d+)/(\d+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
-_LEAST_MEMBERS = {"cpu": 4}  # with fewer, one program is no faster there
 
 logger = logging.getLogger(__name__)
 
@@ -205,13 +204,13 @@ def sweep(command: str, arguments: list[str]) -> tuple[Store, int, int]:
         job.tracking.check()
         store = Store(job.store)
         store.check_writable()
-        most = _most_members(grid, composed.hydra.launcher, len(jobs))
-        least = _LEAST_MEMBERS.get(torch.device(job.device).type, 2)
+        store.check_current()
+        workers = _workers(launchers)
         deadline = None if grid.seconds is None else time.time() + grid.seconds
         launcher = _launcher(composed, loader)
 
         def launch(missing: list[str]) -> Sequence[JobReturn]:
-            grouped = _grouped([jobs[identity] for identity in missing], least, most)
+            grouped = _grouped([jobs[identity] for identity in missing], grid.members, workers)
             if deadline is not None:
                 grouped = [[*overrides, f"deadline={deadline:.1f}"] for overrides in grouped]
             return launcher.launch(grouped, initial_job_idx=0)
@@ -253,30 +252,50 @@ def apart() -> Iterator[None]:
         GlobalHydra.instance().hydra = running
 
 
-def _most_members(grid: Grid, launcher: DictConfig, runs: int) -> int:
-    if grid.members is not None:
-        return grid.members
-    if "n_jobs" not in launcher:
-        return 1
-    workers: int = joblib.effective_n_jobs(launcher.n_jobs)
-    return math.ceil(runs / workers)
+def _workers(launcher: DictConfig) -> int | None:
+    """How many processes joblib has; None with another launcher."""
+    return joblib.effective_n_jobs(launcher.n_jobs) if "n_jobs" in launcher else None
 
 
-def _grouped(jobs: list[tuple[RunConfig, list[str]]], least: int, most: int) -> list[list[str]]:
-    """Jobs of one run, or of `least` to `most` that differ in learning rate and seed alone."""
+def _grouped(
+    jobs: list[tuple[RunConfig, list[str]]], most: int | None, workers: int | None
+) -> list[list[str]]:
+    """Jobs of one run, or of several that differ in learning rate and seed alone.
+
+    Args:
+        jobs: the runs that are missing, and their overrides.
+        most: runs in one job; None: as many as leave no worker idle, or 1 where there are no
+            `workers` to know of.
+        workers: processes that take jobs.
+    """
     alike: dict[str, list[tuple[RunConfig, list[str]]]] = {}
+    groups: list[list[tuple[RunConfig, list[str]]]] = []
     for run, overrides in jobs:
-        alike.setdefault(run_id(setting(run)), []).append((run, overrides))
-    grouped: list[list[str]] = []
+        if isinstance(run.model, MachineConfig):
+            groups.append([(run, overrides)])
+        else:
+            alike.setdefault(run_id(setting(run)), []).append((run, overrides))
+    even = math.ceil(sum(map(len, alike.values())) / workers) if workers else 1
+    largest = max(1, even if most is None else most)
     for group in alike.values():
-        parts = math.ceil(len(group) / max(1, most))
-        for part in (group[start::parts] for start in range(parts)):
-            if len(part) < max(2, least) or isinstance(part[0][0].model, MachineConfig):
-                grouped.extend(overrides for _, overrides in part)
-            else:
-                members = ",".join(f"[{run.train.lr!r},{run.seed}]" for run, _ in part)
-                grouped.append([*part[0][1], f"members=[{members}]"])
-    return grouped
+        parts = math.ceil(len(group) / largest)
+        groups.extend(group[start::parts] for start in range(parts))
+    # As many jobs for one worker as for another: halve the largest until it comes out even.
+    while most is None and workers and len(groups) % workers:
+        longest = max(groups, key=len)
+        if len(longest) == 1:
+            break
+        groups.remove(longest)
+        groups += [longest[::2], longest[1::2]]
+    return [_job(group) for group in groups]
+
+
+def _job(group: list[tuple[RunConfig, list[str]]]) -> list[str]:
+    overrides = group[0][1]
+    if len(group) == 1:
+        return overrides
+    members = ",".join(f"[{run.train.lr!r},{run.seed}]" for run, _ in group)
+    return [*overrides, f"members=[{members}]"]
 
 
 def _is_slurm(launcher: DictConfig) -> bool:

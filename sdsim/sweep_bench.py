@@ -202,7 +202,9 @@ def _rows(configs: Sequence[RunConfig], found: dict[Way, list[float]], workers: 
         measured = rate is not None and rate > 0
         reason = None
         if not measured:
-            reason = "takes too long" if rate is None else "no rule for vmap"
+            reason = (
+                "takes too long" if rate is None else "cannot be done so, or not in this memory"
+            )
         rows.append(
             Pace(
                 model.name,

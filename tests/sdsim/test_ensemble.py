@@ -12,6 +12,7 @@ import torch
 from sdsim import checkpoint
 from sdsim.config import RunConfig, TaskConfig, TrainConfig
 from sdsim.ensemble import EnsembleTrainer, Way, fastest_way, pace, trainers
+from sdsim.machines import MachineConfig
 from sdsim.models import MIXERS, ModelConfig
 from sdsim.run import Conditions, RunResult, execute, execute_all
 from sdsim.train import PlainTrainer, training_batches
@@ -250,3 +251,57 @@ def test_fixed_examples_are_seen_once_an_epoch_in_new_orders(small_run: RunConfi
         epochs[step // 3].extend(tuple(row) for row in asked.inputs.tolist())
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.mark.parametrize(("leaver", "after"), [(0, 1), (1, 3), (2, 8)])
+def test_those_that_stay_go_on_as_if_alone(leaver: int, after: int, small_run: RunConfig) -> None:
+    """In float64, to 1e-10: their data, learning rates, moments and losses are still their own."""
+    long = replace(small_run, train=replace(small_run.train, steps=300))  # a window of 3 steps
+    configs = members(long)
+    torch.set_default_dtype(torch.float64)
+    try:
+        together = EnsembleTrainer(configs, CPU)
+        for _ in range(after):
+            together.step()
+        together.leave([leaver])
+        for _ in range(20 - after):
+            together.step()
+        stayed = [config for index, config in enumerate(configs) if index != leaver]
+        assert together.configs == stayed
+        for index, config in enumerate(stayed):
+            alone = PlainTrainer(config, CPU)
+            for _ in range(20):
+                alone.step()
+            own, beside = alone.snapshot(0, 0.0), together.snapshot(index, 0.0)
+            for kind in ("parameters", "exp_avg", "exp_avg_sq", "losses", "accuracies"):
+                torch.testing.assert_close(
+                    getattr(beside, kind), getattr(own, kind), rtol=0, atol=1e-9
+                )
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_after_the_deadline_no_time_is_spent_on_choosing(
+    small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> Way:
+        pytest.fail("the ways are timed")
+
+    monkeypatch.setattr("sdsim.run.fastest_way", asked)
+    conditions = Conditions(checkpoint=lambda config: tmp_path / f"{config.seed}", deadline=0.0)
+    assert list(execute_all(members(small_run), conditions)) == []
+    machine = replace(small_run, model=MachineConfig("one_pass", "one_pass"))
+    assert list(execute_all([machine], conditions)) == []
+
+
+def test_a_checkpoint_of_other_losses_is_damaged(
+    small_run: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = PlainTrainer(small_run, CPU)
+    trainer.step()
+    snapshot = trainer.snapshot(0, 1.0)
+    (tmp_path / ".one-left by a killed process").touch()
+    checkpoint.save(tmp_path / "one", replace(snapshot, losses=torch.zeros(7)))
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert checkpoint.load(tmp_path / "one", small_run) is None
+    assert "its losses have another length" in caplog.text

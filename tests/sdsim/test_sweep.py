@@ -20,7 +20,7 @@ from sdsim import conf
 from sdsim.config import RunConfig
 from sdsim.models import ModelConfig
 from sdsim.ray_launcher import RayLauncher
-from sdsim.results import load
+from sdsim.results import SCHEMA, load
 from sdsim.sweep import Grid, _grouped, expand, split_overrides, sweep
 
 GRID = [
@@ -195,17 +195,31 @@ def runs_alike(count: int) -> list[tuple[RunConfig, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "least", "most", "sizes"),
-    [(6, 4, 9, [6]), (6, 4, 3, [1] * 6), (12, 4, 6, [6, 6]), (5, 2, 4, [3, 2]), (3, 2, 1, [1] * 3)],
+    ("counts", "most", "workers", "sizes"),
+    [
+        ([8], None, 2, [4, 4]),
+        ([4], None, 2, [2, 2]),
+        ([1], None, 2, [1]),
+        ([4, 4, 4], None, 2, [4, 4, 2, 2]),
+        ([2, 2, 2], None, 4, [2, 2, 1, 1]),
+        ([7], 3, 2, [3, 2, 2]),
+        ([5], 1, 2, [1] * 5),
+        ([6], None, None, [1] * 6),
+        ([6], 6, None, [6]),
+    ],
 )
-def test_runs_alike_become_one_job_where_there_are_enough(
-    count: int, least: int, most: int, sizes: list[int]
+def test_runs_alike_become_jobs_that_leave_no_worker_idle(
+    counts: list[int], most: int | None, workers: int | None, sizes: list[int]
 ) -> None:
-    jobs = _grouped(runs_alike(count), least, most)
-    members = [word for job in jobs for word in job[1:]]
-    found = [sum(f",{seed}]" in word for seed in range(count) for word in job) for job in jobs]
-    assert [max(1, runs) for runs in found] == sizes
-    assert all(word.startswith("members=[[0.003,") for word in members)
+    runs = [
+        (replace(run, task=replace(run.task, vocab_size=40 + kind)), [f"kind={kind}", *words])
+        for kind, count in enumerate(counts)
+        for run, words in runs_alike(count)
+    ]
+    jobs = _grouped(runs, most, workers)
+    found = [max(1, sum(word.count("[0.003,") for word in job)) for job in jobs]
+    assert sorted(found, reverse=True) == sizes
+    assert sum(found) == sum(counts)
 
 
 def test_an_ensemble_of_a_sweep_stores_what_its_runs_alone_do(tmp_path: Path) -> None:
@@ -327,3 +341,23 @@ def test_a_shard_may_be_empty(tmp_path: Path) -> None:
         "sweep", ["model=gru", "model.width=8", "sweep.shard=50/50", f"store={tmp_path}"]
     )
     assert (stored, runs) == (0, 0)
+
+
+@pytest.mark.parametrize("command", ["sweep", "train"])
+def test_a_store_of_an_earlier_version_is_not_added_to(command: str, tmp_path: Path) -> None:
+    """Its runs would be done again, and those whose id is the same be taken for damaged."""
+    words = [*GRID[:3], "train.steps=2", "model=gru", "seed=0", f"store={tmp_path}"]
+    start = [sys.executable, "-m", "sdsim.cli"]
+    subprocess.run([*start, "train", *words], check=True, capture_output=True)
+    (record,) = tmp_path.glob("*/run.json")
+    old = record.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}')
+    record.write_text(old)
+    if command == "sweep":
+        words = [f"store={tmp_path}", "model=gru", "train.steps=2"]
+    done = subprocess.run([*start, command, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (
+        f"1 runs are of an earlier version; `sdsim upgrade store={tmp_path}` first" in done.stderr
+    )
+    assert record.read_text() == old
+    assert [path.parent for path in tmp_path.glob("*/run.json")] == [record.parent]

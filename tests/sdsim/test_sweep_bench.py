@@ -78,7 +78,7 @@ def test_what_cannot_be_trained_together_says_so(monkeypatch: pytest.MonkeyPatch
     paces, projection = sweep_paces(some_runs([4], 2), [2], device=CPU)
     assert [(one.way, one.speedup, one.reason) for one in paces] == [
         ("plain", 1, None),
-        ("together", None, "no rule for vmap"),
+        ("together", None, "cannot be done so, or not in this memory"),
     ]
     assert projection.hours == pytest.approx(200 * 4 / 3600 / 3600)
 
