@@ -116,8 +116,9 @@ class Snapshot:
 class Trainer(ABC):
     """Runs in training, side by side, all after the same number of steps.
 
-    The outcome of each is a function of its config alone, on one machine and trained in one way
-    (others round differently): initialisation, data and dropout draw from streams of their own, and the process's random state is left as it was.
+    The outcome of each is a function of its config alone, on one machine and in one way of training
+    (others round differently): initialisation, data and dropout draw from streams of their own, and
+    the process's random state is left as it was.
 
     Args:
         configs: the runs; they may differ in learning rate and seed.
