@@ -37,6 +37,10 @@ def sources(data: Sequence[str]) -> list[str]:
     """
     found = []
     for name in data:
+        if name.startswith(_HUB) and find_spec("datasets") is None:
+            raise ValueError(
+                f"data = {name!r}: needs the extra of that name: pip install 'sdsim[hf]'"
+            )
         if name == PYTHON or name.startswith(_HUB):
             found.append(name)
         else:
@@ -129,8 +133,6 @@ def _parquet(path: Path, text_field: str) -> Iterator[Document]:
 
 
 def _hub(name: str, text_field: str) -> Iterator[Document]:
-    if find_spec("datasets") is None:
-        raise ValueError(f"data = {name!r}: needs the extra of that name: pip install 'sdsim[hf]'")
     from datasets import load_dataset  # type: ignore[import-not-found,unused-ignore]
 
     dataset, _, config = name.removeprefix(_HUB).partition(":")
