@@ -74,7 +74,7 @@ class RayLauncher(Launcher):
             self.ray.init(**cluster)
         try:
             if self.address is None:
-                resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+                resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call,unused-ignore]
                 self._check(resources)
             job, state = self.ray.put(self.job), self.ray.put(Singleton.get_state())
             remote = self.ray.remote(**self.task_options)(_run)
