@@ -5,13 +5,14 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import RUNS, StartSweep, finish, measured
+from conftest import GRID, RUNS, StartSweep, finish, measured
 from polars.testing import assert_frame_equal
 
 pytestmark = pytest.mark.faults
@@ -121,3 +122,44 @@ def test_a_clock_that_jumps(
     finish(start_sweep(store))
     assert {run: run.stat().st_mtime_ns for run in kept} == kept
     assert_frame_equal(measured(store), undisturbed)
+
+
+def test_an_ensemble_that_is_killed_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
+    """Four runs as one, a checkpoint each half second, seven kills.
+
+    Which way is the fastest is measured anew each time, and ways round differently, hence the
+    tolerance.
+    """
+    grid = ["model=gru", "seed=0,1,2,3", "train.steps=6000", "task.train_sizes=[[2,4]]"]
+    code = (
+        "import sys, sdsim.run; sdsim.run.CHECKPOINT_SECONDS = 0.5; from sdsim.cli import main; "
+        "sys.argv = ['sdsim', *sys.argv[1:]]; main()"
+    )
+
+    def start(store: Path) -> subprocess.Popen[str]:
+        settings = [word for word in GRID if word.split("=")[0] not in ("model", "seed", "-m")]
+        words = ["train", "-m", *settings, *grid, f"store={store}", "hydra.launcher.n_jobs=1"]
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    finish(start(tmp_path / "whole"))
+    store, moments, met = tmp_path / "killed", random.Random(1), 0
+    for _ in range(7):
+        sweep = start(store)
+        time.sleep(moments.uniform(5.0, 9.0))
+        met += any(store.glob(".checkpoints/*.safetensors"))
+        os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.communicate()
+    assert met, "checkpoints must be met"
+    finish(start(store))
+    found, expected = measured(store), measured(tmp_path / "whole")
+    assert found["run_id"].to_list() == expected["run_id"].to_list()
+    assert (found["steps_done"] == 6000).all()
+    assert found["train_loss"].to_list() == pytest.approx(expected["train_loss"].to_list(), rel=0.1)
+    assert (found["accuracy"] - expected["accuracy"]).abs().max() <= 0.1  # of 50 examples
+    assert not list(store.glob(".checkpoints/*"))

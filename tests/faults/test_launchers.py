@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import StartSweep, finish, measured
+from conftest import StartSweep, Sweep, finish, measured
 from polars.testing import assert_frame_equal
 
 pytestmark = pytest.mark.faults
@@ -21,21 +21,35 @@ def test_submitit(undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: 
     assert any((tmp_path / "store" / ".slurm").iterdir())
 
 
+def kill_a_worker(sweep: Sweep, pattern: str) -> None:
+    while True:
+        assert sweep.poll() is None, "a run must be seen at work"
+        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+        for worker in found.stdout.split()[:1]:
+            os.kill(int(worker), signal.SIGKILL)
+            return
+        time.sleep(0.05)
+
+
 def test_ray_replaces_a_worker_that_is_killed(
     undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="pip install 'sdsim[ray]'")
     store = tmp_path / "store"
     sweep = start_sweep(store, "hydra/launcher=ray", "hydra.launcher.workers=2")
-    killed = 0
-    while killed == 0:
-        assert sweep.poll() is None, "a run must be seen at work"
-        found = subprocess.run(["pgrep", "-f", "^ray::_run"], capture_output=True, text=True)
-        for worker in found.stdout.split()[:1]:
-            os.kill(int(worker), signal.SIGKILL)
-            killed += 1
-        time.sleep(0.05)
+    kill_a_worker(sweep, "^ray::_run")
     finish(sweep)
+    assert_frame_equal(measured(store), undisturbed)
+
+
+def test_what_submitit_loses_with_a_process_is_launched_again(
+    undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit", reason="pip install 'sdsim[slurm]'")
+    store = tmp_path / "store"
+    sweep = start_sweep(store, "hydra/launcher=slurm_local")
+    kill_a_worker(sweep, f"submitit.core._submit.*{tmp_path}")
+    assert "trying again" in finish(sweep)
     assert_frame_equal(measured(store), undisturbed)
 
 
