@@ -127,6 +127,7 @@ def parse_generate(kind: type[T], composed: DictConfig) -> T:
     for name in ("prompt", "stop"):
         if isinstance(values[name], str):
             values[name] = [values[name]]
+        values[name] = [str(one).replace("\\n", "\n") for one in values[name] or []]
     names = [field.name for field in fields(Sampling)]
     sampling = _validate(Sampling, {name: values.pop(name) for name in names})
     return _validate(kind, {**values, "sampling": sampling})

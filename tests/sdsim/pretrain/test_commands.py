@@ -41,6 +41,8 @@ def test_trained_asked_and_gone_on_with(run: Run, corpus: CorpusConfig) -> None:
     assert code == 0
     assert "[1] alpha" in out
     assert "[2] beta" in out
+    lines = ["generate", "checkpoint=run", 'prompt=["one\\ntwo"]', "max_new_tokens=1"]
+    assert run(*lines)[1].startswith("one\ntwo")
     code, out, _ = run("pretrain", *words(corpus))
     assert code == 0
     assert "step" not in out, "nothing is done again"
