@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import logging
 import os
 import sys
@@ -31,7 +32,7 @@ from sdsim.models.config import STRICT
 from sdsim.models.pretrained import load_pretrained
 from sdsim.models.released import import_released
 from sdsim.pretrain.corpus import prepare
-from sdsim.pretrain.loop import pretrain, trained
+from sdsim.pretrain.loop import check_ready, pretrain, trained
 from sdsim.pretrain.processes import is_first
 from sdsim.pretrain.tokenizer import end_of_text, load_tokenizer
 from sdsim.run import Conditions, execute_all
@@ -446,6 +447,7 @@ def _pretrain(composed: DictConfig) -> None:
     check_device(config.device)
     for place, name in ((config.out, "out"), (config.corpus.tokens, "tokens")):
         results.check_writable(Path(place), name)
+    check_ready(config)  # before hours of making tokens
     if not is_first():
         pretrain(config)
         return
@@ -504,11 +506,9 @@ def _generate(composed: DictConfig) -> None:
         allow_longer=config.allow_longer,
     )
     if len(config.prompt) == 1:
-        shown = False
-        for _, text in pieces:
-            if not shown:
-                sys.stdout.write(config.prompt[0])
-                shown = True
+        first = next(pieces, (0, ""))  # what is wrong with the prompt comes out before it
+        sys.stdout.write(config.prompt[0])
+        for _, text in itertools.chain([first], pieces):
             sys.stdout.write(text)
             sys.stdout.flush()
         sys.stdout.write("\n")

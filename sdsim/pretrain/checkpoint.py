@@ -56,6 +56,7 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
 @dataclass
 class _Pending:
     wait: Callable[[], object]
+    is_written: Callable[[], bool]
     partial: Path
     final: Path
 
@@ -108,13 +109,21 @@ class Checkpoints:
         try:
             if self.background:
                 started: Any = async_save(self._tensors(), process_group=self._group, **settings)
-                self._pending = _Pending(started.result, partial, final)
+                self._pending = _Pending(started.result, started.done, partial, final)
             else:
                 save(self._tensors(), **settings)
-                self._pending = _Pending(lambda: None, partial, final)
+                self._pending = _Pending(lambda: None, lambda: True, partial, final)
                 self.settle()
         except (CheckpointException, SafetensorError) as error:
             raise OSError(f"{partial} cannot be written: {_reason(error)}") from error
+
+    def settle_if_written(self) -> None:
+        """`settle`, unless some process is still writing; called by all processes at once."""
+        if self._pending is None:
+            return
+        written = torch.tensor(float(self._pending.is_written()), device=self.processes.device)
+        if float(self.processes.mean(written)) == 1:
+            self.settle()
 
     def settle(self) -> None:
         """Wait until what `save` began is there."""

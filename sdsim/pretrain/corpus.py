@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sdsim.models.config import STRICT
 from sdsim.pretrain.documents import PYTHON, Document, documents, sources
-from sdsim.pretrain.tokenizer import end_of_text, load_tokenizer, train_tokenizer
+from sdsim.pretrain.tokenizer import end_of_text, identity_of, load_tokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class _Manifest:
     """What a folder of tokens holds.
 
     Attributes:
-        made_from: what would make the same tokens: the settings, sources, the tokenizer's digest.
+        made_from: what would make the same tokens: the settings, the sources and their sizes, the
+            digest of a tokenizer's file.
         vocab_size: of the tokenizer.
         end: the token after each document.
         dtype: of the tokens.
@@ -125,6 +126,7 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
     del made_from["tokens"], made_from["data"]
     if config.tokenizer != _TRAIN:
         del made_from["vocab_size"]
+        made_from["tokenizer"] = identity_of(config.tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / _MANIFEST).exists():
@@ -182,7 +184,7 @@ class _Writer:
         self.folder, self.manifest = folder, manifest
         self.tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         self.every = manifest.made_from["validation_every"]
-        self.pending: dict[str, list[list[int]]] = {"train": [], "validation": []}
+        self.pending: dict[str, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
 
     def write(self, everything: Iterator[Document], on_documents: OnDocuments | None) -> None:
         number = self.manifest.documents
@@ -190,7 +192,8 @@ class _Writer:
             for encoding in self.tokenizer.encode_batch_fast(block, add_special_tokens=False):
                 number += 1
                 split = "train" if number % self.every else "validation"
-                self.pending[split].append([*encoding.ids, self.manifest.end])
+                tokens = np.array([*encoding.ids, self.manifest.end], self.manifest.dtype)
+                self.pending[split].append(tokens)
             if sum(map(len, self.pending["train"])) >= _SHARD_TOKENS:
                 self._flush(number)
             if on_documents is not None:
@@ -205,17 +208,12 @@ class _Writer:
             shards = self.manifest.shards[split]
             lengths = np.fromiter(map(len, pending), np.int64, len(pending))
             starts = np.concatenate([[0], lengths.cumsum()[:-1]])
-            tokens = np.fromiter(
-                (token for one in pending for token in one),
-                np.dtype(self.manifest.dtype),
-                int(lengths.sum()),
-            )
-            for name, array in (("tokens", tokens), ("documents", starts)):
+            for name, array in (("tokens", np.concatenate(pending)), ("documents", starts)):
                 with _shard(self.folder, split, len(shards), name).open("wb") as file:
                     np.save(file, array)
                     file.flush()
                     os.fsync(file.fileno())
-            shards.append(len(tokens))
+            shards.append(int(lengths.sum()))
             pending.clear()
         self.manifest.documents = documents_done
         self.manifest.save(self.folder)

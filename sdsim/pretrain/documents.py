@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import platform
 import sysconfig
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -41,7 +42,9 @@ def sources(data: Sequence[str]) -> list[str]:
             raise ValueError(
                 f"data = {name!r}: needs the extra of that name: pip install 'sdsim[hf]'"
             )
-        if name == PYTHON or name.startswith(_HUB):
+        if name == PYTHON:
+            found.append(f"{name} {platform.python_version()}")
+        elif name.startswith(_HUB):
             found.append(name)
         else:
             found += [f"{path} ({path.stat().st_size} bytes)" for path in _files(name)]

@@ -67,9 +67,8 @@ def pretrain(
             holds.
         RuntimeError: if the loss is no longer a number.
     """
-    size, passes = config.passes(world_size())
+    size, passes = check_ready(config)
     out = Path(config.out)
-    _claim(config, out)
     corpus = prepare(config.corpus, on_documents)
     _claim(config, out, corpus)
     with _alone(out), processes(config.device) as here:
@@ -77,6 +76,17 @@ def pretrain(
         run.train(on_numbers)
         run.export(out / _MODEL)
     return out / _MODEL
+
+
+def check_ready(config: PretrainConfig) -> tuple[int, int]:
+    """Raise `ValueError` if the run does not fit these processes or its folder.
+
+    Returns:
+        `PretrainConfig.passes`.
+    """
+    passes = config.passes(world_size())
+    _claim(config, Path(config.out))
+    return passes
 
 
 def trained(path: Path) -> PretrainedModel:
@@ -204,18 +214,18 @@ class _Run:
                 losses, norm = self._learn()
                 self.step, steps = self.step + 1, steps + 1
                 last = self.step == config.steps
+                save = self.step % config.save_every == 0 or last
+                if save:  # never what is no number any more
+                    self._raise_if_diverged(losses, norm)
                 if self.step % config.log_every == 0 or last:
-                    numbers = self._numbers(losses, norm, since, steps)
-                    log.write(self.step, numbers)
+                    log.write(self.step, self._numbers(losses, norm, since, steps))
                     since, steps = time.perf_counter(), 0
-                    if not math.isfinite(numbers["loss"] + numbers["grad_norm"]):
-                        raise RuntimeError(
-                            f"diverged at step {self.step}: loss {numbers['loss']}, gradient norm "
-                            f"{numbers['grad_norm']}; a lower lr, in another folder, may do"
-                        )
+                    self._raise_if_diverged(losses, norm)
+                    self.checkpoints.settle_if_written()
                 if self.step % config.validate_every == 0 or last:
                     log.write(self.step, self._validate())
-                if self.step % config.save_every == 0 or last:
+                    since, steps = time.perf_counter(), 0
+                if save:
                     self.checkpoints.save(self.step)
                     since, steps = time.perf_counter(), 0
         self.checkpoints.settle()
@@ -228,6 +238,15 @@ class _Run:
             load_model(found[-1][1], model)
             model.save_with(self.corpus.tokenizer, folder)
         self.here.wait()
+
+    def _raise_if_diverged(self, losses: Losses, norm: Tensor) -> None:
+        together = self.here.mean(torch.stack([losses.loss, norm]))
+        if not bool(together.isfinite().all()):
+            loss, size = together.tolist()
+            raise RuntimeError(
+                f"diverged at step {self.step}: loss {loss}, gradient norm {size}; a lower lr, in "
+                "another folder, may do"
+            )
 
     def _learn(self) -> tuple[Losses, Tensor]:
         """One step: losses before it, and the gradient's norm."""
@@ -255,17 +274,16 @@ class _Run:
         """Losses on held-out text: the same text and masks each time."""
         self.objective.eval()
         count = min(len(self.held_out), self.config.validation_windows)
-        count -= count % self.here.count  # so that all processes have as many
-        if not count:
-            return {}
-        mine = torch.arange(count)[self.here.rank :: self.here.count]
         total = torch.zeros(3, device=self.here.device)
-        for number in mine.tolist():
+        # Each process reads as many, the last ones perhaps some that do not count.
+        for start in range(0, count, self.here.count):
+            number = min(start + self.here.rank, count - 1)
+            counts = float(start + self.here.rank < count)
             tokens = self._tokens(self.held_out, torch.tensor([number]))
             masked = self._masks(number, 1, _VALIDATION_SEED)
             with self._cast():
-                total += torch.stack(list(self.wrapped(tokens, masked)))
-        losses = self.here.mean(total / len(mine))
+                total += counts * torch.stack(list(self.wrapped(tokens, masked)))
+        losses = self.here.mean(total) * (self.here.count / count)
         names = ("validation_loss", "validation_ntp", "validation_mlm")
         return dict(zip(names, losses.tolist(), strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 END_OF_TEXT = "<|endoftext|>"
 _ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
+
+
+def identity_of(name: str) -> str:
+    """What tells a tokenizer from others: the digest of its file, or its name on the hub."""
+    path = Path(name, "tokenizer.json") if Path(name).is_dir() else Path(name)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else name
 
 
 def load_tokenizer(name: str) -> Tokenizer:

@@ -136,6 +136,12 @@ def test_a_file_of_a_tokenizer_serves(config: CorpusConfig) -> None:
         replace(config, tokens=config.tokens + "-2", tokenizer=f"{config.tokens}/tokenizer.json")
     )
     assert second.identity() == first.identity()
+    other = Path(f"{config.tokens}-2/tokenizer.json")
+    using = replace(config, tokens=config.tokens + "-4", tokenizer=str(other))
+    prepare(using)
+    other.write_text(other.read_text().replace("<|endoftext|>", "<|end_of_text|>"))
+    with pytest.raises(ValueError, match=r"tokenizer differ"):
+        prepare(using)
     assert load_tokenizer(config.tokens).to_str() == first.tokenizer.to_str()
 
 

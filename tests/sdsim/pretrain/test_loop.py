@@ -245,6 +245,28 @@ def test_a_loss_that_is_no_number_ends_it(config: PretrainConfig) -> None:
     assert not (Path(config.out) / "model").exists()
 
 
+def test_what_is_no_number_is_never_saved(config: PretrainConfig) -> None:
+    """Nor does it push out what is good."""
+    broken = replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0, save_every=1, log_every=9)
+    with pytest.raises(RuntimeError, match="diverged at step"):
+        pretrain(broken)
+    for _, path in checkpoints(Path(config.out) / "checkpoints"):
+        (shard,) = path.glob("*.safetensors")
+        assert all(one.isfinite().all() for one in load_file(shard).values())
+
+
+def test_what_is_written_in_the_background_is_there_soon(config: PretrainConfig) -> None:
+    seen: list[list[int]] = []
+
+    def look(step: int, _: object) -> None:
+        time.sleep(0.2)
+        seen.append([number for number, _ in checkpoints(Path(config.out) / "checkpoints")])
+
+    pretrain(replace(config, save_async=True, save_every=6, validate_every=12), on_numbers=look)
+    assert seen[5] == []
+    assert [6] in seen[6:9], "not only when the next one is saved"
+
+
 def test_biases_and_norms_do_not_decay(
     config: PretrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
