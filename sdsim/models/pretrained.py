@@ -86,11 +86,14 @@ class PretrainedModel(
         if self.source is None:
             raise ValueError("the model was not read from a folder, so it has no tokenizer")
         path = Path(self.source, _TOKENIZER)
-        if Path(self.source).is_dir():
-            if not path.exists():
-                raise ValueError(f"{self.source} holds no {_TOKENIZER}")
+        if not Path(self.source).is_dir():
+            path = Path(hf_hub_download(self.source, _TOKENIZER))
+        elif not path.exists():
+            raise ValueError(f"{self.source} holds no {_TOKENIZER}")
+        try:
             return Tokenizer.from_file(str(path))
-        return Tokenizer.from_file(hf_hub_download(self.source, _TOKENIZER))
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"{path} is damaged: {error}") from error
 
     @classmethod
     def _from_pretrained(
@@ -123,7 +126,12 @@ class PretrainedModel(
                     local_files_only=local_files_only,
                 )
             )
-        model = cls(**model_kwargs)
+        try:
+            model = cls(**model_kwargs)
+        except (TypeError, KeyError) as error:
+            raise ValueError(
+                f"{model_id}: its config.json is no model's of sdsim: {error}"
+            ) from error
         load_tensors(model, read_tensors(path), str(path))
         model.source = model_id
         return model.to(map_location)

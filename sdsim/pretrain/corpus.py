@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from filelock import FileLock
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from sdsim.models.config import STRICT
@@ -182,7 +181,7 @@ class _Writer:
 
     def __init__(self, folder: Path, manifest: _Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self.tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self.tokenizer = load_tokenizer(str(folder / _TOKENIZER))
         self.every = manifest.made_from["validation_every"]
         self.pending: dict[str, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
 
@@ -258,7 +257,7 @@ class Corpus:
         manifest = _Manifest.load(folder)
         if not manifest.complete:
             raise ValueError(f"{folder} holds a corpus that is not whole yet")
-        self.tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self.tokenizer = load_tokenizer(str(folder / _TOKENIZER))
         self.vocab_size, self.end = manifest.vocab_size, manifest.end
         self._digest = hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
         self._shards: dict[str, list[npt.NDArray[np.unsignedinteger[Any]]]] = {}

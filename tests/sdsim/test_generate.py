@@ -87,6 +87,16 @@ def test_a_row_does_not_depend_on_the_others(strategy: Strategy) -> None:
     assert together != continued(model, PROMPTS, sampling=others, strategy=strategy)
 
 
+@pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])
+def test_nor_where_padding_counts(preset: str) -> None:
+    model = made(preset, prefix_len=16 if preset == "jrt_tiny" else 0)
+    imported = PretrainedModel(asdict(model.config), 64, 40, model.prefix_len, True)
+    imported.double().eval().load_state_dict(model.state_dict())
+    together = continued(imported, PROMPTS, sampling=Sampling(6))
+    alone = [continued(imported, [one], sampling=Sampling(6))[0] for one in PROMPTS]
+    assert together == alone
+
+
 def test_a_stopped_row_lets_the_others_go_on() -> None:
     model = made("jrt_tiny")
     found = continued(

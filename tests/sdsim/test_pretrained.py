@@ -44,6 +44,10 @@ def test_what_is_saved_is_read_again(preset: str, tmp_path: Path) -> None:
     assert again.config == model.config
     assert (again.seq_len, again.prefix_len) == (model.seq_len, model.prefix_len)
     assert again.tokenizer().get_vocab_size() == 257
+    file = tmp_path / "model" / "tokenizer.json"
+    file.write_text(file.read_text()[:50])
+    with pytest.raises(ValueError, match=r"tokenizer.json is damaged"):
+        again.tokenizer()
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert names == {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
 
@@ -66,6 +70,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"model.safetensors cannot be read"):
         load_pretrained(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    for wrong in ({"seq_len": None}, {"model": {**config["model"], "depths": 3}}):
+        changed = {k: v for k, v in {**config, **wrong}.items() if v is not None}
+        (tmp_path / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=r"config.json is no model's"):
+            load_pretrained(str(tmp_path))
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"config.json is missing"):
         load_pretrained(str(tmp_path))
