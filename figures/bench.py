@@ -43,7 +43,7 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
 
     Args:
         title: what was measured.
-        table: rows of `kernels.bench.Timing` or of `sdsim.model_bench.ModelTiming`.
+        table: rows of `kernels.bench.Timing` or of `sdsim.bench.models.ModelTiming`.
 
     Raises:
         NothingToDraw: if fewer than two cases were measured.

@@ -19,7 +19,7 @@ from figures.style import (
     task_label,
 )
 from figures.summary import ROUNDED, basis, by_slice, chosen_runs, with_roundings
-from sdsim.intervals import wilson
+from sdsim.store.intervals import wilson
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -43,7 +43,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     """A row of panels for each task, one for each order.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
 
     Returns:
         The figure, and its points: the columns of `points`.

@@ -64,7 +64,7 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     and polars. A figure that the runs do not allow is skipped, with the reason in the log.
 
     Args:
-        table: all its runs, from `sdsim.results.load`.
+        table: all its runs, from `sdsim.store.load`.
         out: folder for the figures, made if need be; earlier figures in it are replaced.
 
     Returns:

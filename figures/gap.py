@@ -27,7 +27,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     """A row for each model and size of its state, families together; a panel for each task.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
 
     Returns:
         The figure, and `by_order`'s columns with family and reader.

@@ -48,7 +48,7 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
     to 1, no error.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
         target: accuracy above chance to reach, in (0, 1].
 
     Returns:

@@ -43,7 +43,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     `figures.summary` says how runs are pooled.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
 
     Returns:
         The figure, and `by_order`'s columns for settings (there seed is null) and for single seeds.

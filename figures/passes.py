@@ -10,7 +10,7 @@ from figures.bounds import zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.style import PAGE_WIDTH, add_legend, add_note, bits_axis, model_label
 from figures.summary import basis, by_slice, chosen_runs, networks
-from sdsim.intervals import difference
+from sdsim.store.intervals import difference
 
 _COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
 _COLUMN = ("experiment", "model", "variant")
@@ -30,7 +30,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     """A column for each model that was run with several numbers of passes.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
 
     Returns:
         The figure, and `gains`' columns.

@@ -26,8 +26,8 @@ from typing import Any
 import polars as pl
 
 from figures.drawing import NothingToDraw
-from sdsim.intervals import difference, wilson
-from sdsim.results import config_columns
+from sdsim.store.intervals import difference, wilson
+from sdsim.store.table import config_columns
 
 TASK = (
     *("task", "kind", "vocab_size", "options", "passes"),
@@ -62,7 +62,7 @@ def chosen_runs(table: pl.DataFrame, *, across_passes: bool = False) -> pl.DataF
     """The runs that figures show: every setting at its best learning rate.
 
     Args:
-        table: from `sdsim.results.load`; a row per run and slice.
+        table: from `sdsim.store.load`; a row per run and slice.
         across_passes: whether the number of passes is a variant of the model, rather than of the
             task: then runs that differ in it share a panel.
 
@@ -252,7 +252,7 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
     """Memory against order in numbers, for people: a row per setting of a network.
 
     Args:
-        table: from `sdsim.results.load`.
+        table: from `sdsim.store.load`.
 
     Returns:
         Columns model (with its variant), width, feature_dim, state_bytes, seeds,

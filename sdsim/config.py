@@ -1,94 +1,126 @@
-"""A run as plain data: what is trained, on what, how. Every field is checked when it is made."""
+"""A run as plain data: which model, on which task, how it is trained and evaluated.
+
+Every setting is declared here once, with its default, its range and its meaning. The command line,
+its ``--help``, the stored runs and Python all read these classes. Building what a config describes
+(and so finding out whether a mixer or a task of that name exists) is the business of
+`sdsim.models` and `sdsim.training`: this module imports neither of them, nor torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+import hashlib
+import json
+from dataclasses import asdict, field, replace
+from typing import Annotated, Any, Literal
 
-import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
-from sdsim.imports import import_class
-from sdsim.machines import MachineConfig
-from sdsim.models import LanguageModel, ModelConfig
-from sdsim.models.config import STRICT
-from synthetic import Mixture, Task
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""How plain values become a config: no unknown fields, no NaN."""
 
-
-def _at_least(minimum: float, group: str, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= minimum:
-            raise ValueError(f"{group}{name} = {value}: must be at least {minimum:g}")
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class ModelConfig:
+    """A residual stack of `depth` layers whose mixers cycle through `mixers`.
+
+    Attributes:
+        name: what runs and figures call the model.
+        mixers: names of `sdsim.models.MIXERS`, or import paths of other mixers
+            (``"package.module.ClassName"``); layer i uses ``mixers[i % len(mixers)]``.
+        width: d, numbers per token between the layers; also the state of a GRU or LSTM layer.
+        depth: number of layers.
+        heads: heads of a mixer; must divide `width`.
+        feature_dim: D, numbers per head in a query or key of a linear recurrence, in linear
+            attention before its feature map.
+        filter_size: taps of a short convolution.
+        mlp: what follows each mixer: gelu, swiglu or none.
+        mlp_ratio: hidden width of the MLP over `width`; their product is rounded.
+        embedding_dropout: probability with which training zeroes a number of an embedding.
+        window: tokens that sliding-window attention sees, the current one included.
+    """
+
+    name: str
+    mixers: Annotated[tuple[str, ...], Field(min_length=1)]
+    width: Count = 32
+    depth: Count = 4
+    heads: Count = 2
+    feature_dim: Count = 4
+    filter_size: Count = 3
+    mlp: Literal["gelu", "swiglu", "none"] = "gelu"
+    mlp_ratio: Annotated[int | float, Field(ge=1)] = 2
+    embedding_dropout: Fraction = 0.0
+    window: Count = 64
+
+
+@dataclass(frozen=True, config=STRICT)
+class AlgorithmConfig:
+    """A streaming algorithm in place of a network: nothing is trained, every bit held is counted.
+
+    Attributes:
+        name: what runs and figures call the algorithm.
+        machine: the algorithm. one_pass stores all of A; just_read_twice (Algorithm 3) the smaller
+            set, on two passes; multi_pass a part of it at a time, on two passes or more;
+            fingerprint a hash value for each element of A; random_kernel is linear attention with
+            random features (G.23).
+        budget: bits that a fingerprint may hold; it takes the longest hash values that fit.
+        features: f, random features of random_kernel.
+
+    Source:
+        `theory.algorithms`.
+    """
+
+    name: str
+    machine: Literal["one_pass", "just_read_twice", "multi_pass", "fingerprint", "random_kernel"]
+    budget: Annotated[int, Field(ge=0)] = 0
+    features: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        for name, user in (("budget", "fingerprint"), ("features", "random_kernel")):
+            value = getattr(self, name)
+            if (value < 1) == (self.machine == user):
+                raise ValueError(
+                    f"model.{name} = {value}: at least 1 for machine {user!r}, 0 for the others"
+                )
+
+
+@dataclass(frozen=True, config=STRICT)
 class TaskConfig:
     """A task at several sizes.
 
     Attributes:
-        name: what the runs and figures call it.
+        name: what runs and figures call the task.
         kind: import path of the task's class, called as ``kind(vocab_size, *sizes, passes=…,
             **options)``.
-        vocab_size: V, special tokens included.
+        vocab_size: V, tokens, special ones included.
         train_sizes: pairs of sizes to train on: (|A|, |B|), or (pairs, queries) of a recall task,
             whichever comes first in it.
-        test_sizes: pairs to test on; each is a slice of the results. Empty: the train sizes.
+        test_sizes: pairs to test on, each a slice of the results; empty: the train sizes.
         passes: how often the input is shown.
-        options: the task's other settings. On the command line they stand beside the others:
+        options: the task's other settings; on the command line they stand beside these:
             ``task.answer=decision``.
-        weights: how much of the training each of the train sizes gets; empty: the same.
+        weights: share of the training that each of the train sizes gets; empty: equal shares.
         curriculum: stages (share of the steps, weights), see `synthetic.Mixture`.
-
-    Raises:
-        ValueError: where the class is no task, or a size or option does not fit.
     """
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     name: str = "set_disjointness"
     kind: str = "synthetic.SetDisjointness"
     vocab_size: int = 36
-    train_sizes: tuple[tuple[int, int], ...] = ((4, 12), (12, 4))
+    train_sizes: Annotated[tuple[tuple[int, int], ...], Field(min_length=1)] = ((4, 12), (12, 4))
     test_sizes: tuple[tuple[int, int], ...] = ()
-    passes: int = 1
+    passes: Count = 1
     options: dict[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] = ()
     curriculum: tuple[tuple[float, tuple[float, ...]], ...] = ()
 
-    def __post_init__(self) -> None:
-        if not self.train_sizes:
-            raise ValueError("task.train_sizes is empty: give at least one pair")
-        if self.passes < 1:
-            raise ValueError(f"task.passes = {self.passes}: must be at least 1")
-        self.train_tasks()
-        self.test_tasks()
 
-    def train_tasks(self) -> Mixture:
-        """One task per training size, and which one trains when."""
-        tasks = tuple(self._task(sizes) for sizes in self.train_sizes)
-        try:
-            return Mixture(tasks, self.weights, self.curriculum)
-        except ValueError as error:
-            raise ValueError(f"task: {error}") from error
-
-    def test_tasks(self) -> list[Task]:
-        """One task per test size."""
-        return [self._task(sizes) for sizes in self.test_sizes or self.train_sizes]
-
-    def _task(self, sizes: tuple[int, int]) -> Task:
-        kind = import_class("task.kind", self.kind)
-        try:
-            task: Task = kind(self.vocab_size, *sizes, passes=self.passes, **self.options)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"task: {error}") from error
-        if {getattr(task, "size_a", None), getattr(task, "size_b", None)} != set(sizes):
-            raise ValueError(
-                f"task.kind = {self.kind!r}: that is no synthetic.Task whose sides are of the "
-                f"sizes {sizes[0]} and {sizes[1]}"
-            )
-        return task
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """How to train: AdamW, linear warm-up and cosine decay, clipped gradients.
 
@@ -98,97 +130,78 @@ class TrainConfig:
         lr: peak learning rate.
         weight_decay: decoupled, on every parameter.
         beta2: decay of AdamW's second moment.
-        warmup: share of the steps with a rising learning rate, in [0, 1).
+        warmup: fraction of the steps with a rising learning rate.
         clip_norm: largest gradient norm.
-        examples: of each train size; these are read again and again, each time in another order.
-            None: no example is seen twice.
-        stop_accuracy: training ends early once this share of the answers was right, over a
-            hundredth of the steps, asked before learning from them. None: it does not.
+        examples: of each train size, read again and again in a new order each time; null: no
+            example is seen twice.
+        stop_accuracy: training accuracy, over a hundredth of the steps, at which training ends
+            early; null: it does not.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT
-
-    steps: int = 3000
-    batch_size: int = 64
-    lr: float = 3e-3
-    weight_decay: float = 0.1
-    beta2: float = 0.98
-    warmup: float = 0.1
-    clip_norm: float = 1.0
-    examples: int | None = None
-    stop_accuracy: float | None = None
-
-    def __post_init__(self) -> None:
-        _at_least(1, "train.", steps=self.steps, batch_size=self.batch_size)
-        if self.examples is not None:
-            _at_least(1, "train.", examples=self.examples)
-        if self.stop_accuracy is not None and not 0 < self.stop_accuracy <= 1:
-            raise ValueError(f"train.stop_accuracy = {self.stop_accuracy}: must lie in (0, 1]")
-        _at_least(0, "train.", weight_decay=self.weight_decay)
-        if not self.lr > 0 or not self.clip_norm > 0:
-            raise ValueError(
-                f"train.lr = {self.lr}, train.clip_norm = {self.clip_norm}: both must be positive"
-            )
-        if not 0 <= self.warmup < 1 or not 0 < self.beta2 < 1:
-            raise ValueError(
-                f"train.warmup = {self.warmup}, train.beta2 = {self.beta2}: "
-                "must lie in [0, 1) and (0, 1)"
-            )
+    steps: Count = 3000
+    batch_size: Count = 64
+    lr: Positive = 3e-3
+    weight_decay: NonNegative = 0.1
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    warmup: Fraction = 0.1
+    clip_norm: Positive = 1.0
+    examples: Count | None = None
+    stop_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
-@dataclass(frozen=True)
-class TestConfig:
-    """How to test.
+@dataclass(frozen=True, config=STRICT)
+class EvalConfig:
+    """How to evaluate a trained model.
 
     Attributes:
-        examples: per test slice.
-        bits: widths b, from 1 to 16: the test is done again with the carried state rounded to b
+        examples: test examples of each slice.
+        bits: widths from 1 to 16; the test is repeated with the carried state quantized to so many
             bits per number (see `sdsim.models.quantization`).
-        quantize: where: at the ``"crossings"``, where the input passes from one side to the other
-            (the separators), or at all ``"steps"``. Of a model that reads its prompt at once, in
-            both cases, from the end of the prompt on: this is before the first token to be
-            answered, so that its reader of the prompt may miss a token that it was trained with.
-            What rounding costs such a model is seen against 16 bits.
+        quantize: where the state is quantized: at the segment boundaries (crossings) or after every
+            token (steps). A model with a non-causal prefix is quantized from the end of the
+            prompt on, before the first token to be answered, so its reader of the prompt may miss
+            a token that it was trained with; compare with 16 bits to see what quantizing costs.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT
-    __test__: ClassVar[bool] = False  # or pytest would take it for a test
-
-    examples: int = 1000
-    bits: tuple[int, ...] = ()
+    examples: Count = 1000
+    bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = ()
     quantize: Literal["crossings", "steps"] = "crossings"
 
     def __post_init__(self) -> None:
-        _at_least(1, "test.", examples=self.examples)
-        if self.bits and not 1 <= min(self.bits) <= max(self.bits) <= 16:
-            raise ValueError(f"test.bits = {list(self.bits)}: widths must lie between 1 and 16")
         if len(set(self.bits)) < len(self.bits):
             raise ValueError(f"test.bits = {list(self.bits)}: each width once")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class RunConfig:
-    """One run; its id in the store is a hash of exactly these fields.
+    """One run; `run_id`, a hash of exactly these fields, is its name in a store.
 
-    Raises:
-        ValueError: for a model that cannot be built, or a seed outside [0, 2^63).
+    Attributes:
+        model: a network, or a streaming algorithm.
+        task: what it reads.
+        train: how it is trained.
+        test: how it is evaluated.
+        seed: of initialization, data and dropout.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT
-
-    model: ModelConfig | MachineConfig
+    model: ModelConfig | AlgorithmConfig
     task: TaskConfig = field(default_factory=TaskConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    test: TestConfig = field(default_factory=TestConfig)
-    seed: int = 0
+    test: EvalConfig = field(default_factory=EvalConfig)
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed = {self.seed}: must lie in [0, 2^63)")
-        if isinstance(self.model, MachineConfig):
-            for task in self.task.test_tasks():
-                self.model.check(task)
-            return
-        # What a model demands of its config is said where it is built; on meta that costs nothing.
-        with torch.device("meta"):
-            LanguageModel(self.model, self.task.vocab_size)
+
+def run_id(config: RunConfig) -> str:
+    """Sixteen hexadecimal digits: a hash of every field of the config."""
+    return config_id(asdict(config))
+
+
+def config_id(config: dict[str, Any]) -> str:
+    """`run_id` of a config as plain data."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def ensemble_key(config: RunConfig) -> str:
+    """The same for runs that differ in learning rate and seed alone, which may train as one."""
+    return run_id(replace(config, seed=0, train=replace(config.train, lr=1.0)))

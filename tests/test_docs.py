@@ -19,7 +19,7 @@ def run(line: str, folder: Path) -> str:
         name, value = words.pop(0).split("=", 1)
         environment[name] = value
     assert words[0] == "sdsim"
-    command = [sys.executable, "-m", "sdsim.cli", *words[1:]]
+    command = [sys.executable, "-m", "sdsim", *words[1:]]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout

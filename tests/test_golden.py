@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 import figures
-from sdsim.bench import load_reports
-from sdsim.results import load, run_id
-from sdsim.sweep import runs_of
+from sdsim.bench.report import load_reports
+from sdsim.config import run_id
+from sdsim.store.table import load
+from sdsim.sweep.plan import runs_of
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

@@ -1,8 +1,9 @@
-"""Small language models with a measured state; one file per mixer."""
+"""Small language models with a measured state."""
 
-from sdsim.models.config import ModelConfig
-from sdsim.models.language_model import MIXERS, LanguageModel, resolve_mixer
-from sdsim.models.mixer import Mixer, MixerState
+from sdsim.config import ModelConfig
+from sdsim.models.language_model import LanguageModel
+from sdsim.models.mixers.mixer import Mixer, MixerState
+from sdsim.models.registry import MIXERS, resolve_mixer
 from sdsim.models.state import ModelState
 
 __all__ = [

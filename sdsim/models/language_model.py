@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from inspect import isabstract
 from typing import cast
 
 import torch
@@ -11,68 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sdsim.imports import import_class
-from sdsim.models.base_conv import BaseConv, CircularBaseConv
-from sdsim.models.config import MLPKind, ModelConfig
-from sdsim.models.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
-from sdsim.models.gla import GLA, PrefixGLA
-from sdsim.models.linear_attention import (
-    LinearAttention,
-    NonCausalLinearAttention,
-    PrefixLinearAttention,
-)
-from sdsim.models.mamba2 import Mamba2, PrefixMamba2
-from sdsim.models.mixer import Mixer, MixerState
-from sdsim.models.recurrent import GRU, LSTM
-from sdsim.models.rotary_attention import RotaryAttention, SlidingWindowAttention
-from sdsim.models.softmax_attention import SoftmaxAttention
+from sdsim.config import ModelConfig
+from sdsim.models.mixers.mixer import Mixer, MixerState
+from sdsim.models.registry import resolve_mixer
 from sdsim.models.state import ModelState
 
-MIXERS: dict[str, type[Mixer]] = {
-    "base_conv": BaseConv,
-    "circular_base_conv": CircularBaseConv,
-    "linear_attention": LinearAttention,
-    "noncausal_linear_attention": NonCausalLinearAttention,
-    "prefix_linear_attention": PrefixLinearAttention,
-    "mamba2": Mamba2,
-    "prefix_mamba2": PrefixMamba2,
-    "gla": GLA,
-    "prefix_gla": PrefixGLA,
-    "gated_deltanet": GatedDeltaNet,
-    "prefix_gated_deltanet": PrefixGatedDeltaNet,
-    "gru": GRU,
-    "lstm": LSTM,
-    "softmax_attention": SoftmaxAttention,
-    "rotary_attention": RotaryAttention,
-    "sliding_window_attention": SlidingWindowAttention,
-}
-"""The sequence mixers by their short names; a config may name any other by its import path."""
-
 _NORM_EPS = 1e-5
-
-
-def resolve_mixer(name: str) -> type[Mixer]:
-    """The mixer that a config names.
-
-    Args:
-        name: a key of `MIXERS`, or where to import a class from: ``"package.module.ClassName"``.
-
-    Raises:
-        ValueError: for a name that is neither, and for a class that is no complete `Mixer`.
-    """
-    if name in MIXERS:
-        return MIXERS[name]
-    if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
-        raise ValueError(
-            f"model.mixers names {name}: one of {', '.join(MIXERS)}, "
-            "or where to import a class from, package.module.ClassName"
-        )
-    found = import_class("model.mixers", name)
-    if not issubclass(found, Mixer) or isabstract(found):
-        raise ValueError(
-            f"model.mixers = {name!r}: that is no complete subclass of sdsim.models.Mixer"
-        )
-    return found
 
 
 class MLP(nn.Module):
@@ -81,7 +24,7 @@ class MLP(nn.Module):
     A SwiGLU stacks value and gate in fc1.
     """
 
-    def __init__(self, width: int, hidden: int, kind: MLPKind) -> None:
+    def __init__(self, width: int, hidden: int, kind: str) -> None:
         super().__init__()
         self.gated = kind == "swiglu"
         self.fc1 = nn.Linear(width, 2 * hidden if self.gated else hidden, bias=not self.gated)
@@ -181,7 +124,7 @@ class LanguageModel(nn.Module):
             prefix_len: how many leading tokens are the prompt, given at once (None: all N).
             mask: bool (B, N), False on left padding; every row keeps at least one real token.
             embedding_scale: factors on the embeddings, (B, N, width): dropout, of which the
-                training knows, see `sdsim.train.embedding_scale`.
+                training knows, see `sdsim.training.trainer.embedding_scale`.
 
         Raises:
             ValueError: for misshapen tokens, a prefix longer than N, padding that is not left.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sdsim.models.mixer import MixerState
+from sdsim.models.mixers.mixer import MixerState
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sdsim.results import load
+from sdsim.store.table import load
 
 GRID = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
@@ -29,7 +29,7 @@ def start_sweep() -> Iterator[StartSweep]:
     started: list[Sweep] = []
 
     def start(store: Path, *more: str) -> Sweep:
-        command = [sys.executable, "-m", "sdsim.cli", "train", f"store={store}", *GRID, *more]
+        command = [sys.executable, "-m", "sdsim", "train", f"store={store}", *GRID, *more]
         started.append(
             subprocess.Popen(
                 command,
@@ -61,6 +61,6 @@ def measured(store: Path) -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     store = tmp_path_factory.mktemp("undisturbed") / "store"
-    command = [sys.executable, "-m", "sdsim.cli", "train", f"store={store}", *GRID]
+    command = [sys.executable, "-m", "sdsim", "train", f"store={store}", *GRID]
     subprocess.run(command, check=True, capture_output=True)
     return measured(store)

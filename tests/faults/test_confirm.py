@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdsim.results import load
+from sdsim.store.table import load
 
 pytestmark = pytest.mark.faults
 

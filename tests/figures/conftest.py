@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from sdsim import results
-from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
-from sdsim.machines import MachineConfig
+from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
+from sdsim.config import AlgorithmConfig
 from sdsim.models import ModelConfig
-from sdsim.run import RunResult
-from sdsim.testing import QuantizedResult, SliceResult
+from sdsim.training.result import RunResult
+from sdsim.training.evaluation import QuantizedResult, SliceResult
 
 MIXERS = {
     "gru": ("gru",),
@@ -58,7 +58,7 @@ def write_run(store: Path) -> WriteRun:
         quantized = quantized or {}
         options = {"answer": "token", "common": 1} if order is None else {"order": order}
         config = RunConfig(
-            network or MachineConfig("fingerprint", "fingerprint", budget=budget),
+            network or AlgorithmConfig("fingerprint", "fingerprint", budget=budget),
             TaskConfig(
                 vocab_size=vocab_size,
                 train_sizes=tuple(correct),
@@ -67,7 +67,7 @@ def write_run(store: Path) -> WriteRun:
                 **({} if order is None else RECALL),
             ),
             TrainConfig(lr=lr, steps=steps),
-            TestConfig(examples=examples, bits=tuple(quantized)),
+            EvalConfig(examples=examples, bits=tuple(quantized)),
             seed,
         )
         loss = nan if diverged else 0.5

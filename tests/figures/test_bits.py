@@ -6,8 +6,8 @@ import pytest
 from figures import bits, bounds
 from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs, summary_table, with_roundings
-from sdsim.intervals import wilson
-from sdsim.results import load
+from sdsim.store.intervals import wilson
+from sdsim.store.table import load
 from theory import average_recall_bits, average_search_bits, multi_pass_bits
 
 SLICE = {

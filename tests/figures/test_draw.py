@@ -10,7 +10,7 @@ import pytest
 
 import figures
 from figures import draw_all, order
-from sdsim.results import load
+from sdsim.store.table import load
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
         "TZ": "Asia/Tokyo",
     }
     code = (
-        "import sys, figures, sdsim.results as results;"
+        "import sys, figures, sdsim.store as results;"
         "figures.draw_all(results.load(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(runs), str(tmp_path / "there")]

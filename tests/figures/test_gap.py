@@ -4,7 +4,7 @@ import pytest
 
 from figures import gap
 from figures.drawing import NothingToDraw
-from sdsim.results import load
+from sdsim.store.table import load
 
 
 def test_families_stand_together(store, write_run):

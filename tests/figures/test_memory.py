@@ -3,7 +3,7 @@ import pytest
 from figures import memory
 from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs
-from sdsim.results import load
+from sdsim.store.table import load
 
 
 def _needed(store, target=0.5):

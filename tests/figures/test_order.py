@@ -2,7 +2,7 @@ import pytest
 
 from figures import order
 from figures.drawing import NothingToDraw
-from sdsim.results import load
+from sdsim.store.table import load
 
 
 def _write(write_run):

@@ -5,8 +5,8 @@ import pytest
 from figures import passes
 from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs
-from sdsim.intervals import difference
-from sdsim.results import load
+from sdsim.store.intervals import difference
+from sdsim.store.table import load
 from theory.bounds import one_pass_search_bits
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from figures.summary import basis, by_order, by_slice, chosen_runs, summary_table
-from sdsim.results import load
+from sdsim.store.table import load
 
 PAIR = {(2, 4): 8, (4, 2): 5}
 

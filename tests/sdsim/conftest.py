@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sdsim import cli
-from sdsim.config import RunConfig, TaskConfig, TestConfig, TrainConfig
+from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
 from sdsim.models import ModelConfig
-from sdsim.results import Store
-from sdsim.run import RunResult
-from sdsim.testing import SliceResult
+from sdsim.store.store import Store
+from sdsim.training.result import RunResult, SliceResult
+from sdsim.training.tasks import eval_tasks
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -28,7 +28,7 @@ def small_run() -> RunConfig:
         model=ModelConfig(name="gru", mixers=("gru",), width=8, depth=1, mlp="none"),
         task=TaskConfig(vocab_size=12, train_sizes=((2, 4), (4, 2))),
         train=TrainConfig(steps=20, batch_size=8),
-        test=TestConfig(examples=40),
+        test=EvalConfig(examples=40),
     )
 
 
@@ -38,10 +38,17 @@ def invented_result() -> Callable[..., RunResult]:
 
     def make(config: RunConfig, correct: list[int], examples: int = 100) -> RunResult:
         slices = [
-            SliceResult(
-                *(task, examples, 1, count), loss=0.5, state_numel=8, state_bits=256, quantized=[]
+            SliceResult.of(
+                task,
+                examples=examples,
+                answers=1,
+                correct=count,
+                loss=0.5,
+                state_numel=8,
+                state_bits=256,
+                quantized=[],
             )
-            for task, count in zip(config.task.test_tasks(), correct, strict=True)
+            for task, count in zip(eval_tasks(config.task), correct, strict=True)
         ]
         return RunResult(
             slices,

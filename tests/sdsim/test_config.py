@@ -9,10 +9,10 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from sdsim import conf
-from sdsim.config import RunConfig, TaskConfig, TestConfig
-from sdsim.imports import import_class
-from sdsim.job import Job
-from sdsim.machines import MachineConfig
+from sdsim.config import RunConfig, TaskConfig, EvalConfig
+from sdsim.models.registry import import_class
+from sdsim.sweep.job import Job
+from sdsim.config import AlgorithmConfig
 from sdsim.models import ModelConfig
 from synthetic import (
     AssociativeRecall,
@@ -97,13 +97,13 @@ def test_weights_and_stages_say_who_trains_when() -> None:
 )
 def test_machines_are_chosen_as_models_are(name: str, settings: dict[str, int]) -> None:
     run = job(f"model={name}", "task.passes=2").runs[0]
-    assert run.model == MachineConfig(name, name, **settings)  # type: ignore[arg-type]
+    assert run.model == AlgorithmConfig(name, name, **settings)  # type: ignore[arg-type]
 
 
 def test_a_test_has_settings_of_its_own() -> None:
-    assert job().test == TestConfig(1000, (), "crossings")
+    assert job().test == EvalConfig(1000, (), "crossings")
     given = ["test.examples=50", "test.bits=[1,4,16]", "test.quantize=steps"]
-    assert job(*given).test == TestConfig(50, (1, 4, 16), "steps")
+    assert job(*given).test == EvalConfig(50, (1, 4, 16), "steps")
 
 
 # --- what is wrong ---

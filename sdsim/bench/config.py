@@ -1,0 +1,85 @@
+"""What `sdsim bench` is asked to measure: plain data, without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sdsim.config import STRICT, Count, Positive
+from sdsim.text.presets import preset_of
+
+Attention = Literal["prefill", "decode", "train"]
+ModelTask = Literal["model_prefill", "model_decode", "model_train"]
+What = Literal[
+    "generation",
+    "sweep",
+    "prefill",
+    "decode",
+    "train",
+    "model_prefill",
+    "model_decode",
+    "model_train",
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class BenchConfig:
+    """What to measure, and where.
+
+    Attributes:
+        what: generation, prefill, decode, train, sweep, model_prefill, model_decode, model_train.
+        lengths: N, tokens of a sequence.
+        batches: B, sequences that are computed at once.
+        heads: attention heads.
+        feature_dim: D, numbers per head in a query or key, before the feature map.
+        head_dim: E, numbers per head in a value.
+        dtype: float32, bfloat16 or float16.
+        device: name of the torch device, such as cpu or cuda.
+        threads: threads of torch, on the CPU.
+        methods: methods of attention to measure; null: all.
+        repeats: timed calls of each method.
+        max_seconds: time that one method may take in one case; it is then not tried at larger ones.
+        memory_gb: memory that one method may take, GB; what needs more is not run.
+        out: folder to keep the numbers in; null: they are only printed.
+        preset: of `sdsim bench sweep`: a sweep, whose runs are trained.
+        presets: of whole models: names of `sdsim.text.presets`.
+        members: of `sdsim bench sweep`: runs per ensemble to try.
+        settings: of `sdsim bench sweep`: how many of the preset's settings to measure; null: all.
+        workers: of `sdsim bench sweep`: processes that measure at the same time.
+    """
+
+    what: Annotated[tuple[What, ...], Field(min_length=1)] = ("generation", "prefill")
+    lengths: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (
+        2048,
+        4096,
+        8192,
+        16384,
+        32768,
+    )
+    batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
+    heads: Count = 16
+    feature_dim: Count = 16
+    head_dim: Count = 64
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    threads: Count = 2
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    repeats: Count = 9
+    max_seconds: Positive = 60
+    memory_gb: Positive = 8
+    out: str | None = None
+    preset: str = "tiny"
+    presets: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "jrt_tiny",
+        "based_tiny",
+        "transformer_tiny",
+    )
+    members: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32, 64)
+    settings: Count | None = None
+    workers: Count = 1
+
+    def __post_init__(self) -> None:
+        for name in self.presets:
+            preset_of(name)

@@ -1,0 +1,80 @@
+"""`sdsim bench`: how fast things are on this machine, side by side with their baselines."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from sdsim.bench.config import BenchConfig, What
+from sdsim.commands.command import Command
+from sdsim.commands.console import Bar, as_table, console
+from sdsim.commands.figures import draw_reports
+from sdsim.conf import defaults_of
+from sdsim.conf.compose import parse
+from sdsim.files import check_writable
+
+HELP = """\
+sdsim bench: measure on this machine, side by side: medians and quartiles of several calls.
+
+  sdsim bench generation    examples per second, against a loop over examples
+  sdsim bench prefill       prefix linear attention over whole prompts, beside its quadratic form,
+                            Based, JRT-Prompt (2N tokens), softmax attention and, where it is
+                            installed, flash-linear-attention
+  sdsim bench decode        one token after N others
+  sdsim bench train         forward and backward pass
+  sdsim bench sweep threads=1 workers=2 settings=2
+                            training steps of a preset's runs: one by one, and as ensembles of
+                            `members`; and what the whole preset would take
+  sdsim bench sweep preset=paper device=cuda
+  sdsim bench model_prefill 'lengths=[1024,2048,4096,8192]'
+                            whole models of `presets`; also model_decode, model_train
+  sdsim bench model_train 'lengths=[2048]' 'batches=[16]' device=cuda dtype=bfloat16 \\
+      'presets=[jrt_360m,based_360m,transformer_360m]' out=results/bench/h100
+  sdsim bench prefill 'batches=[2,4,8,16,32,64]' 'lengths=[16384]' device=cuda dtype=bfloat16 \\
+      out=results/bench/h100
+
+Lengths are N; the encoder reads N/2 of them. With `out`, the numbers are kept there as JSON and
+CSV, and drawn; `sdsim figures bench=<folder>` draws them again.
+"""
+
+
+def run(config: BenchConfig) -> None:
+    """Measure, print, and keep what was asked for."""
+    from sdsim.bench.report import measure, notes, shown
+    from sdsim.sweep.job import check_device
+
+    check_device(config.device)
+    out = None if config.out is None else Path(config.out)
+    if out is not None:
+        check_writable(out, "out")
+    for what in config.what:
+        with Bar(f"measuring {what}", "cases") as bar:
+            report = measure(config, what, bar.show)
+        console.print(as_table(shown(report), report.title))
+        for line in notes(report):
+            console.print(line, soft_wrap=True, markup=False)
+        if out is not None:
+            for path in report.save(out):
+                console.print(str(path), soft_wrap=True)
+            draw_reports([report], out)
+
+
+def shorthand(words: list[str]) -> list[str]:
+    """``sdsim bench sweep`` for ``sdsim bench what=[sweep]``; ``patience`` is a former name."""
+    words = [word.replace("patience=", "max_seconds=", 1) for word in words]
+    chosen = [word for word in words if word in get_args(What)]
+    others = [word for word in words if word not in chosen]
+    return [*others, f"what=[{','.join(chosen)}]"] if chosen else others
+
+
+COMMAND = Command(
+    name="bench",
+    summary="measure the generator, attention, whole models, and training",
+    help=HELP,
+    settings=defaults_of(BenchConfig),
+    parse=partial(parse, BenchConfig),
+    run=run,
+    meanings={"": (BenchConfig,)},
+    shorthand=shorthand,
+)

@@ -1,0 +1,106 @@
+"""What a person sees: progress with the time left, and tables."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+    from typing_extensions import Self
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+# In a file or a pipe there is no width to keep to.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
+"""Results, on standard output."""
+
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+"""Progress, warnings and errors, on standard error."""
+
+
+class Bar:
+    """Progress through `unit`: a bar on a terminal, a line now and then in a log."""
+
+    def __init__(self, verb: str, unit: str) -> None:
+        self._verb, self._unit = verb, unit
+        self._started = self._last_line = time.monotonic()
+        self._first: int | None = None
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("· left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=errors,
+            # One run takes seconds to minutes: estimate from all of them.
+            speed_estimate_period=3600,
+            disable=not errors.is_terminal,
+        )
+        self._task = self._live.add_task(verb, total=None)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Say that `done` of `total` are done."""
+        if not self._live.disable:
+            self._live.update(self._task, completed=done, total=total)
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._started = done, now
+        fresh = done - self._first
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES or (fresh and done == total):
+            self._last_line = now
+            left = (total - done) * (now - self._started) / fresh if fresh else None
+            estimate = "" if left is None else f", about {left:.0f} s left"
+            errors.print(f"{self._verb}: {done} of {total} {self._unit}{estimate}")
+
+
+def as_table(frame: pl.DataFrame, title: str | None = None) -> Table:
+    """A table to print; ``x``, ``x_low`` and ``x_high`` become one column, with an interval."""
+    table = Table(title=title, title_justify="left")
+    names = [name for name in frame.columns if not name.endswith(("_low", "_high"))]
+    for name in names:
+        numeric = frame.schema[name].is_numeric()
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left")
+    for row in frame.iter_rows(named=True):
+        table.add_row(*[_cell(row, name) for name in names])
+    return table
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return textwrap.shorten(str(value), 48, placeholder=" …")
+    if row.get(f"{name}_low") is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"

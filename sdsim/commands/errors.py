@@ -1,0 +1,110 @@
+"""What is wrong with a command line, in one line, without Hydra's words on writing applications."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hydra.errors import (
+    ConfigCompositionException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import OmegaConfBaseException
+
+from sdsim import commands
+from sdsim.commands.command import Command
+from sdsim.commands.help import choices_of, settings_of
+
+
+def explain(error: Exception, command: Command, overrides: list[str]) -> str:
+    """A sentence or two: what cannot be, and what might have been meant."""
+    said = one_line(error)
+    if "submitit_" in said:
+        return "hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override, command)
+    if "requires --multirun" in said or "Ambiguous value" in said:
+        return _several(said, command)
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if isinstance(error, MissingConfigException) and key in command.groups:
+            choices = choices_of(command)[key]
+            if value not in choices and "," not in value:
+                hint = did_you_mean(value, choices, prefix=f"{key}=")
+                return f"{key}={value}: no such choice{hint} There are {', '.join(choices)}."
+    if isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
+        wrong = _key(error)
+        if wrong and wrong not in (known := settings_of(command)):
+            given = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
+            hint = _instead(wrong, given.get(wrong, ""), command, known)
+            return f"{wrong}: `sdsim {command.name}` has no such setting{hint}"
+    text = _without_advice(said)
+    reason = "" if error.__cause__ is None else _without_advice(one_line(error.__cause__))
+    return text if not reason or reason in text else f"{text}: {reason}"
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """``; did you mean …?`` where something known is close, else a full stop."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else "."
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _without_advice(text: str) -> str:
+    for end in ("Config search path", "See https", " full_key", " object_type"):
+        text = text.split(end)[0]
+    return text.strip()
+
+
+def _unreadable(override: object, command: Command) -> str:
+    text = str(override)
+    if "=" not in text and not text.startswith(("-", "~")):
+        return f"{text}: settings are given as key=value; `sdsim {command.name} --help` lists them"
+    return (
+        f"{text}: this cannot be read; a value with commas, braces or quotes is quoted for the "
+        f"settings as well as for the shell: '{text.split('=')[0]}=\"…\"'"
+    )
+
+
+def _several(said: str, command: Command) -> str:
+    match = re.search(r"'([^']+=[^']*)'", said)
+    what = match[1] if match else "a list of values"
+    if command.sweep is None:
+        return f"{what}: `sdsim {command.name}` takes one value; a list stands in brackets, [1,2]"
+    return f"{what}: several values take `sdsim {command.name} -m`"
+
+
+def _key(error: BaseException) -> str | None:
+    """The setting of which an error speaks."""
+    for one in (error, error.__cause__):
+        key = getattr(one, "full_key", None)
+        if key:
+            return str(key)
+    match = re.search(r"Could not (?:override|append to config\.?) '?([\w./@]+)'?", str(error))
+    return match[1] if match else None
+
+
+def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
+    """What might have been meant by a setting that a command does not have; ends the sentence."""
+    for group, names in choices_of(command).items():
+        if value in names and group != key:
+            return f"; did you mean {group}={value}?"
+    ends = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    if len(ends) == 1:
+        return f"; did you mean {ends[0]}?"
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    others = [
+        name
+        for name in commands.names()
+        if key in commands.find(name).groups or key in commands.find(name).settings
+    ]
+    where = f"; it is one of `sdsim {'`, `sdsim '.join(others)}`" if others else ""
+    return f"{where}. `sdsim {command.name} --help` lists them."

@@ -1,0 +1,178 @@
+"""Help texts: what a command does, its choices, and each setting with its default and meaning."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import sdsim
+from sdsim import commands
+from sdsim.commands.command import Command
+from sdsim.conf.compose import composed
+
+_WIDTH = 100
+_ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.+(?:\n(?:      .*)?)*)", re.MULTILINE)
+
+
+def overview() -> str:
+    """What there is."""
+    rows = [(name, commands.find(name).summary) for name in commands.names()]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  sdsim {name:{width}}  {summary}" for name, summary in rows]
+    return _OVERVIEW.format(commands="\n".join(lines), version=sdsim.__version__)
+
+
+_OVERVIEW = """\
+sdsim: how much must a recurrent model remember, and how does that depend on the order of its input?
+
+{commands}
+
+  sdsim COMMAND --help         what it does, examples, every setting and its meaning
+  sdsim COMMAND --cfg job      the settings as they would be used
+  sdsim -sc install=bash       shell completion, for eval; also zsh and fish
+  sdsim --version
+
+Settings are Hydra overrides, key=value. Invalid input ends in one line and exit code 2; with
+HYDRA_FULL_ERROR=1 set, in a traceback.
+"""
+
+
+def family(name: str) -> str:
+    """Help on the first word of several commands, such as ``theory``."""
+    rows = [(one, commands.find(one).summary) for one in commands.names() if _starts(one, name)]
+    width = max(len(one) for one, _ in rows)
+    lines = [f"  sdsim {one:{width}}  {summary}" for one, summary in rows]
+    return "\n".join([f"sdsim {name} has these commands:", "", *lines, ""])
+
+
+def _starts(command: str, word: str) -> bool:
+    return command.startswith(f"{word} ")
+
+
+def help_of(command: Command, overrides: list[str]) -> str:
+    """All that a command takes; with overrides, the settings as they then are."""
+    command.register()
+    with composed(command.config_name, overrides) as (config, loader):
+        choices = {group: loader.get_group_options(group) for group in command.groups}
+        settings = list(_leaves(config))
+        launchers = loader.get_group_options("hydra/launcher") if command.launcher else []
+    parts = [command.help.strip()]
+    if launchers:
+        choices["hydra/launcher"] = [one for one in launchers if not one.startswith("submitit")]
+    if choices:
+        lines = [_wrapped(f"  {group}: ", ", ".join(names)) for group, names in choices.items()]
+        parts.append("\n".join(["Choices:", *lines]))
+    meanings = _meanings(command, config)
+    if settings:
+        rows = [(f"{key}={value}", meanings.get(key, "")) for key, value in settings]
+        parts.append("\n".join(["Settings and their defaults:", *(_row(*row) for row in rows)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting with its value as text; a task's options stand beside its other settings."""
+    for key, value in node.items_ex(resolve=False):
+        name = f"{path}{key!s}"
+        if name == "hydra" or (name == "task.options" and not value):
+            continue
+        if isinstance(value, DictConfig) and name not in ("sweep.common",) and len(value):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=False)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return textwrap.shorten(str(value).replace("'", ""), 44, placeholder="…")
+
+
+def _row(setting: str, meaning: str) -> str:
+    return _wrapped(f"  {setting:<30}  ", meaning, indent=34) if meaning else f"  {setting}"
+
+
+def _wrapped(start: str, text: str, indent: int | None = None) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * (len(start) if indent is None else indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _meanings(command: Command, config: DictConfig) -> dict[str, str]:
+    """What each setting means, from the docstrings of the dataclasses that declare them."""
+    found: dict[str, str] = {}
+    for path, kinds in command.meanings.items():
+        for kind in kinds:
+            entries = attributes(inspect.getdoc(kind) or "")
+            found |= {f"{path}{name}": text for name, text in entries.items()}
+    if "task" in config:
+        entries = attributes(_docstring_of(config.task.kind))
+        found = {f"task.{name}": text for name, text in entries.items()} | found
+    return found
+
+
+def attributes(docstring: str) -> dict[str, str]:
+    """The entries under ``Attributes:`` of a docstring, each in its first sentence.
+
+    >>> attributes('''A thing.
+    ...
+    ... Attributes:
+    ...     width: numbers per token. More of it.
+    ... ''')
+    {'width': 'numbers per token'}
+    """
+    entries: dict[str, str] = {}
+    for section in docstring.split("Attributes:")[1:]:
+        for match in _ENTRY.finditer(section.split("\n\n")[0] + "\n"):
+            text = " ".join(match[2].split()).replace("``", "").replace("`", "")
+            for name in match[1].split(", "):
+                entries[name] = re.split(r"\. (?=[A-Z])", text)[0].rstrip(".")
+    return entries
+
+
+def _docstring_of(path: str) -> str:
+    """The docstring of a class by its import path, read from its source: importing is slow."""
+    module, _, name = str(path).rpartition(".")
+    try:
+        spec = find_spec(module.split(".")[0]) if module else None
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or spec.origin is None:
+        return ""
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
+    for file in files:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return ast.get_docstring(node) or ""
+    return ""
+
+
+def settings_of(command: Command) -> list[str]:
+    """The names of all settings that a command has by default."""
+    command.register()
+    with composed(command.config_name, []) as (config, _):
+        return [name for name, _ in _leaves(config)]
+
+
+def choices_of(command: Command) -> Mapping[str, list[str]]:
+    """The choices of each of a command's config groups."""
+    command.register()
+    with composed(command.config_name, []) as (_, loader):
+        return {group: loader.get_group_options(group) for group in command.groups}

@@ -1,0 +1,77 @@
+"""`sdsim import`: one of the paper's released checkpoints, as a model of ours."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import console
+from sdsim.conf import defaults_of
+from sdsim.conf.compose import parse
+from sdsim.config import STRICT, Count
+from sdsim.files import check_writable
+
+HELP = """\
+sdsim import: read one of the paper's released checkpoints, by the names of its tensors.
+
+  sdsim import checkpoint=JRT-360M-30B preset=jrt_360m out=models/jrt_360m
+  sdsim import checkpoint=JRT-360M-30B/pytorch_model.bin allow_pickle=true out=models/jrt_360m
+
+The checkpoint is a folder with model.safetensors or pytorch_model.bin, or that file; a pickle is
+read on request only, and then nothing but tensors. Each tensor that is missing, left over or of
+another shape is named. `window` is that of the sliding-window layers: the paper's table says 64,
+its text 128, its released config 256.
+"""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Settings of ``sdsim import``.
+
+    Attributes:
+        checkpoint: folder or file of the released weights.
+        out: folder to write the model to; it must be empty.
+        preset: which model it is, a name of `sdsim.text.presets`.
+        tokenizer: a tokenizer.json, or a name on the Hugging Face hub.
+        window: tokens that sliding-window layers see; null: the preset's.
+        allow_pickle: whether a pytorch_model.bin may be read.
+    """
+
+    checkpoint: str
+    out: str
+    preset: str = "jrt_360m"
+    tokenizer: str = "gpt2"
+    window: Count | None = None
+    allow_pickle: bool = False
+
+
+def run(config: Config) -> None:
+    """Read the tensors, write the model and its tokenizer."""
+    from sdsim.text.released import import_released
+    from sdsim.text.tokenizer import load_tokenizer
+
+    out = Path(config.out)
+    check_writable(out, "out")
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"out = {config.out!r}: the folder is not empty")
+    tokenizer = load_tokenizer(config.tokenizer)
+    model = import_released(
+        config.checkpoint, config.preset, window=config.window, allow_pickle=config.allow_pickle
+    )
+    model.save_with(tokenizer, out)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    console.print(f"{count:,} parameters are in {out}; `sdsim generate checkpoint={out}` uses them")
+
+
+COMMAND = Command(
+    name="import",
+    summary="read one of the paper's released checkpoints",
+    help=HELP,
+    settings=defaults_of(Config),
+    parse=partial(parse, Config),
+    run=run,
+    meanings={"": (Config,)},
+)

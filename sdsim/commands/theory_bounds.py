@@ -1,0 +1,69 @@
+"""`sdsim theory bounds`: what disjointness takes, in bits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+from pydantic.dataclasses import dataclass
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import as_table, console
+from sdsim.conf import defaults_of
+from sdsim.conf.compose import parse
+from sdsim.config import STRICT
+
+HELP = """\
+sdsim theory bounds: the bits that deciding disjointness takes, in both orders: what is proved to be
+needed, and what the streaming algorithms hold.
+
+  sdsim theory bounds universe=2048 size_a=4 size_b=256 passes=2
+  sdsim theory bounds universe=32 size_a=4 size_b=12 error=0.01
+"""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Settings of ``sdsim theory bounds``.
+
+    Attributes:
+        universe: n, elements that sets are drawn from.
+        size_a: |A|, elements of the set that comes first.
+        size_b: |B|, elements of the other.
+        passes: how often the input is read.
+        error: probability of a wrong answer, where errors are allowed.
+    """
+
+    universe: int = 2048
+    size_a: int = 4
+    size_b: int = 256
+    passes: int = 2
+    error: float = 0.1
+
+
+def run(config: Config) -> None:
+    """Print bounds and algorithms side by side."""
+    from fractions import Fraction
+
+    import polars as pl
+
+    from theory.memory import memory_needs
+
+    error = Fraction(str(config.error))
+    needs = memory_needs(config.universe, config.size_a, config.size_b, config.passes, error)
+    title = (
+        f"Bits to decide whether A meets B; n = {config.universe}, |A| = {config.size_a}, "
+        f"|B| = {config.size_b}"
+    )
+    console.print(as_table(pl.DataFrame([asdict(need) for need in needs], strict=False), title))
+
+
+COMMAND = Command(
+    name="theory bounds",
+    summary="print the bits that disjointness takes: bounds and algorithms",
+    help=HELP,
+    settings=defaults_of(Config),
+    parse=partial(parse, Config),
+    run=run,
+    meanings={"": (Config,)},
+)

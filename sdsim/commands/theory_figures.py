@@ -1,0 +1,52 @@
+"""`sdsim theory figures`: what theory says of memory, drawn."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import console
+from sdsim.conf import defaults_of
+from sdsim.conf.compose import parse
+from sdsim.config import STRICT
+from sdsim.files import check_writable
+
+HELP = """\
+sdsim theory figures: draw what theory says of memory, over time and against order.
+
+  sdsim theory figures out=drawings
+"""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Settings of ``sdsim theory figures``.
+
+    Attributes:
+        out: folder to draw into.
+    """
+
+    out: str = "runs/theory"
+
+
+def run(config: Config) -> None:
+    """Draw, and print the paths."""
+    import figures
+
+    check_writable(Path(config.out), "out")
+    for path in figures.draw_theory(config.out):
+        console.print(str(path), soft_wrap=True)
+
+
+COMMAND = Command(
+    name="theory figures",
+    summary="draw memory over time and against order, as theory has it",
+    help=HELP,
+    settings=defaults_of(Config),
+    parse=partial(parse, Config),
+    run=run,
+    meanings={"": (Config,)},
+)

@@ -1,0 +1,112 @@
+"""`sdsim train`: one run, or a few that may be trained as one."""
+
+from __future__ import annotations
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import Bar, as_table, console
+from sdsim.config import (
+    AlgorithmConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    TaskConfig,
+    TrainConfig,
+)
+from sdsim.config import run_id as id_of
+from sdsim.store.store import Store
+from sdsim.sweep.job import GROUPS, SETTINGS, Job, check_device, parse_job, run_job
+from sdsim.training.tracking import TrackingConfig
+
+HELP = """\
+sdsim train: train one model on one task, test it, store the run.
+
+  sdsim train model=gru model.width=24 train.steps=4000
+  sdsim train model=based model.feature_dim=8 'task.train_sizes=[[4,12],[12,4]]'
+  sdsim train model=gru task=associative_recall 'test.bits=[1,2,4,8]'   also with a quantized state
+  sdsim train -m model=gru model.width=8,16,24   several runs, in parallel
+  sdsim train 'members=[[1e-3,0],[3e-3,0]]'      pairs (train.lr, seed), as one program if faster
+"""
+
+SHOWN = (
+    "model",
+    "size_a",
+    "size_b",
+    "order",
+    "state_bytes",
+    "chance",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "above_chance",
+    "loss",
+)
+"""Columns of a run's table, a row for each pair of sizes."""
+
+MEANINGS = {
+    "": (RunConfig, Job),
+    "model.": (AlgorithmConfig, ModelConfig),
+    "task.": (TaskConfig,),
+    "train.": (TrainConfig,),
+    "test.": (EvalConfig,),
+    "tracking.": (TrackingConfig,),
+}
+KEPT = ": finished runs are stored, the same command does the others"
+
+
+def run(job: Job) -> None:
+    """Do what the store lacks of a job, and print what was measured."""
+    import polars as pl
+
+    from sdsim.store.table import load
+    from sdsim.training.tasks import check_run
+
+    check_run(job.run)
+    store = Store(job.store)
+    check_device(job.device)
+    job.tracking.check()
+    store.check()
+    identities = [id_of(one) for one in job.runs]
+    missing = [one for one in identities if one not in store]
+    with Bar("training", "steps") as bar:
+        run_job(job, on_step=lambda done: bar.show(done, job.run.train.steps))
+    if not all(identity in store for identity in identities):
+        # Stopped by the deadline, or another process is doing them.
+        console.print("not all runs are done yet; the same command resumes them")
+        return
+    folders = ", ".join(str(store.path / identity) for identity in identities)
+    console.print(f"{folders} {'are stored' if missing else 'are there already'}:")
+    table = load(store.path).filter(pl.col("run_id").is_in(identities))
+    console.print(as_table(table.select(SHOWN)))
+
+
+def sweep_and_report(command: str, overrides: list[str]) -> bool:
+    """Do a sweep, and say what the store then has; whether that is all."""
+    from sdsim.sweep.launch import sweep
+
+    with Bar("sweeping", "runs") as bar:
+        done = sweep(command, overrides, bar.show)
+    if not done.runs:
+        console.print("this shard has no run: the grid has fewer ensembles than shards")
+        return True
+    finished = done.stored == done.runs
+    which = "all runs are" if finished else f"in time, {done.stored} of {done.runs} runs are"
+    draws = f"; `sdsim figures store={done.store.path}` draws them" if done.stored else ""
+    console.print(f"{which} in {done.store.path}{draws}")
+    if not finished:
+        console.print("the same command resumes the others")
+    return finished
+
+
+COMMAND = Command(
+    name="train",
+    summary="train one model, or a few",
+    help=HELP,
+    settings=SETTINGS,
+    parse=parse_job,
+    run=run,
+    meanings=MEANINGS,
+    groups=GROUPS,
+    sweep=lambda overrides: sweep_and_report("train", overrides),
+    launcher="joblib",
+    interrupted=KEPT,
+)

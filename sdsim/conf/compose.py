@@ -1,0 +1,72 @@
+"""From overrides to a composed config, from that to a checked dataclass, errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from sdsim.conf import MODULE
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def composed(name: str, overrides: list[str]) -> Iterator[tuple[DictConfig, ConfigLoader]]:
+    """A primary config with overrides, ``hydra`` included, and the loader that made it.
+
+    While it is open, more configs can be composed by the loader. A config that is being used
+    meanwhile, by an outer `composed`, comes back at the end.
+    """
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module(MODULE, version_base="1.3"):
+            config = compose(name, overrides=overrides, return_hydra_config=True)
+            yield config, GlobalHydra.instance().config_loader()
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def parse(kind: type[T], config: DictConfig, *, path: str = "") -> T:
+    """The checked dataclass that a composed config describes, types and unknown keys included.
+
+    Args:
+        kind: the dataclass.
+        config: the config; what it says of Hydra itself is left out.
+        path: what stands before the names of its fields on the command line, such as ``"sweep."``.
+
+    Raises:
+        ValueError: in one line that names each field that is wrong.
+    """
+    return validate(kind, plain(config), path)
+
+
+def plain(config: DictConfig, ignore: Collection[str] = ("hydra",)) -> dict[str, Any]:
+    """A composed config as plain data, interpolations resolved."""
+    values = {name: value for name, value in config.items() if name not in ignore}
+    return OmegaConf.to_container(OmegaConf.create(values), resolve=True)  # type: ignore[return-value]
+
+
+def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:
+    """As `parse`, of plain data."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        lines = "; ".join(_one_line(dict(one), path) for one in error.errors())
+        raise ValueError(lines) from error
+
+
+def _one_line(error: dict[str, Any], path: str) -> str:
+    if error["type"] == "value_error":  # raised by a check of ours, which has named the field
+        return str(error["ctx"]["error"])
+    where = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Input should be")
+    said = f"must be{message}" if message != error["msg"] else error["msg"].lower()
+    return f"{path}{where} = {error['input']!r}: {said}"

@@ -1,0 +1,1 @@
+"""Stored runs: `store` writes them whole, `table` reads them as one table."""

@@ -1,0 +1,104 @@
+"""The store of runs: one folder a run, files only, safe for many writers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sdsim.config import RunConfig, run_id
+from sdsim.files import atomic_folder, check_writable, write_text
+from sdsim.store.record import RECORD, SCHEMA, OtherSchemaError, Record, read_record
+from sdsim.training.result import RunResult
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """A folder of finished runs.
+
+    ``<path>/<run_id>/run.json`` is one run. It appears by one rename of a finished folder, so a run
+    is there whole or not at all, whoever dies when. Names with a leading dot are scratch.
+
+    Args:
+        path: the folder; made when the first run is written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __contains__(self, identity: str) -> bool:
+        try:
+            read_record(self.path / identity)
+        except ValueError:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Raise `ValueError` unless runs can be stored here; leave nothing behind.
+
+        Runs of another schema are refused by name: they would silently be done again.
+        """
+        check_writable(self.path, "store")
+        other = [
+            file.parent
+            for file in self.path.glob(f"*/{RECORD}")
+            if "." not in file.parent.name and _has_other_schema(file.parent)
+        ]
+        if other:
+            raise ValueError(
+                f"store = {self.path}: {len(other)} runs, such as {other[0].name}, are of another "
+                f"version's schema than {SCHEMA}, which this one reads; choose another folder"
+            )
+
+    @contextlib.contextmanager
+    def claim(self, identity: str) -> Iterator[bool]:
+        """Hold a run for this process; yields whether it is ours to do.
+
+        It is not if another process holds it, or if it is done. The operating system releases the
+        claim when its holder dies, however it dies.
+        """
+        locks = self.path / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / identity)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield identity not in self
+        finally:
+            lock.release()
+
+    def checkpoint(self, config: RunConfig) -> Path:
+        """Where a run that is not finished keeps its snapshot."""
+        return self.path / ".checkpoints" / f"{run_id(config)}.safetensors"
+
+    def write(self, config: RunConfig, result: RunResult, *, device: str) -> Path:
+        """Store a finished run and return its folder; of two writers of one run, the first wins."""
+        record = Record.of(config, result, device)
+        folder = self.path / record.run_id
+        if os.path.lexists(folder) and record.run_id not in self:
+            aside = folder.with_name(f"{folder.name}.damaged-{uuid.uuid4().hex[:8]}")
+            logger.warning("%s is damaged; it is kept as %s", folder, aside.name)
+            folder.rename(aside)
+        with atomic_folder(folder) as scratch:
+            write_text(scratch / RECORD, record.text())
+        self.checkpoint(config).unlink(missing_ok=True)
+        return folder
+
+
+def _has_other_schema(folder: Path) -> bool:
+    try:
+        read_record(folder)
+    except OtherSchemaError:
+        return True
+    except ValueError:
+        return False
+    return False

@@ -1,0 +1,123 @@
+"""All runs of a store as one table."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig
+from sdsim.store.intervals import wilson
+from sdsim.store.record import Record, read_record
+from sdsim.training.result import SliceResult
+
+logger = logging.getLogger(__name__)
+
+_OTHER_FILES = {"figures", "README.md"}
+_SORTED = ("model", "state_bits", "width", "feature_dim", "lr", "seed", "size_a", "size_b")
+
+
+def load(path: Path | str) -> pl.DataFrame:
+    """All runs of a store as one table, a row for each run and test slice, in a fixed order.
+
+    Columns: run_id; `config_columns` (model and its settings, null where it has none of that kind;
+    task, train and test settings, seed); the fields of `SliceResult`, correct counting right
+    answers over `answers` (examples' worth); accuracy with its Wilson 95 % interval (accuracy_low,
+    accuracy_high; the answers of an example count as one observation), above_chance, state_bytes;
+    params, train_loss, diverged (a loss of a network is not finite), steps_done, ensemble, seconds,
+    device, versions, commit; quantized, a list of structs with bits (per number), state_bits (in
+    all) and correct.
+
+    What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
+
+    Raises:
+        ValueError: if there is no such folder or it holds no run.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ValueError(f"store = {path}: there is no such folder; `sdsim sweep` makes one")
+    rows: list[dict[str, Any]] = []
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith(".") or entry.name in _OTHER_FILES:
+            continue
+        try:
+            rows.extend(_rows(read_record(entry)))
+        except ValueError as error:
+            logger.warning("skipped: %s", error)
+    if not rows:
+        raise ValueError(f"store = {path}: it holds no finished run; `sdsim sweep` makes some")
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    missing = [name for name in config_columns() if name not in table.columns]
+    return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(*_SORTED, "run_id")
+
+
+def config_columns() -> tuple[str, ...]:
+    """The columns of `load` that are settings of a run, as opposed to what it measured."""
+    network = RunConfig(ModelConfig("", ("gru",)))
+    algorithm = RunConfig(AlgorithmConfig("", "one_pass"))
+    return tuple(_config_columns(asdict(network)) | _config_columns(asdict(algorithm)))
+
+
+def above_chance(accuracy: float, chance: float) -> float | None:
+    """Accuracy on a scale from 0, guessing, to 1, no error; None where guessing makes no error.
+
+    >>> above_chance(0.75, 0.5)
+    0.5
+    """
+    return (accuracy - chance) / (1 - chance) if chance < 1 else None
+
+
+def _rows(record: Record) -> list[dict[str, Any]]:
+    """A row of the table for each slice of a run."""
+    losses = [record.train_loss, *(measured.loss for measured in record.slices)]
+    is_network = "machine" not in record.config["model"]
+    shared = {
+        "run_id": record.run_id,
+        **_config_columns(record.config),
+        "params": record.params,
+        "train_loss": record.train_loss,
+        "diverged": is_network and None in losses,
+        "steps_done": record.steps_done,
+        "ensemble": record.ensemble,
+        "seconds": record.seconds,
+        "device": record.device,
+        "versions": json.dumps(record.versions, sort_keys=True),
+        "commit": record.commit,
+    }
+    return [shared | _slice_columns(measured) for measured in record.slices]
+
+
+def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
+    """A config, flat: every setting a column, lists as text."""
+    model, task, test = (dict(config[name]) for name in ("model", "task", "test"))
+    test["test_examples"] = test.pop("examples")  # the table's are those of a slice
+    columns = {"model": model.pop("name"), **model, "task": task.pop("name"), **task}
+    columns |= {**config["train"], **test, "seed": config["seed"]}
+    return {
+        name: json.dumps(value, sort_keys=True) if isinstance(value, (list, tuple, dict)) else value
+        for name, value in columns.items()
+    }
+
+
+def _slice_columns(measured: SliceResult) -> dict[str, Any]:
+    """The fields of a slice's result, and what follows from them."""
+    correct = measured.correct / measured.answers
+    low, high = wilson(correct, measured.examples)
+    accuracy = correct / measured.examples
+    return asdict(measured) | {
+        "correct": correct,
+        "quantized": [
+            asdict(less) | {"correct": less.correct / measured.answers}
+            for less in measured.quantized
+        ],
+        "state_bytes": math.ceil(measured.state_bits / 8),
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "above_chance": above_chance(accuracy, measured.chance),
+    }

@@ -1,0 +1,152 @@
+"""What one process is asked to do: runs, and where."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import field, fields, replace
+from typing import Any
+
+from omegaconf import DictConfig
+from pydantic.dataclasses import dataclass
+
+from sdsim.conf import defaults_of, register_primary
+from sdsim.conf.compose import plain, validate
+from sdsim.config import (
+    STRICT,
+    AlgorithmConfig,
+    Count,
+    ModelConfig,
+    RunConfig,
+    TaskConfig,
+    run_id,
+)
+from sdsim.store.store import Store
+from sdsim.training.tracking import TrackingConfig, tracked
+
+GROUPS = {
+    "model": "based",
+    "task": "set_disjointness",
+    "train": "adamw",
+    "test": "standard",
+    "tracking": "none",
+}
+"""Config groups of a job, and the file that each takes by default."""
+
+_RUN = tuple(one.name for one in fields(RunConfig))
+
+
+@dataclass(frozen=True, config=STRICT)
+class Job:
+    """A run, or several that may be trained as one, and where they are done and stored.
+
+    Attributes:
+        run: the run.
+        store: folder of runs.
+        device: name of the torch device, such as cpu or cuda.
+        threads: threads of torch, on the CPU.
+        members: pairs (train.lr, seed): a run for each, else like `run`; empty: `run` alone.
+        deadline: seconds since 1970 at which training stops, to be resumed later; null: none.
+        tracking: where training curves go.
+    """
+
+    run: RunConfig
+    store: str = "runs"
+    device: str = "cpu"
+    threads: Count = 1
+    members: tuple[tuple[float, int], ...] = ()
+    deadline: float | None = None
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        if len(set(self.members)) < len(self.members):
+            raise ValueError(f"members = {list(self.members)}: each pair once")
+
+    @property
+    def runs(self) -> list[RunConfig]:
+        """The runs, one for each member."""
+        return [
+            replace(self.run, train=replace(self.run.train, lr=lr), seed=seed)
+            for lr, seed in self.members
+        ] or [self.run]
+
+
+SETTINGS = {"seed": 0} | {
+    name: value for name, value in defaults_of(Job).items() if name not in ("run", "tracking")
+}
+"""Settings of a job's config beside its groups, and their defaults."""
+
+
+def register_sweep() -> None:
+    """Make the primary config ``sweep`` available to Hydra."""
+    register_primary(
+        "sweep",
+        SETTINGS,
+        groups={**GROUPS, "sweep": "tiny"},
+        launcher="joblib",
+        hydra={"mode": "MULTIRUN"},
+    )
+
+
+def parse_job(config: DictConfig) -> Job:
+    """The job that a composed config describes.
+
+    The config has the fields of the run beside those of the job. A task's options stand beside its
+    other settings; a model that names a machine is a streaming algorithm.
+
+    Raises:
+        ValueError: in one line that names each field that is wrong.
+    """
+    values = plain(config, ("hydra", "sweep"))
+    task, known = values["task"], {one.name for one in fields(TaskConfig)}
+    options = {name: task.pop(name) for name in list(task) if name not in known}
+    if isinstance(task["options"], dict):
+        task["options"] |= options
+    kind: type[Any] = AlgorithmConfig if "machine" in values["model"] else ModelConfig
+    # Before the union of both, whose errors would name each field twice.
+    values["model"] = validate(kind, values["model"], "model.")
+    run = validate(RunConfig, {name: values.pop(name) for name in _RUN if name in values})
+    return validate(Job, {**values, "run": run})
+
+
+def check_device(name: str) -> None:
+    """Raise `ValueError` unless torch can compute on the device of this name."""
+    import torch
+
+    try:
+        float(torch.ones(1, device=name).sum())
+    except (RuntimeError, AssertionError) as error:  # torch raises both, by backend
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = {name!r} cannot be used: {reason}") from error
+
+
+def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
+    """Do the runs of a job, except those that are stored or being done by another process.
+
+    Args:
+        job: the runs, and where.
+        on_step: called with the number of training steps done.
+
+    Returns:
+        How many were done here.
+    """
+    store = Store(job.store)
+    done = 0
+    with contextlib.ExitStack() as claims:
+        ours = [run for run in job.runs if claims.enter_context(store.claim(run_id(run)))]
+        if not ours:
+            return 0
+        check_device(job.device)
+        import torch
+
+        from sdsim.training.run import Conditions, execute_all
+
+        torch.set_num_threads(job.threads)
+        log = claims.enter_context(tracked(job.tracking, store.path))
+        conditions = Conditions(
+            torch.device(job.device), store.checkpoint, job.deadline, on_step, track=log
+        )
+        for run, result in execute_all(ours, conditions):
+            store.write(run, result, device=job.device)
+            done += 1
+    return done

@@ -1,0 +1,126 @@
+"""The plan of a sweep: which runs there are, and how each is asked for."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl  # applies values as compose does
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sdsim.conf.compose import composed, parse
+from sdsim.config import RunConfig, ensemble_key, run_id
+from sdsim.sweep.grid import GROUPS, Grid, expand, split_overrides
+from sdsim.sweep.job import Job, parse_job, register_sweep
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep, and the overrides that ask for it."""
+
+    config: RunConfig
+    overrides: list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep is to do.
+
+    Attributes:
+        grid: the settings of the sweep.
+        job: where and how runs are done; its run is one of them.
+        runs: this shard's runs, by their ids.
+        composed: the config of the command, Hydra's launcher included.
+    """
+
+    grid: Grid
+    job: Job
+    runs: dict[str, PlannedRun]
+    composed: DictConfig
+
+
+def make_plan(config: DictConfig, loader: ConfigLoader, arguments: list[str]) -> Plan:
+    """Expand a grid, and check every run of it.
+
+    Args:
+        config: the composed config of a command, with a ``sweep`` or without.
+        loader: what composed it.
+        arguments: Hydra overrides of the command line; ``key=1,2,3`` is an axis.
+
+    Raises:
+        ValueError: for a grid or an override that describes no valid run.
+    """
+    from sdsim.training.tasks import check_run
+
+    places, chosen = split_overrides(arguments)
+    grid = parse(Grid, config.sweep, path="sweep.") if "sweep" in config else Grid()
+    part, parts = grid.part
+    keys: dict[str, int] = {}  # of ensembles, numbered as they come
+    runs: dict[str, PlannedRun] = {}
+    job, impossible = None, None
+    for axes, one in _composed_runs(config, loader, places, expand(grid, chosen)):
+        try:
+            job = parse_job(one)
+            key = ensemble_key(job.run)
+            if key not in keys:
+                check_run(job.run)
+        except ValueError as error:
+            if "machine" not in one.model or not any(name.startswith("task") for name in chosen):
+                raise
+            logger.warning("left out: %s: %s", " ".join(axes), str(error).splitlines()[0])
+            impossible = error
+            continue
+        if keys.setdefault(key, len(keys)) % parts == part:
+            runs[run_id(job.run)] = PlannedRun(job.run, [*places, *axes])
+    if job is None:
+        raise impossible or ValueError("sweep.grid: it has no run")
+    return Plan(grid, job, runs, config)
+
+
+def runs_of(preset: str) -> list[RunConfig]:
+    """All runs of a preset of ``sdsim sweep``.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    register_sweep()
+    try:
+        with composed("sweep", [f"sweep={preset}"]) as (config, loader):
+            grid = parse(Grid, config.sweep, path="sweep.")
+            return [
+                parse_job(one).run
+                for _, one in _composed_runs(config, loader, [], expand(grid, {}))
+            ]
+    except MissingConfigException as error:
+        raise ValueError(f"preset = {preset!r}: there is no such sweep") from error
+
+
+def _composed_runs(
+    config: DictConfig, loader: ConfigLoader, places: list[str], runs: list[list[str]]
+) -> Iterator[tuple[list[str], DictConfig]]:
+    """Each list of overrides, and the config that it composes to.
+
+    Choosing files is slow and few choices differ: each is composed once, and the single values are
+    then set in copies of it.
+    """
+    bases: dict[tuple[str, ...], DictConfig] = {}
+    parser = OverridesParser.create()
+    for overrides in runs:
+        choices = tuple(one for one in overrides if one.split("=")[0] in GROUPS)
+        if choices not in bases:
+            whole = loader.load_sweep_config(config, [*places, *choices])
+            with open_dict(whole):
+                del whole["hydra"]
+            bases[choices] = whole
+        one = copy.deepcopy(bases[choices])
+        values = [text for text in overrides if text not in choices]
+        ConfigLoaderImpl._apply_overrides_to_config(parser.parse_overrides(values), one)
+        OmegaConf.resolve(one)
+        yield overrides, one

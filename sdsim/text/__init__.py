@@ -1,0 +1,1 @@
+"""Full scale: models of the paper's sizes, trained on text, and used."""

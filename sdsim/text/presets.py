@@ -1,0 +1,116 @@
+"""The paper's full-scale models, and small ones of the same shape (arXiv:2407.05483, Table 15).
+
+Where the paper gives no number (the 1.3B Transformer's depth and width) it is ours, chosen to its
+parameter count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sdsim.config import ModelConfig
+
+if TYPE_CHECKING:
+    from sdsim.models import LanguageModel
+
+VOCAB_SIZE = 50_264
+"""GPT-2's 50,257 tokens, padded to a multiple of 8; [MASK] is 50,263."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, and how it is trained.
+
+    Attributes:
+        config: the model.
+        vocab_size: V, tokens.
+        seq_len: N, tokens of a training sequence.
+        prefix_len: M, of these, that are read non-causally; 0: none.
+    """
+
+    config: ModelConfig
+    vocab_size: int = VOCAB_SIZE
+    seq_len: int = 2048
+    prefix_len: int = 0
+
+
+_CONV, _WINDOW = "base_conv", "sliding_window_attention"
+
+
+def _hybrid(linear: str, depth: int, groups: int) -> tuple[str, ...]:
+    """Linear attention at layers 1, 6, 11, … and a window after each, `groups` times; BaseConv."""
+    places = {5 * group + 1: linear for group in range(groups)}
+    places |= {5 * group + 2: _WINDOW for group in range(groups)}
+    return tuple(places.get(layer, _CONV) for layer in range(depth))
+
+
+def _model(
+    name: str,
+    mixers: tuple[str, ...],
+    width: int,
+    *,
+    heads: int = 16,
+    feature_dim: int = 16,
+    window: int = 64,
+    mlp_ratio: float = 2,
+) -> ModelConfig:
+    return ModelConfig(
+        name,
+        mixers,
+        width=width,
+        depth=len(mixers),
+        heads=heads,
+        feature_dim=feature_dim,
+        mlp="swiglu",
+        mlp_ratio=mlp_ratio,
+        window=window,
+    )
+
+
+_PLA, _BASED, _FULL = "prefix_linear_attention", "linear_attention", "rotary_attention"
+
+PRESETS: dict[str, Preset] = {
+    "jrt_360m": Preset(_model("jrt_360m", _hybrid(_PLA, 26, 5), 1024), prefix_len=1024),
+    "jrt_1b3": Preset(_model("jrt_1b3", _hybrid(_PLA, 36, 7), 1792), prefix_len=1024),
+    "based_360m": Preset(_model("based_360m", _hybrid(_BASED, 27, 5), 1024, window=128)),
+    "based_1b3": Preset(_model("based_1b3", _hybrid(_BASED, 36, 7), 1792, window=128)),
+    "transformer_360m": Preset(_model("transformer_360m", (_FULL,) * 24, 1024, mlp_ratio=2.75)),
+    "transformer_1b3": Preset(_model("transformer_1b3", (_FULL,) * 24, 2048, mlp_ratio=2.75)),
+}
+"""The models by name."""
+
+for _kind, _mixers in (
+    ("jrt", _hybrid(_PLA, 4, 1)),
+    ("based", _hybrid(_BASED, 4, 1)),
+    ("transformer", (_FULL,) * 4),
+):
+    PRESETS[f"{_kind}_tiny"] = Preset(
+        _model(f"{_kind}_tiny", _mixers, 128, heads=4, feature_dim=8, window=32),
+        vocab_size=2048,
+        seq_len=256,
+        prefix_len=128 if _kind == "jrt" else 0,
+    )
+
+
+def build(name: str, vocab_size: int | None = None) -> LanguageModel:
+    """A preset's model, on the current device; ``with torch.device("meta")`` it costs nothing.
+
+    Args:
+        name: a key of `PRESETS`.
+        vocab_size: of another tokenizer; None: the preset's.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    from sdsim.models import LanguageModel
+
+    preset = preset_of(name)
+    return LanguageModel(preset.config, vocab_size or preset.vocab_size)
+
+
+def preset_of(name: str) -> Preset:
+    """The preset of a name; `ValueError` where there is none."""
+    if name not in PRESETS:
+        raise ValueError(f"preset = {name!r}: one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,183 @@
+"""A language model as a folder of files: its weights, its config, its tokenizer."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from sdsim.config import ModelConfig
+from sdsim.models.language_model import LanguageModel
+from sdsim.models.mixers.linear_attention import LinearAttention
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from typing_extensions import Self
+
+_TOKENIZER = "tokenizer.json"
+
+
+class PretrainedModel(
+    LanguageModel,
+    PyTorchModelHubMixin,
+    library_name="sdsim",
+    tags=["linear-attention", "recurrent", "jrt"],
+):
+    """A language model that knows how it was trained; see `from_pretrained`, `save_pretrained`.
+
+    Args:
+        model: fields of a `ModelConfig`.
+        vocab_size: V, rows of the embedding; the last one is [MASK].
+        seq_len: N, tokens of the sequences that it was trained on.
+        prefix_len: M, of these, that it read non-causally; 0: none.
+        zeroes_padding: whether padding is treated as the paper's released code does, for models
+            that were trained by it; see `LinearAttention.zeroes_padding`.
+
+    Attributes:
+        source: folder or name that it was read from.
+    """
+
+    source: str | None = None
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        vocab_size: int,
+        seq_len: int,
+        prefix_len: int,
+        zeroes_padding: bool = False,
+    ) -> None:
+        config = ModelConfig(**{**model, "mixers": tuple(model["mixers"])})
+        super().__init__(config, vocab_size)
+        self.vocab_size, self.seq_len, self.prefix_len = vocab_size, seq_len, prefix_len
+        self.zeroes_padding = zeroes_padding
+        for layer in self._stack():
+            if isinstance(layer.mixer, LinearAttention):
+                layer.mixer.zeroes_padding = zeroes_padding
+
+    def save_with(self, tokenizer: Tokenizer, folder: Path) -> None:
+        """`save_pretrained`, with the tokenizer; the folder is there whole or not at all."""
+        partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+        try:
+            self.save_pretrained(partial)
+            tokenizer.save(str(partial / _TOKENIZER))
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer beside the weights.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        from tokenizers import Tokenizer
+
+        if self.source is None:
+            raise ValueError("the model was not read from a folder, so it has no tokenizer")
+        path = Path(self.source, _TOKENIZER)
+        if not Path(self.source).is_dir():
+            path = Path(hf_hub_download(self.source, _TOKENIZER))
+        elif not path.exists():
+            raise ValueError(f"{self.source} holds no {_TOKENIZER}")
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        strict: bool = True,
+        **model_kwargs: Any,
+    ) -> Self:
+        """Read the weights; `ValueError` names what is missing, left over or misshapen."""
+        if "model" not in model_kwargs:
+            raise ValueError(f"{model_id} holds no model of sdsim: its config.json is missing")
+        if Path(model_id).is_dir():
+            path = Path(model_id, SAFETENSORS_SINGLE_FILE)
+        else:
+            path = Path(
+                hf_hub_download(
+                    model_id,
+                    SAFETENSORS_SINGLE_FILE,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    token=token,
+                    local_files_only=local_files_only,
+                )
+            )
+        try:
+            model = cls(**model_kwargs)
+        except (TypeError, KeyError) as error:
+            raise ValueError(
+                f"{model_id}: its config.json is no model's of sdsim: {error}"
+            ) from error
+        load_tensors(model, read_tensors(path), str(path))
+        model.source = model_id
+        return model.to(map_location)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; `ValueError` where it is none, or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Give a model its weights.
+
+    Raises:
+        ValueError: naming each tensor that is missing, left over, or of another shape.
+    """
+    needed = model.state_dict()
+    wrong = [f"{name} is missing" for name in needed if name not in tensors]
+    wrong += [f"{name} is not the model's" for name in tensors if name not in needed]
+    wrong += [
+        f"{name} is of shape {tuple(tensors[name].shape)} rather than {tuple(one.shape)}"
+        for name, one in needed.items()
+        if name in tensors and tensors[name].shape != one.shape
+    ]
+    if wrong:
+        more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{where} does not fit: {'; '.join(wrong[:5])}{more}")
+    model.load_state_dict({name: one.to(needed[name].dtype) for name, one in tensors.items()})
+
+
+def load_pretrained(checkpoint: str) -> PretrainedModel:
+    """A model from a folder or from the Hugging Face hub.
+
+    Raises:
+        ValueError: where it is not to be had or does not fit.
+    """
+    if not Path(checkpoint).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint):
+        raise ValueError(f"checkpoint = {checkpoint!r}: there is no such folder")
+    try:
+        return PretrainedModel.from_pretrained(checkpoint)
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"checkpoint = {checkpoint!r}: neither a folder nor to be had from the hub ({reason})"
+        ) from error

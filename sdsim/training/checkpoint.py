@@ -1,0 +1,82 @@
+"""Snapshots of interrupted runs, one safetensors file each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sdsim.config import RunConfig
+from sdsim.files import atomic_file
+from sdsim.training.trainer import Snapshot, log_every, parameter_shapes
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_GROUPS = ("parameters", "exp_avg", "exp_avg_sq")
+
+
+def save(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot atomically.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    tensors = {"losses": snapshot.losses, "accuracies": snapshot.accuracies}
+    for group in _GROUPS:
+        tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(snapshot, group).items()}
+    progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}-*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
+    try:
+        with atomic_file(path) as partial:
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()},
+                partial,
+                {name: json.dumps(value) for name, value in progress.items()},
+            )
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(str(error)) from error
+
+
+def load(path: Path, config: RunConfig) -> Snapshot | None:
+    """The snapshot that `save` wrote of this run, None without one.
+
+    A damaged file is warned of and left unused: its run starts again.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if progress.pop("format") != _FORMAT:
+            raise ValueError("it is of another version")
+        return _snapshot(progress, tensors, config)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s is damaged, its run starts again: %s", path, error)
+        return None
+
+
+def _snapshot(
+    progress: dict[str, float], tensors: dict[str, Tensor], config: RunConfig
+) -> Snapshot:
+    losses, accuracies = tensors.pop("losses"), tensors.pop("accuracies")
+    shapes = parameter_shapes(config)
+    groups = {group: {name: tensors.pop(f"{group}/{name}") for name in shapes} for group in _GROUPS}
+    for group in groups.values():
+        wrong = [name for name, shape in shapes.items() if group[name].shape != shape]
+        if wrong:
+            raise ValueError(f"{wrong[0]} has another shape")
+    logged = (log_every(config.train),)
+    if losses.shape != logged or accuracies.shape != logged:
+        raise ValueError("its losses have another length")
+    if tensors or not 0 < progress["step"] <= config.train.steps:
+        raise ValueError(f"it is of another run ({', '.join(tensors) or progress})")
+    step, seconds = int(progress["step"]), float(progress["seconds"])
+    return Snapshot(step, seconds, **groups, losses=losses, accuracies=accuracies)

@@ -1,0 +1,110 @@
+"""What a run measures: the same classes when it is measured, stored and read.
+
+This module imports no torch, so stored runs can be read without it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sdsim.config import STRICT, Count
+
+if TYPE_CHECKING:
+    from synthetic import Task
+
+
+@dataclass(frozen=True, config=STRICT)
+class QuantizedResult:
+    """The same test with the carried state quantized.
+
+    Attributes:
+        bits: per number of the state.
+        state_bits: all that is carried per sequence, scales included, at that many bits per number;
+            the most after any token of the quantized part (at the end, for states that grow).
+            Between two quantizations the numbers have full precision.
+        correct: right answers.
+    """
+
+    bits: int
+    state_bits: int
+    correct: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class SliceResult:
+    """What a run measures on one test task.
+
+    Attributes:
+        size_a, size_b, universe_size, order, chance, seq_len: of the task, see `synthetic.Task`.
+        examples: how many were drawn.
+        answers: how many answers each asks for.
+        correct: how many of all answers were right.
+        loss: mean cross-entropy of the answers, nats; None if it is not finite, or where there are
+            no probabilities.
+        state_numel: numbers that `step` carries per sequence after the input; None of a streaming
+            algorithm.
+        state_bits: bits carried per sequence: of a network those tensors', of a streaming
+            algorithm the most that it held.
+        quantized: the test again, with quantized states.
+    """
+
+    size_a: Count
+    size_b: Count
+    universe_size: Count
+    order: Literal["short_first", "long_first", "equal", "context_first", "query_first"]
+    chance: Annotated[float, Field(gt=0, le=1)]
+    seq_len: Count
+    examples: Count
+    answers: Count
+    correct: int
+    loss: float | None
+    state_numel: int | None
+    state_bits: Count
+    quantized: list[QuantizedResult]
+
+    @classmethod
+    def of(cls, task: Task, **measured: Any) -> SliceResult:
+        """A result on a task; a loss that is not finite becomes None."""
+        loss = measured.pop("loss")
+        described = {
+            name: getattr(task, name)
+            for name in ("size_a", "size_b", "universe_size", "order", "chance", "seq_len")
+        }
+        return cls(**described, **measured, loss=finite_or_none(loss))
+
+    def __post_init__(self) -> None:
+        counts = [self.correct, *(less.correct for less in self.quantized)]
+        if not 0 <= min(counts) <= max(counts) <= self.examples * self.answers:
+            raise ValueError("a count of right answers is out of range")
+
+
+@dataclass(frozen=True, config=STRICT)
+class RunResult:
+    """What one run measures.
+
+    Attributes:
+        slices: one result for each test task.
+        params: trainable numbers.
+        train_loss: mean loss of the last hundredth of the steps, nats; None if the run diverged, or
+            where nothing was trained.
+        steps_done: fewer than the config's if the run reached its stopping accuracy; 0 where
+            nothing was trained.
+        ensemble: how many runs were trained as one, this one included.
+        seconds: wall-clock time of training and testing; of an ensemble's training, its share.
+    """
+
+    slices: list[SliceResult]
+    params: int
+    train_loss: float | None
+    steps_done: int
+    ensemble: int
+    seconds: float
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The value, None where it is infinite or NaN: JSON has neither."""
+    return value if value is not None and math.isfinite(value) else None

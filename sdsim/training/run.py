@@ -1,0 +1,206 @@
+"""Runs: configs in, measured accuracies and measured states out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sdsim.config import AlgorithmConfig, RunConfig
+from sdsim.models.streaming import run_algorithm
+from sdsim.training import checkpoint
+from sdsim.training.evaluation import evaluate
+from sdsim.training.modes import TrainingMode, fastest_mode, trainers
+from sdsim.training.result import RunResult, SliceResult, finite_or_none
+from sdsim.training.tasks import eval_tasks
+from sdsim.training.tracking import Log
+from sdsim.training.trainer import Snapshot, Trainer
+from synthetic import Task
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints of a run."""
+
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Where and how runs are done, which does not change their results.
+
+    Attributes:
+        device: of torch.
+        checkpoint: where a run's checkpoint lies; None: runs leave none.
+        deadline: `time.time()` at which training stops, to be resumed from its checkpoint.
+        on_step: called with the number of training steps done by each of the runs in hand.
+        track: takes losses and accuracies: of training a hundred times a run, and the tests'.
+    """
+
+    device: torch.device = CPU
+    checkpoint: Callable[[RunConfig], Path] | None = None
+    deadline: float | None = None
+    on_step: Callable[[int], None] | None = None
+    track: Log | None = None
+
+    def are_over(self) -> bool:
+        """Whether the deadline has come."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+
+HERE = Conditions()
+"""On the CPU, to the end, with nothing reported."""
+
+
+def execute(config: RunConfig, conditions: Conditions = HERE) -> RunResult:
+    """Train one model and test it on every test task; or let a streaming algorithm do the tests.
+
+    Raises:
+        TimeoutError: at the deadline.
+    """
+    for _, result in execute_all([config], conditions):
+        return result
+    raise TimeoutError(f"the deadline came before the run of {config.model.name} was done")
+
+
+def execute_all(
+    configs: Sequence[RunConfig], conditions: Conditions = HERE, *, mode: TrainingMode | None = None
+) -> Iterator[tuple[RunConfig, RunResult]]:
+    """Do some runs, and yield each when it is done; those that the deadline stops are not yielded.
+
+    Args:
+        configs: a run, or some that differ in learning rate and seed alone.
+        conditions: where and how.
+        mode: how to train them; None: the fastest here.
+    """
+    networks = []
+    for config in configs:
+        if conditions.are_over():
+            return
+        if isinstance(config.model, AlgorithmConfig):
+            yield config, _run_algorithm(config, config.model)
+        else:
+            networks.append(config)
+    groups: dict[int, list[tuple[RunConfig, Snapshot | None]]] = {}
+    for config in networks:
+        snapshot = _snapshot(config, conditions)
+        groups.setdefault(snapshot.step if snapshot else 0, []).append((config, snapshot))
+    for group in groups.values():
+        members = [config for config, _ in group]
+        resume_from = [snapshot for _, snapshot in group if snapshot]
+        if conditions.are_over():  # before any time is spent on choosing
+            return
+        chosen = mode or fastest_mode(members, conditions.device)
+        for trainer in trainers(chosen, members, conditions.device, resume_from):
+            yield from _train_and_test(trainer, conditions, resume_from)
+
+
+def _snapshot(config: RunConfig, conditions: Conditions) -> Snapshot | None:
+    if conditions.checkpoint is None:
+        return None
+    return checkpoint.load(conditions.checkpoint(config), config)
+
+
+def _train_and_test(
+    trainer: Trainer, conditions: Conditions, resume_from: Sequence[Snapshot]
+) -> Iterator[tuple[RunConfig, RunResult]]:
+    seconds = resume_from[0].seconds if resume_from else 0.0
+    ensemble = len(trainer.configs)
+    last = saved = time.monotonic()
+    while trainer.configs:
+        if conditions.are_over():
+            _save(trainer, conditions, seconds)
+            return
+        trainer.step()
+        now = time.monotonic()
+        seconds, last = seconds + (now - last) / len(trainer.configs), now
+        if conditions.on_step is not None:
+            conditions.on_step(trainer.steps_done)
+        _track_training(trainer, conditions)
+        done = trainer.finished()
+        for member in done:
+            result = _test(trainer, member, conditions, ensemble, seconds)
+            _track_tests(trainer.configs[member], result, conditions)
+            yield trainer.configs[member], result
+        if done:
+            trainer.drop(done)
+            last = time.monotonic()
+        elif now - saved >= CHECKPOINT_SECONDS:
+            _save(trainer, conditions, seconds)
+            last = saved = time.monotonic()
+
+
+def _track_training(trainer: Trainer, conditions: Conditions) -> None:
+    if conditions.track is None or trainer.steps_done % trainer.log_every:
+        return
+    accuracies = trainer.accuracies.mean(0).tolist()
+    for member, config in enumerate(trainer.configs):
+        numbers = {"train/loss": trainer.loss(member), "train/accuracy": accuracies[member]}
+        conditions.track(config, trainer.steps_done, numbers)
+
+
+def _track_tests(config: RunConfig, result: RunResult, conditions: Conditions) -> None:
+    if conditions.track is None:
+        return
+    numbers = {}
+    for measured in result.slices:
+        sizes = f"{measured.size_a}+{measured.size_b}"
+        asked = measured.examples * measured.answers
+        numbers[f"test/accuracy/{sizes}"] = measured.correct / asked
+        numbers[f"test/state_bits/{sizes}"] = float(measured.state_bits)
+    conditions.track(config, result.steps_done, numbers)
+
+
+def _save(trainer: Trainer, conditions: Conditions, seconds: float) -> None:
+    if conditions.checkpoint is None or not trainer.steps_done:
+        return
+    for member, config in enumerate(trainer.configs):
+        path = conditions.checkpoint(config)
+        try:
+            checkpoint.save(path, trainer.snapshot(member, seconds))
+        except OSError as error:
+            logger.warning("no checkpoint: %s (%s)", path, error)
+
+
+def _test(
+    trainer: Trainer, member: int, conditions: Conditions, ensemble: int, seconds: float
+) -> RunResult:
+    started = time.monotonic()
+    config, model = trainer.configs[member], trainer.model(member)
+    slices = [
+        evaluate(model, task, config.test, seed=config.seed, device=conditions.device)
+        for task in eval_tasks(config.task)
+    ]
+    return RunResult(
+        slices=slices,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        train_loss=finite_or_none(trainer.loss(member)),
+        steps_done=trainer.steps_done,
+        ensemble=ensemble,
+        seconds=seconds + time.monotonic() - started,
+    )
+
+
+def _run_algorithm(config: RunConfig, algorithm: AlgorithmConfig) -> RunResult:
+    started = time.monotonic()
+    slices = [_algorithm_slice(config, algorithm, task) for task in eval_tasks(config.task)]
+    return RunResult(slices, 0, None, 0, 1, time.monotonic() - started)
+
+
+def _algorithm_slice(config: RunConfig, algorithm: AlgorithmConfig, task: Task) -> SliceResult:
+    correct, peak_bits = run_algorithm(algorithm, task, config.test.examples, config.seed)
+    return SliceResult.of(
+        task,
+        examples=config.test.examples,
+        answers=1,
+        correct=correct,
+        loss=None,
+        state_numel=None,
+        state_bits=peak_bits,
+        quantized=[],
+    )

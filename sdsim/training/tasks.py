@@ -1,0 +1,60 @@
+"""From a run's config to the tasks that it names, and the check that all it names exists."""
+
+from __future__ import annotations
+
+import torch
+
+from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig
+from sdsim.models import LanguageModel
+from sdsim.models.registry import import_class
+from sdsim.models.streaming import check_algorithm
+from synthetic import Mixture, Task
+
+
+def check_run(config: RunConfig) -> None:
+    """Raise `ValueError`, naming the setting, unless the run's tasks and model can be built.
+
+    The ranges of single settings are checked where they are declared; here a mixer is looked up,
+    heads are held against the width, a task's sizes against its vocabulary. The model is built
+    without memory for its weights, on torch's meta device.
+    """
+    train_tasks(config.task)
+    tasks = eval_tasks(config.task)
+    if isinstance(config.model, AlgorithmConfig):
+        for task in tasks:
+            check_algorithm(config.model, task)
+        return
+    with torch.device("meta"):
+        LanguageModel(config.model, config.task.vocab_size)
+
+
+def train_tasks(config: TaskConfig) -> Mixture:
+    """One task for each training size, and which of them trains when.
+
+    Raises:
+        ValueError: where the class is no task, or a size or option does not fit.
+    """
+    tasks = tuple(_task(config, sizes) for sizes in config.train_sizes)
+    try:
+        return Mixture(tasks, config.weights, config.curriculum)
+    except ValueError as error:
+        raise ValueError(f"task: {error}") from error
+
+
+def eval_tasks(config: TaskConfig) -> list[Task]:
+    """One task for each test size; errors as `train_tasks`."""
+    return [_task(config, sizes) for sizes in config.test_sizes or config.train_sizes]
+
+
+def _task(config: TaskConfig, sizes: tuple[int, int]) -> Task:
+    kind = import_class("task.kind", config.kind)
+    try:
+        task: Task = kind(config.vocab_size, *sizes, passes=config.passes, **config.options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"task: {error}") from error
+    if {getattr(task, "size_a", None), getattr(task, "size_b", None)} != set(sizes):
+        raise ValueError(
+            f"task.kind = {config.kind!r}: not a synthetic.Task whose sides have the sizes "
+            f"{sizes[0]} and {sizes[1]}"
+        )
+    return task

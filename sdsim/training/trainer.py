@@ -1,0 +1,231 @@
+"""Training, step by step: how a run learns, and all that it has to remember."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from sdsim.config import ModelConfig, RunConfig, TrainConfig
+from sdsim.models import LanguageModel
+from sdsim.training.data import (
+    TaskBatch,
+    answer_logits,
+    embedding_scale,
+    loss_and_accuracy,
+    training_batches,
+)
+from sdsim.training.schedule import warmup_cosine
+
+BETA1 = 0.9
+"""Decay of AdamW's first moment."""
+
+Tensors: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run in the middle of its training: resumed from it, a run ends as if never interrupted.
+
+    Data and dropout need not be kept: they are functions of the seed and the step.
+
+    Attributes:
+        step: steps done.
+        seconds: spent on them.
+        parameters, exp_avg, exp_avg_sq: of the model and of AdamW, by name.
+        losses, accuracies: of the last steps, step s at s modulo their number.
+    """
+
+    step: int
+    seconds: float
+    parameters: Tensors
+    exp_avg: Tensors
+    exp_avg_sq: Tensors
+    losses: Tensor
+    accuracies: Tensor
+
+
+class Trainer(ABC):
+    """Runs in training, side by side, all after the same number of steps.
+
+    Each run's outcome depends on its config alone, on one machine and in one training mode (others
+    round differently): initialization, data and dropout draw from streams of their own, and the
+    process's random state is left as it was.
+
+    Args:
+        configs: the runs; they may differ in learning rate and seed.
+        device: where they train.
+        resume_from: a snapshot of each run, all after the same number of steps; empty: none.
+
+    Attributes:
+        log_every: steps in a hundredth of the run, over which losses and accuracies are averaged.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        device: torch.device,
+        resume_from: Sequence[Snapshot] = (),
+    ) -> None:
+        self.configs, self.device = list(configs), device
+        self.config = self.configs[0].train
+        self.steps_done = resume_from[0].step if resume_from else 0
+        self.log_every = log_every(self.config)
+        shape = (self.log_every, len(self.configs))
+        self.losses, self.accuracies = (torch.zeros(shape, device=device) for _ in range(2))
+        for member, snapshot in enumerate(resume_from):
+            self.losses[:, member] = snapshot.losses.to(device)
+            self.accuracies[:, member] = snapshot.accuracies.to(device)
+        self._batches = self._draw()
+
+    def step(self) -> None:
+        """One optimizer step of every run."""
+        place = self.steps_done % self.log_every
+        self.losses[place], self.accuracies[place] = self._learn(next(self._batches))
+        self.steps_done += 1
+
+    def finished(self) -> list[int]:
+        """Indices of the runs that are done: by their steps, or by the stopping accuracy.
+
+        Waits for the device after each hundredth of the steps at most.
+        """
+        if self.steps_done == self.config.steps:
+            return list(range(len(self.configs)))
+        threshold = self.config.stop_accuracy
+        if threshold is None or self.steps_done == 0 or self.steps_done % self.log_every:
+            return []
+        reached = (self.accuracies.mean(0) >= threshold).tolist()
+        return [member for member, enough in enumerate(reached) if enough]
+
+    def loss(self, member: int) -> float:
+        """Mean training loss of a run's last hundredth of the steps, nats; NaN if it diverged."""
+        return float(self.losses[:, member].mean())
+
+    def drop(self, members: Sequence[int]) -> None:
+        """Train on without these runs."""
+        stay = [member for member in range(len(self.configs)) if member not in members]
+        self.configs = [self.configs[member] for member in stay]
+        self.losses, self.accuracies = self.losses[:, stay], self.accuracies[:, stay]
+        self._keep(stay)
+        self._batches = self._draw()
+
+    def snapshot(self, member: int, seconds: float) -> Snapshot:
+        """A run as it is now, `seconds` after it began."""
+        return Snapshot(
+            self.steps_done,
+            seconds,
+            *self._tensors(member),
+            losses=self.losses[:, member].clone(),
+            accuracies=self.accuracies[:, member].clone(),
+        )
+
+    @abstractmethod
+    def model(self, member: int) -> LanguageModel:
+        """A run's model as it is now."""
+
+    @abstractmethod
+    def _learn(self, batches: Sequence[TaskBatch]) -> tuple[Tensor, Tensor]:
+        """Take a step on a batch of each run; the losses and accuracies before it, (runs,) each."""
+
+    @abstractmethod
+    def _keep(self, members: Sequence[int]) -> None:
+        """Drop all other runs."""
+
+    @abstractmethod
+    def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
+        """Copies of a run's parameters and of AdamW's two moments, by name."""
+
+    def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:
+        streams = [training_batches(one, self.device, self.steps_done) for one in self.configs]
+        return zip(*streams, strict=True)
+
+
+def log_every(config: TrainConfig) -> int:
+    """Steps in a hundredth of a run, at least one."""
+    return max(1, config.steps // 100)
+
+
+def build(config: RunConfig, device: torch.device) -> LanguageModel:
+    """The model that a run starts from: a function of its config.
+
+    Raises:
+        ValueError: for a streaming algorithm, which is not trained; also see `LanguageModel`.
+    """
+    if not isinstance(config.model, ModelConfig):
+        raise ValueError(
+            f"model.name = {config.model.name!r}: a streaming algorithm has no weights"
+        )
+    # Neither the caller's random state nor the caller's devices are touched.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return LanguageModel(config.model, config.task.vocab_size).to(device)
+
+
+def parameter_shapes(config: RunConfig) -> dict[str, torch.Size]:
+    """The shape of each parameter of a run's model."""
+    model = build(config, torch.device("meta"))
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
+
+
+class SequentialTrainer(Trainer):
+    """One run in training, by torch's own means."""
+
+    def __init__(
+        self, config: RunConfig, device: torch.device, resume_from: Snapshot | None = None
+    ) -> None:
+        super().__init__([config], device, [resume_from] if resume_from else [])
+        self._model = build(config, device).train()
+        self._optimizer = torch.optim.AdamW(
+            self._model.parameters(),
+            lr=self.config.lr,
+            betas=(BETA1, self.config.beta2),
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
+        if resume_from is not None:
+            self._resume(resume_from)
+
+    def model(self, member: int) -> LanguageModel:
+        return self._model
+
+    def _learn(self, batches: Sequence[TaskBatch]) -> tuple[Tensor, Tensor]:
+        ((_, asked),) = batches
+        scale = embedding_scale(self.configs[0], self.steps_done, asked.inputs)
+        loss, accuracy = loss_and_accuracy(answer_logits(self._model, asked, scale), asked.targets)
+        factor = warmup_cosine(self.steps_done, self.config.steps, self.config.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.lr * factor
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self.config.clip_norm)
+        self._optimizer.step()
+        return loss.detach()[None], accuracy[None]
+
+    def _keep(self, members: Sequence[int]) -> None:
+        """There is one, or none."""
+
+    def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
+        moments = self._optimizer.state
+        parameters, first, second = {}, {}, {}
+        for name, parameter in self._model.named_parameters():
+            parameters[name] = parameter.detach().clone()
+            first[name] = moments[parameter]["exp_avg"].clone()
+            second[name] = moments[parameter]["exp_avg_sq"].clone()
+        return parameters, first, second
+
+    def _resume(self, snapshot: Snapshot) -> None:
+        self._model.load_state_dict(snapshot.parameters)
+        whole = self._optimizer.state_dict()
+        whole["state"] = {
+            index: {
+                "step": torch.tensor(float(snapshot.step)),
+                "exp_avg": snapshot.exp_avg[name],
+                "exp_avg_sq": snapshot.exp_avg_sq[name],
+            }
+            for index, (name, _) in enumerate(self._model.named_parameters())
+        }
+        self._optimizer.load_state_dict(whole)

@@ -1,0 +1,68 @@
+"""Whole models, timed side by side."""
+
+import polars as pl
+import pytest
+
+from sdsim import model_bench
+from sdsim.bench.report import bench, notes, shown
+from sdsim.bench.config import BenchConfig
+from sdsim.bench.models import ModelTask
+
+PRESETS = ("jrt_tiny", "based_tiny", "transformer_tiny")
+
+
+@pytest.mark.parametrize("what", ["model_prefill", "model_decode", "model_train"])
+def test_every_model_is_timed_in_every_case(what: ModelTask) -> None:
+    config = BenchConfig(what=(what,), lengths=(64, 32), repeats=2, threads=1)
+    seen: list[tuple[int, int]] = []
+    report = bench(config, what, lambda done, total: seen.append((done, total)))
+    table = report.table
+    assert table.select("length", "method").rows() == [(n, m) for n in (32, 64) for m in PRESETS]
+    assert seen == [(1, 2), (2, 2)]
+    per_call = 1 if what == "model_decode" else table["length"]
+    speed = (per_call / table["seconds"]).to_list()
+    assert table["tokens_per_second"].to_list() == pytest.approx(speed)
+    transformer = table.filter(method="transformer_tiny")
+    assert transformer["speedup"].to_list() == [1, 1]
+    assert (table["calls"] == 2).all()
+    if what == "model_train":
+        assert table["mfu"].is_between(0, 2, closed="right").all()
+    else:
+        assert table["mfu"].null_count() == len(table)
+    assert ("mfu" in shown(report).columns) == (what == "model_train")
+    assert "over the Transformer" in notes(report)[0]
+
+
+def test_what_takes_too_long_is_not_tried_at_twice_the_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = model_bench._seconds
+    monkeypatch.setattr(model_bench, "_seconds", lambda *args: real(*args) + 10)
+    config = BenchConfig(
+        what=("model_prefill",), lengths=(32, 64), repeats=2, patience=15, presets=PRESETS[:2]
+    )
+    report = bench(config, "model_prefill")
+    assert report.table["reason"].to_list() == [None, None, *["takes too long"] * 2]
+    assert report.table["calls"].to_list() == [1, 1, 0, 0], "nor is a second call"
+    assert report.table["speedup"].null_count() == 4, "there is no Transformer"
+    assert len(shown(report)) == 2
+    assert notes(report)[-1] == "  based_tiny: takes too long (batch by length: 1 by 64)"
+
+
+def test_reading_is_linear_in_the_length() -> None:
+    """Fourfold text, about fourfold time; a quadratic reader takes eightfold and more."""
+    config = BenchConfig(
+        what=("model_prefill",), lengths=(4096, 16384), repeats=3, presets=PRESETS[::2], threads=1
+    )
+    table = bench(config, "model_prefill").table.filter(pl.col("seconds").is_not_null())
+    short, long = (
+        dict(table.filter(length=n).select("method", "seconds").rows()) for n in (4096, 16384)
+    )
+    assert long["jrt_tiny"] < 6.5 * short["jrt_tiny"]
+    assert short["jrt_tiny"] < short["transformer_tiny"]
+    assert 2 * long["jrt_tiny"] < long["transformer_tiny"]
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(ValueError, match="preset = 'gpt': one of jrt_360m"):
+        BenchConfig(presets=("gpt",))

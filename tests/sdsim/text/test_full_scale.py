@@ -1,0 +1,86 @@
+"""The full-scale presets: sizes, layouts, positions."""
+
+import pytest
+import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from sdsim.models import MIXERS, LanguageModel, ModelConfig
+from sdsim.text.presets import PRESETS, build, preset_of
+from sdsim.models.mixers.rotary_attention import rotate
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "within"),
+    [
+        ("jrt_360m", 356, 0.005),
+        ("based_360m", 363, 0.005),
+        ("transformer_360m", 360, 0.005),
+        ("jrt_1b3", 1300, 0.06),
+        ("based_1b3", 1300, 0.06),
+        ("transformer_1b3", 1300, 0.06),
+        ("jrt_tiny", 1, 0.1),
+        ("based_tiny", 1, 0.1),
+        ("transformer_tiny", 1, 0.1),
+    ],
+)
+def test_parameters(name: str, millions: float, within: float) -> None:
+    with torch.device("meta"):
+        model = build(name)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count == pytest.approx(millions * 1e6, rel=within)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_the_layers_are_those_of_table_15() -> None:
+    for name, depth, groups in (("jrt_360m", 26, 5), ("based_360m", 27, 5), ("jrt_1b3", 36, 7)):
+        mixers = PRESETS[name].config.mixers
+        assert len(mixers) == depth
+        linear = [i for i, mixer in enumerate(mixers) if "linear" in mixer]
+        window = [i for i, mixer in enumerate(mixers) if "window" in mixer]
+        assert linear == list(range(1, 5 * groups, 5))
+        assert window == list(range(2, 5 * groups, 5))
+        assert mixers.count("base_conv") == depth - 2 * groups
+    assert set(PRESETS["transformer_360m"].config.mixers) == {"rotary_attention"}
+    assert {mixer for preset in PRESETS.values() for mixer in preset.config.mixers} <= set(MIXERS)
+
+
+def test_an_unknown_preset_names_the_known() -> None:
+    with pytest.raises(ValueError, match="preset = 'jrt_7b': one of jrt_360m, jrt_1b3"):
+        preset_of("jrt_7b")
+
+
+def test_rotary_positions_are_transformers() -> None:
+    x, positions = torch.randn(2, 3, 9, 8), torch.arange(4, 13)
+    angles = positions[:, None] * 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
+    cos, sin = (f(torch.cat([angles, angles], dim=-1))[None] for f in (torch.cos, torch.sin))
+    theirs, _ = apply_rotary_pos_emb(x, x, cos, sin)
+    torch.testing.assert_close(rotate(x, positions), theirs)
+    half = rotate(x, positions, 0.5)
+    torch.testing.assert_close(half[..., :4], rotate(x[..., :4], positions))
+    assert torch.equal(half[..., 4:], x[..., 4:])
+
+
+@pytest.mark.parametrize("mixer", ["rotary_attention", "sliding_window_attention"])
+def test_only_differences_of_positions_matter(mixer: str) -> None:
+    """So that padding on the left, which shifts all positions, changes nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = ModelConfig("m", (mixer,), width=16, depth=2, heads=2, mlp="swiglu", window=4)
+        model = LanguageModel(config, 11).double()
+        tokens = torch.randint(11, (1, 9))
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.int64), tokens], dim=1)
+    mask = torch.arange(14)[None] >= 5
+    torch.testing.assert_close(model(padded, None, mask)[:, 5:], model(tokens), rtol=0, atol=1e-12)
+    permuted = model(tokens.flip(1))[:, -1]
+    assert (permuted - model(tokens)[:, -1]).abs().max() > 1e-3, "positions do matter"
+
+
+def test_a_window_keeps_its_state_small() -> None:
+    config = ModelConfig("m", ("sliding_window_attention",), width=8, depth=1, heads=2, window=4)
+    model = LanguageModel(config, 11)
+    _, state = model.prefill(torch.zeros(2, 9, dtype=torch.int64))
+    sizes = [state.nbytes]
+    for _ in range(5):
+        _, state = model.step(torch.zeros(2, dtype=torch.int64), state)
+        sizes.append(state.nbytes)
+    assert set(sizes) == {2 * 3 * 8 * 4 + 8}  # keys and values of three tokens, the position

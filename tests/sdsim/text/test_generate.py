@@ -1,0 +1,221 @@
+"""Generation: the recurrent view says what the parallel one says, whatever else is in the batch."""
+
+import resource
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from sdsim.text.config import SamplingConfig, Strategy
+from sdsim.text.generate import generate, generate_text
+from sdsim.text.presets import preset_of
+from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.tokenizer import train_tokenizer
+
+KINDS = ["jrt_tiny", "based_tiny", "transformer_tiny"]
+PROMPTS = [[5, 6, 7], [9] * 11, list(range(20))]
+
+
+def made(preset: str, prefix_len: int = 16, seq_len: int = 40) -> PretrainedModel:
+    config = asdict(replace(preset_of(preset).config, window=4, width=32))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = PretrainedModel(config, 64, seq_len, prefix_len).double().eval()
+        for parameter in model.parameters():  # far from the read-out that repeats its input
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def continued(
+    model: PretrainedModel, prompts: Sequence[Sequence[int]], **settings: object
+) -> list[list[int]]:
+    rows: list[list[int]] = [[] for _ in prompts]
+    for row, token in generate(model, prompts, **settings):  # type: ignore[arg-type]
+        rows[row].append(token)
+    return rows
+
+
+@torch.no_grad()
+def greedily(model: PretrainedModel, text: list[int], prefix_len: int, count: int) -> list[int]:
+    """By the parallel view alone: the whole text again for each token."""
+    made = []
+    for _ in range(count):
+        scores = model(torch.tensor([text + made]), prefix_len)[0, -1, :-1]
+        made.append(int(scores.argmax()))
+    return made
+
+
+@pytest.mark.parametrize("preset", KINDS)
+def test_decoding_says_what_reading_says(preset: str) -> None:
+    """Prompts of different lengths in one batch, shorter and longer than the prefix."""
+    model = made(preset)
+    found = continued(model, PROMPTS, sampling=SamplingConfig(12))
+    for prompt, tokens in zip(PROMPTS, found, strict=True):
+        assert tokens == greedily(model, prompt, min(len(prompt), 16), 12)
+    assert len({tuple(one) for one in found}) > 1, "the prompts matter"
+
+
+def test_read_twice_fills_the_prefix_with_the_prompt() -> None:
+    model = made("jrt_tiny")
+    found = continued(model, PROMPTS, sampling=SamplingConfig(8), strategy="read_twice")
+    first = ([5, 6, 7] * 6)[-16:]
+    assert found[0] == greedily(model, first, 16, 8)
+    assert found[1] == greedily(model, [9] * 16, 16, 8)
+    assert found[2] == greedily(model, list(range(20)), 16, 8)
+
+
+def test_iterate_reads_all_again_after_each_token() -> None:
+    model = made("jrt_tiny")
+    found = continued(model, PROMPTS, sampling=SamplingConfig(8), strategy="iterate")
+    for prompt, tokens in zip(PROMPTS, found, strict=True):
+        text = list(prompt)
+        for token in tokens:
+            assert token == greedily(model, text, min(len(text), 16), 1)[0]
+            text.append(token)
+    assert found != continued(model, PROMPTS, sampling=SamplingConfig(8))
+
+
+@pytest.mark.parametrize("strategy", ["left_pad", "read_twice", "iterate"])
+def test_a_row_does_not_depend_on_the_others(strategy: Strategy) -> None:
+    model = made("jrt_tiny")
+    sampling = SamplingConfig(6, temperature=1.0, seed=3)
+    together = continued(model, PROMPTS, sampling=sampling, strategy=strategy)
+    alone = continued(model, PROMPTS[:1], sampling=sampling, strategy=strategy)
+    assert alone == together[:1]
+    assert together == continued(model, PROMPTS, sampling=sampling, strategy=strategy)
+    others = replace(sampling, seed=4)
+    assert together != continued(model, PROMPTS, sampling=others, strategy=strategy)
+
+
+@pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])
+def test_nor_where_padding_counts(preset: str) -> None:
+    model = made(preset, prefix_len=16 if preset == "jrt_tiny" else 0)
+    imported = PretrainedModel(asdict(model.config), 64, 40, model.prefix_len, True)
+    imported.double().eval().load_state_dict(model.state_dict())
+    together = continued(imported, PROMPTS, sampling=SamplingConfig(6))
+    alone = [continued(imported, [one], sampling=SamplingConfig(6))[0] for one in PROMPTS]
+    assert together == alone
+
+
+def test_a_stopped_row_lets_the_others_go_on() -> None:
+    model = made("jrt_tiny")
+    found = continued(
+        model,
+        PROMPTS[:2],
+        sampling=SamplingConfig(9),
+        stop=lambda row, made: row == 0 and len(made) == 4,
+    )
+    assert [len(one) for one in found] == [4, 9]
+    assert found[1] == continued(model, PROMPTS[1:2], sampling=SamplingConfig(9))[0]
+
+
+def test_what_is_drawn_has_the_shares_it_should() -> None:
+    logits = torch.tensor([3.0, 1.0, 2.0, 0.0]).log1p()  # shares 4 : 2 : 3 : 1
+    generator = torch.Generator().manual_seed(0)
+
+    def shares(sampling: Sampling) -> list[float]:
+        drawn = [sampling.choose(logits, generator) for _ in range(4000)]
+        return [drawn.count(token) / 4000 for token in range(4)]
+
+    close = {"abs": 0.03}
+    assert shares(SamplingConfig(temperature=1.0)) == pytest.approx([0.4, 0.2, 0.3, 0.1], **close)
+    squared = [16 / 30, 4 / 30, 9 / 30, 1 / 30]
+    assert shares(SamplingConfig(temperature=0.5)) == pytest.approx(squared, **close)
+    two = [4 / 7, 0, 3 / 7, 0]
+    assert shares(SamplingConfig(temperature=1.0, top_k=2)) == pytest.approx(two, **close)
+    assert shares(SamplingConfig(temperature=1.0, top_p=0.5)) == pytest.approx(two, **close)
+    assert shares(SamplingConfig(temperature=1.0, top_p=0.3)) == [1, 0, 0, 0]
+    assert shares(SamplingConfig()) == [1, 0, 0, 0]
+
+
+def test_memory_stays_as_it_is_for_ten_thousand_tokens() -> None:
+    preset = preset_of("jrt_tiny")
+    model = PretrainedModel(asdict(preset.config), 64, preset.seq_len, preset.prefix_len).eval()
+    with torch.inference_mode():
+        _, state = model.prefill(torch.zeros(1, 100, dtype=torch.int64), 100)
+        before, sizes, used = state.nbytes, set(), []
+        token = torch.zeros(1, dtype=torch.int64)
+        for step in range(10_000):
+            logits, state = model.step(token, state)
+            token = logits.argmax(-1)
+            sizes.add(state.nbytes)
+            if step in (1000, 9999):
+                used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert sizes == {before}
+    assert used[1] - used[0] < 4096, "kilobytes of the whole process, over 9,000 tokens"
+
+
+def test_a_growing_state_is_seen_to_grow() -> None:
+    model = made("transformer_tiny")
+    _, state = model.prefill(torch.zeros(1, 8, dtype=torch.int64))
+    before = state.nbytes
+    _, state = model.step(torch.zeros(1, dtype=torch.int64), state)
+    assert state.nbytes > before
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([[1], []], "prompt 2 is empty"),
+        ([[1] * 41], "prompt 1 has 41 tokens, more than the 40 of training; allow_longer=true"),
+        ([[1, 64]], "prompt 1 has tokens from 1 to 64: the model's are 0 to 63"),
+        ([[-1]], "prompt 1 has tokens from -1"),
+    ],
+)
+def test_prompts_that_cannot_be_read(prompts: list[list[int]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        continued(made("jrt_tiny"), prompts)
+
+
+def test_longer_prompts_on_request() -> None:
+    model = made("jrt_tiny")
+    text = [n % 60 for n in range(50)]
+    (found,) = continued(model, [text], sampling=SamplingConfig(3), allow_longer=True)
+    assert found == greedily(model, text, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens = 0"),
+        ({"temperature": -1}, "temperature = -1"),
+        ({"top_k": 0}, "top_k = 0"),
+        ({"top_p": 0}, "top_p = 0"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_sampling_that_cannot_be(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SamplingConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_text_ends_before_a_stop_string_and_at_the_end() -> None:
+    tokenizer = train_tokenizer(["abcdefgh é ü"] * 3, 260)
+    script = tokenizer.encode("xy\nAnswer: é end").ids
+
+    class Scripted(PretrainedModel):
+        """Says what it is told to, token by token."""
+
+        def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+            scores = torch.zeros(len(hidden), self.vocab_size, dtype=hidden.dtype)
+            self.said = getattr(self, "said", -1) + 1
+            scores[:, script[self.said] if self.said < len(script) else 0] = 1
+            return scores
+
+    def text(stop: Sequence[str] = (), end: int | None = 0, count: int = 60) -> list[str]:
+        preset = preset_of("jrt_tiny")
+        model = Scripted(asdict(preset.config), 272, 64, 16).eval()
+        sampling = SamplingConfig(count)
+        return [
+            piece
+            for _, piece in generate_text(model, tokenizer, ["go"], sampling, stop=stop, end=end)
+        ]
+
+    assert "".join(text()) == "xy\nAnswer: é end"
+    assert len(text()) > 5, "piece by piece"
+    assert "�" not in "".join(text()), "a character of two tokens comes whole"
+    assert "".join(text(["\n"])) == "xy"
+    assert "".join(text(["Answer: é"])) == "xy\n"
+    assert "".join(text(["Answer:!", "end"])) == "xy\nAnswer: é "
+    assert "".join(text(["xyz"], count=2)) == "xy", "what was held back is told at the end"

@@ -1,0 +1,312 @@
+"""Training from a checkpoint is unbroken training: alone, in two processes, from two to one."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from sdsim.models import LanguageModel
+from sdsim.text.presets import PRESETS, Preset
+from sdsim.text.pretrained import PretrainedModel
+from sdsim.text import CorpusConfig, PretrainConfig, pretrain
+from sdsim.text.checkpoint import checkpoints
+from sdsim.text.flops import training_flops
+from sdsim.text.loop import LOG, trained
+
+SEQUENCE = {"seq_len": 32, "prefix_len": 16}
+
+
+@pytest.fixture
+def config(tmp_path: Path, corpus: CorpusConfig) -> PretrainConfig:
+    return PretrainConfig(
+        str(tmp_path / "run"),
+        corpus,
+        **SEQUENCE,
+        steps=12,
+        batch_size=4,
+        lr=3e-3,
+        warmup=0.2,
+        threads=1,
+        save_every=4,
+        log_every=1,
+        validate_every=6,
+        validation_windows=4,
+    )
+
+
+def log(config: PretrainConfig) -> dict[tuple[int, str], float]:
+    """Numbers by step and name, those of speed left out."""
+    lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
+    names = ("loss", "ntp", "mlm", "grad_norm", "lr", "validation_loss")
+    return {(line["step"], name): line[name] for line in lines for name in names if name in line}
+
+
+def weights(config: PretrainConfig) -> dict[str, torch.Tensor]:
+    return load_file(Path(config.out) / "model" / "model.safetensors")
+
+
+class StopError(Exception):
+    """Training that is broken off."""
+
+
+def stop_after(step: int) -> Any:
+    def stop(now: int, numbers: object) -> None:
+        if now == step:
+            raise StopError
+
+    return stop
+
+
+def test_it_learns_and_says_how_it_went(config: PretrainConfig) -> None:
+    longer = replace(config, steps=150, log_every=10)
+    folder = pretrain(longer)
+    numbers = log(longer)
+    assert numbers[150, "validation_loss"] < 0.7 * numbers[10, "loss"]
+    assert numbers[150, "lr"] < numbers[40, "lr"] < 3e-3
+    last = json.loads((Path(config.out) / LOG).read_text().splitlines()[-2])
+    assert last["tokens"] == 150 * 4 * 32
+    assert last["tokens_per_second"] > 0
+    assert 0.05 < last["memory_gb"] < 50
+    model = PretrainedModel.from_pretrained(folder)
+    assert (model.seq_len, model.prefix_len) == (32, 16)
+    assert model.tokenizer().get_vocab_size() == 280
+    assert model.vocab_size == 288
+
+
+def test_broken_off_and_gone_on_with(config: PretrainConfig) -> None:
+    """Bit for bit: whatever step it stopped at, with or without a checkpoint there."""
+    pretrain(config)
+    for step in (3, 4, 6, 11):
+        broken = replace(config, out=f"{config.out}-{step}", save_async=step == 6)
+        with pytest.raises(StopError):
+            pretrain(broken, on_numbers=stop_after(step))
+        pretrain(broken)
+        assert log(broken) == log(config)
+        assert all(torch.equal(weights(broken)[name], one) for name, one in weights(config).items())
+
+
+def test_a_batch_in_parts_is_the_batch(config: PretrainConfig) -> None:
+    pretrain(config)
+    parts = replace(config, out=f"{config.out}-parts", micro_batch_size=1, recompute=True)
+    pretrain(parts)
+    assert log(parts) == pytest.approx(log(config), rel=2e-4)
+
+
+def test_what_is_done_is_not_done_again(config: PretrainConfig) -> None:
+    folder = pretrain(config)
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    assert pretrain(config, on_numbers=lambda *_: pytest.fail("no step is left")) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+    assert [step for step, _ in checkpoints(Path(config.out) / "checkpoints")] == [8, 12]
+
+
+def test_an_unfinished_run_can_be_asked(config: PretrainConfig) -> None:
+    with pytest.raises(StopError):
+        pretrain(config, on_numbers=stop_after(9))
+    early = trained(Path(config.out))
+    folder = pretrain(config)
+    late = trained(Path(config.out))
+    assert not torch.equal(early.embedding.weight, late.embedding.weight)
+    assert torch.equal(
+        late.embedding.weight, PretrainedModel.from_pretrained(folder).embedding.weight
+    )
+    assert early.tokenizer().get_vocab_size() == 280
+    with pytest.raises(ValueError, match="neither a model nor a checkpoint"):
+        trained(Path(config.out).parent)
+
+
+def command(config: PretrainConfig, processes: int, *settings: str) -> list[str]:
+    """The same run by the command line, in so many processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    start = [sys.executable] if processes == 1 else [*launcher, f"--nproc-per-node={processes}"]
+    corpus = config.corpus
+    return [
+        *(*start, "-m", "sdsim", "pretrain", f"out={config.out}", f"tokens={corpus.tokens}"),
+        *(f"data={corpus.data[0]}", f"vocab_size={corpus.vocab_size}", "validation_every=10"),
+        *(f"seq_len={config.seq_len}", f"prefix_len={config.prefix_len}"),
+        *(f"steps={config.steps}", f"batch_size={config.batch_size}", f"lr={config.lr}"),
+        *(f"min_lr={config.min_lr}", f"warmup={config.warmup}", "threads=1"),
+        *(f"save_every={config.save_every}", "log_every=1", "validate_every=6"),
+        *("validation_windows=4", *settings),
+    ]
+
+
+def run(words: list[str]) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def kill_at(words: list[str], config: PretrainConfig, step: int) -> None:
+    """Start a run and kill all its processes once it has logged a step."""
+    started = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    path = Path(config.out) / LOG
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and started.poll() is None:
+        if path.exists() and f'"step": {step},' in path.read_text():
+            break
+        time.sleep(0.01)
+    # torchrun's processes are sessions of their own: all that name the folder are killed.
+    subprocess.run(["pkill", "-9", "-f", f"out={config.out} "], check=True)
+    assert started.wait() == -signal.SIGKILL, "it ended before it could be killed"
+
+
+def test_killed_and_gone_on_with(config: PretrainConfig) -> None:
+    long = replace(config, steps=60, save_every=9)
+    pretrain(long)
+    killed = replace(long, out=f"{long.out}-killed")
+    for step in (5, 20, 37):
+        kill_at(command(killed, 1), killed, step)
+    run(command(killed, 1))
+    assert log(killed) == log(long)
+    assert all(torch.equal(weights(killed)[name], one) for name, one in weights(long).items())
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_are_one(config: PretrainConfig, parallel: str) -> None:
+    """Killed as two, gone on with as two, and then as one: the losses are those of one alone.
+
+    Two processes add up gradients in another order, hence the tolerance.
+    """
+    long = replace(config, steps=40, save_every=7)
+    pretrain(long)
+    two = replace(long, out=f"{long.out}-two")
+    kill_at(command(two, 2, f"parallel={parallel}"), two, 16)
+    kill_at(command(two, 2, f"parallel={parallel}", "save_async=true"), two, 31)
+    assert checkpoints(Path(two.out) / "checkpoints")
+    pretrain(two)
+    assert log(two) == pytest.approx(log(long), rel=2e-3)
+    for name, one in weights(long).items():
+        torch.testing.assert_close(weights(two)[name], one, rtol=0, atol=3e-3, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 3, "micro_batch_size": 2}, "micro_batch_size = 2: must divide the 3"),
+        ({"steps": 0}, "steps = 0"),
+        ({"lr": -1.0}, "lr = -1.0"),
+        ({"min_lr": 1.0}, "min_lr = 1.0: must lie between 0 and lr"),
+        ({"warmup": 1.0}, "warmup = 1.0"),
+        ({"prefix_len": 32}, "prefix_len = 32: must lie between 0 and seq_len - 1 = 31"),
+        ({"preset": "jrt_7b"}, "preset = 'jrt_7b': one of jrt_360m"),
+        ({"seq_len": 100_000, "prefix_len": 5}, "fewer than a sequence of seq_len = 100000"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_errors_before_any_work(
+    config: PretrainConfig, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pretrain(replace(config, **settings), on_numbers=lambda *_: pytest.fail("too late"))
+
+
+def test_processes_must_divide_the_batch(config: PretrainConfig) -> None:
+    with pytest.raises(ValueError, match="batch_size = 4: the 3 processes must divide it"):
+        config.passes(3)
+    assert config.passes(2) == (2, 1)
+    assert replace(config, micro_batch_size=1).passes(2) == (1, 2)
+
+
+def test_a_folder_keeps_to_its_run(config: PretrainConfig) -> None:
+    with pytest.raises(StopError):
+        pretrain(config, on_numbers=stop_after(5))
+    with pytest.raises(ValueError, match=r"of which lr = 0\.003 rather than 0\.001"):
+        pretrain(replace(config, lr=1e-3))
+    path = checkpoints(Path(config.out) / "checkpoints")[-1][1]
+    (shard,) = path.glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"step-00000004 is damaged"):
+        pretrain(config)
+
+
+def test_two_do_not_train_in_one_folder(config: PretrainConfig) -> None:
+    def again(*_: object) -> None:
+        with pytest.raises(ValueError, match="another process is training there"):
+            pretrain(config)
+        raise StopError
+
+    with pytest.raises(StopError):
+        pretrain(config, on_numbers=again)
+
+
+def test_a_loss_that_is_no_number_ends_it(config: PretrainConfig) -> None:
+    with pytest.raises(RuntimeError, match="diverged at step"):
+        pretrain(replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0))
+    assert not (Path(config.out) / "model").exists()
+
+
+def test_what_is_no_number_is_never_saved(config: PretrainConfig) -> None:
+    """Nor does it push out what is good."""
+    broken = replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0, save_every=1, log_every=9)
+    with pytest.raises(RuntimeError, match="diverged at step"):
+        pretrain(broken)
+    for _, path in checkpoints(Path(config.out) / "checkpoints"):
+        (shard,) = path.glob("*.safetensors")
+        assert all(one.isfinite().all() for one in load_file(shard).values())
+
+
+def test_what_is_written_in_the_background_is_there_soon(config: PretrainConfig) -> None:
+    seen: list[list[int]] = []
+
+    def look(step: int, _: object) -> None:
+        time.sleep(0.2)
+        seen.append([number for number, _ in checkpoints(Path(config.out) / "checkpoints")])
+
+    pretrain(replace(config, save_async=True, save_every=6, validate_every=12), on_numbers=look)
+    assert seen[5] == []
+    assert [6] in seen[6:9], "not only when the next one is saved"
+
+
+def test_biases_and_norms_do_not_decay(
+    config: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    adamw = torch.optim.AdamW
+    monkeypatch.setattr(
+        torch.optim, "AdamW", lambda groups, **k: made.append(groups) or adamw(groups, **k)
+    )
+    pretrain(replace(config, steps=1))
+    decaying, other = made[0]
+    assert decaying["weight_decay"] == 0.1
+    assert other["weight_decay"] == 0
+    assert all(one.ndim > 1 for one in decaying["params"])
+    assert {one.ndim for one in other["params"]} == {1}
+
+
+def test_the_flops_of_a_transformer_are_the_usual_count() -> None:
+    """6 per weight and token, and 6·N·width for each layer's causal attention."""
+    with torch.device("meta"):
+        preset: Preset = PRESETS["transformer_360m"]
+        model = LanguageModel(preset.config, preset.vocab_size)
+    count = sum(one.numel() for one in model.parameters())
+    usual = 6 * count * 2048 + 24 * 6 * 1024 * 2048**2
+    assert training_flops(model, 2048, 0, 2048) == pytest.approx(usual, rel=1e-3)
+
+
+def test_checkpointing_of_activations_is_asked_for(config: PretrainConfig) -> None:
+    calls: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, h: torch.Tensor, *_: object) -> torch.Tensor:
+            calls.append(1)
+            return h.sin()
+
+    preset = PRESETS["jrt_tiny"]
+    model = LanguageModel(preset.config, 16)
+    model.layers = nn.ModuleList([Counting()])
+    for recompute, expected in ((False, 1), (True, 2)):
+        calls.clear()
+        model.recompute = recompute
+        model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
+        assert len(calls) == expected
+    assert math.isfinite(float(model.embedding.weight.grad.sum()))  # type: ignore[union-attr]

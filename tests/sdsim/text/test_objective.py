@@ -1,0 +1,89 @@
+"""The loss, against examples made by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sdsim.models import LanguageModel, ModelConfig
+from sdsim.text.objective import Objective, ObjectiveConfig, masked_positions
+
+MASK = 9
+
+
+class Echo(LanguageModel):
+    """Says at each position what it reads there, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig("echo", ("base_conv",), width=10, depth=1), 10)
+        self.given: tuple[Tensor, int | None] | None = None
+
+    def hidden(self, tokens: Tensor, prefix_len: int | None = None, *_, **__) -> Tensor:
+        self.given = tokens, prefix_len
+        return F.one_hot(tokens, 10).float() * 4
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+def named(token: int, target: int) -> float:
+    """The loss of `Echo`, having read a token, on a target."""
+    scores = 4.0 * F.one_hot(torch.tensor(token), 10)
+    return float(F.cross_entropy(scores, torch.tensor(target)))
+
+
+def test_masked_tokens_are_asked_where_they_stood_the_others_one_ahead() -> None:
+    tokens = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])  # M = 4: the prefix is 1 2 3 4
+    masked = torch.tensor([[1]])
+    model = Echo()
+    losses = Objective(model, ObjectiveConfig(), 4, MASK)(tokens, masked)
+    assert model.given is not None
+    assert model.given[0].tolist() == [[1, MASK, 3, 4, 5, 6, 7]]
+    assert model.given[1] == 4
+    assert float(losses.mlm) == pytest.approx(named(MASK, 2))
+    expected = [named(4, 5), named(5, 6), named(6, 7)]  # the prefix's last says the first after it
+    assert float(losses.ntp) == pytest.approx(sum(expected) / 3)
+    assert float(losses.loss) == pytest.approx((sum(expected) / 3 + 0.25 * named(MASK, 2)) / 1.25)
+
+
+def test_the_two_weightings() -> None:
+    ntp, mlm = torch.tensor(2.0), torch.tensor(4.0)
+    assert float(ObjectiveConfig().combine(ntp, mlm)) == pytest.approx((2 + 0.25 * 4) / 1.25)
+    assert float(ObjectiveConfig(weighting="released").combine(ntp, mlm)) == pytest.approx(3)
+    heavy = ObjectiveConfig(ntp_weight=2, mlm_weight=1)
+    assert float(heavy.combine(ntp, mlm)) == pytest.approx(8 / 3)
+
+
+def test_without_a_prefix_every_next_token_is_asked() -> None:
+    tokens = torch.tensor([[1, 1, 2], [3, 3, 3]])
+    masked = masked_positions(0, torch.arange(2), 0, 0.15)
+    losses = Objective(Echo(), ObjectiveConfig(), 0, MASK)(tokens, masked)
+    expected = [named(1, 1), named(1, 2), named(3, 3), named(3, 3)]
+    assert float(losses.loss) == pytest.approx(sum(expected) / 4)
+    assert float(losses.mlm) == 0
+
+
+def test_masks_come_from_the_seed_and_the_example_alone() -> None:
+    whole = masked_positions(7, torch.arange(20), 100, 0.15)
+    assert whole.shape == (20, 15)
+    assert all(len(set(row)) == 15 for row in whole.tolist())
+    assert 0 <= int(whole.min()) <= int(whole.max()) < 99, "the prefix's last token stays"
+    parts = [masked_positions(7, torch.arange(start, start + 5), 100, 0.15) for start in (0, 5)]
+    assert torch.equal(torch.cat(parts), whole[:10])
+    assert not torch.equal(masked_positions(8, torch.arange(20), 100, 0.15), whole)
+    counts = masked_positions(0, torch.arange(2000), 21, 0.15).flatten().bincount(minlength=20)
+    assert counts.min() > 0.8 * 300
+    assert counts.max() < 1.2 * 300, "all alike: 3 of 20 places in 2000 examples"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ntp_weight": 0}, "ntp_weight = 0"),
+        ({"mlm_weight": -1}, "mlm_weight = -1"),
+        ({"mask_share": 1}, "mask_share = 1"),
+    ],
+)
+def test_errors(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ObjectiveConfig(**settings)  # type: ignore[arg-type]
