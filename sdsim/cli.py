@@ -40,8 +40,8 @@ from sdsim.sweep import apart, run_one, sweep
 from sdsim.tracking import tracked
 from sdsim.train import check_device
 from sdsim.upgrade import upgrade
+from theory.claims.verify import CLAIMS, verify
 from theory.memory import memory_needs
-from theory.verify import CLAIMS, verify
 
 OVERVIEW = """\
 sdsim: how much must a recurrent model remember, and what has the order of its input to do with it?

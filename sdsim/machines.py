@@ -13,11 +13,14 @@ from theory import (
     Fingerprint,
     JustReadTwice,
     KernelAttention,
+    Marker,
     MultiPass,
     OnePass,
+    StreamingAlgorithm,
+    Token,
+    coin_count,
     one_pass_bits,
 )
-from theory.streaming import Marker, StreamingAlgorithm, Token, coin_count
 
 MachineKind = Literal["one_pass", "just_read_twice", "multi_pass", "fingerprint", "random_kernel"]
 
@@ -39,7 +42,7 @@ class MachineConfig:
         ValueError: naming the field, its value and what is allowed.
 
     Source:
-        `theory.streaming`, `theory.kernel_attention`.
+        `theory.algorithms`.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT

@@ -1,40 +1,45 @@
-"""Memory against order in theory: bounds, algorithms, constructions, and the claims that test them.
+"""Memory against order in theory: bounds, algorithms, constructions, claims checked on instances.
 
-``bounds``: exact and randomized bounds in bits. ``automata``: the exact memory profile for small
-universes. ``streaming``: algorithms whose held bits are counted. ``protocols``: a recurrent model
-as two parties. ``reductions``: between disjointness, recall, EQ and INDEX. ``ip_kernels`` and
-``based``: Theorem G.22 as explicit weights. ``polynomials``: BaseConv as exact polynomials.
-``kernel_attention``: linear attention with random features, counted in bits. ``memory``: bounds
-and algorithms side by side. ``verify``: all claims, run.
+``setting``: two sets in a prompt, and a model that reads it. ``one_pass``: bits held between the
+sets, exactly and with error. ``passes``: two parties, and a prompt read several times.
+``algorithms``: streaming algorithms whose held bits are counted. ``layers``: BaseConv as exact
+polynomials. ``based``: Theorem G.22 as explicit weights. ``reductions``: between disjointness,
+recall, EQUALITY and INDEX. ``memory``: bounds and algorithms side by side. ``claims``: all of it,
+checked. Each package imports only those named before it here, but for ``algorithms``, one of which
+takes a kernel of ``based``.
 """
 
-from theory.automata import Profile, profile
-from theory.bounds import (
-    average_recall_bits,
-    average_search_bits,
-    index_bits,
-    multi_pass_bits,
-    one_pass_bits,
-    two_way_bits,
-)
-from theory.kernel_attention import KernelAttention
-from theory.memory import MemoryNeed, memory_needs
-from theory.streaming import Fingerprint, JustReadTwice, MultiPass, OnePass, prompt
+from .algorithms.algorithm import StreamingAlgorithm
+from .algorithms.kernel_attention import KernelAttention
+from .algorithms.multi_pass import JustReadTwice, MultiPass
+from .algorithms.one_pass import Fingerprint, OnePass, coin_count
+from .memory import MemoryNeed, memory_needs
+from .one_pass.automata import Profile, profile
+from .one_pass.exact import all_told_apart, one_pass_bits, one_pass_search_bits
+from .one_pass.with_error import average_recall_bits, average_search_bits, index_bits
+from .passes.bounds import multi_pass_bits, two_way_bits
+from .setting import Marker, Token, prompt
 
 __all__ = [
     "Fingerprint",
     "JustReadTwice",
     "KernelAttention",
+    "Marker",
     "MemoryNeed",
     "MultiPass",
     "OnePass",
     "Profile",
+    "StreamingAlgorithm",
+    "Token",
+    "all_told_apart",
     "average_recall_bits",
     "average_search_bits",
+    "coin_count",
     "index_bits",
     "memory_needs",
     "multi_pass_bits",
     "one_pass_bits",
+    "one_pass_search_bits",
     "profile",
     "prompt",
     "two_way_bits",

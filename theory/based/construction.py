@@ -37,18 +37,18 @@ from fractions import Fraction
 
 import numpy as np
 
-from theory.based.layers import (
+from ..checks import require_at_least, require_distinct
+from ..layers.base_conv import BaseConv, InputDependentFilters
+from ..layers.codes import binary_code
+from .layers import (
     MLP,
-    BaseConv,
     FeatureMap,
     FixedKernel,
-    InputDependentFilters,
     KernelOfTheKeys,
     LinearAttention,
     Matrix,
     Model,
 )
-from theory.ip_kernels import binary_code
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,8 @@ class PromptLayout:
     ANSWER = 2
 
     def __post_init__(self) -> None:
-        if self.reading < 2:
-            raise ValueError(f"reading = {self.reading}: at least 2 tokens are needed")
-        if self.universe < 1:
-            raise ValueError(f"universe = {self.universe}: at least 1 element is needed")
+        require_at_least(2, reading=self.reading)
+        require_at_least(1, universe=self.universe)
 
     @property
     def length(self) -> int:
@@ -118,9 +116,8 @@ class PromptLayout:
             ValueError: for sets that do not fill a reading, repeat an element or leave the
                 universe.
         """
+        require_distinct(first=first, second=second)
         for name, elements in (("first", first), ("second", second)):
-            if len(set(elements)) != len(elements):
-                raise ValueError(f"{name} = {elements}: distinct elements are needed")
             if not all(0 <= x < self.universe for x in elements):
                 raise ValueError(f"{name} = {elements}: 0 … {self.universe - 1} are allowed")
         if len(first) + len(second) + 2 != self.reading:
@@ -201,10 +198,10 @@ def smaller_set_first(layout: PromptLayout) -> BaseConv:
     gate = np.zeros((layout.length, layout.width), dtype=np.int64)
     gate[layout.reading :, read] = 1
     return BaseConv(
-        weight=np.zeros((layout.width, layout.width), dtype=np.int64),
-        gate_bias=gate,
-        filters=InputDependentFilters(taps, source=layout.SEPARATOR),
-        filter_bias=np.zeros_like(gate),
+        W=np.zeros((layout.width, layout.width), dtype=np.int64),
+        B1=gate,
+        K=InputDependentFilters(taps, source=layout.SEPARATOR),
+        B2=np.zeros_like(gate),
     )
 
 

@@ -10,34 +10,35 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from theory.claims.claim import Claim, Evidence, require
-from theory.polynomials import (
-    BaseConvStack,
-    binary_encoding,
-    binary_equality,
-    binary_equality_stack,
+from ..checks import Exact
+from ..layers.base_conv import BaseConvStack, random_stack
+from ..layers.codes import binary_code, p_hot_code
+from ..layers.degrees import (
     boolean_degree,
     certifies,
-    equality_certificate,
-    equality_on_pairs,
-    evaluate_message,
-    index_recall_stack,
     layers_for_degree,
     least_degree,
-    message_bits,
     multilinear_coefficients,
-    multilinear_part,
-    p_hot_encoding,
+)
+from ..layers.equality import (
+    binary_equality,
+    binary_equality_stack,
+    equality_certificate,
+    equality_on_pairs,
     p_hot_equality,
     p_hot_equality_stack,
-    product_stack,
-    random_stack,
+)
+from ..layers.index import (
+    evaluate_message,
+    index_recall_stack,
+    message_bits,
     recall_context,
-    recall_layers_needed,
+    recall_layers,
     repeated_prompt,
     send_coefficients,
-    stack_polynomials,
 )
+from ..layers.polynomials import multilinear_part, product_stack, stack_polynomials
+from .claim import Claim, Evidence, require
 
 # ------------------------------------------------------------------------------------- G.1
 
@@ -69,9 +70,7 @@ def check_degree_bound() -> Evidence:
     return Evidence(instances, f"random stacks (N, d, L) in {STACK_SIZES}, product stacks L ≤ 4")
 
 
-def _require_polynomials_are_the_stack(
-    stack: BaseConvStack, prompt: npt.NDArray[np.object_], seed: int
-) -> None:
+def _require_polynomials_are_the_stack(stack: BaseConvStack, prompt: Exact, seed: int) -> None:
     polynomials = stack_polynomials(stack, prompt)
     rng = np.random.default_rng(seed)
     symbols = polynomials[0, 0].gens
@@ -161,7 +160,7 @@ def _check_layers_grow() -> int:
         for quarters in (2, 3):  # 1 - ε in quarters
             widths[1 - Fraction(quarters, 4)] = 2**2 ** (log_log * quarters // 4)
         for epsilon, width in widths.items():
-            layers = recall_layers_needed(2**log_pairs, width, parameter_bits=log_pairs)
+            layers = recall_layers(2**log_pairs, width, parameter_bits=log_pairs)
             require(
                 layers >= epsilon * log_log - 2,
                 f"log n = {log_pairs}, ε = {epsilon}: {layers} layers could carry INDEX, "
@@ -266,7 +265,7 @@ def _recall(pairs: Sequence[tuple[int, int]], query: int) -> int | None:
     return dict(pairs).get(query)
 
 
-def _symbols(rows: int, columns: int) -> npt.NDArray[np.object_]:
+def _symbols(rows: int, columns: int) -> Exact:
     symbols = np.array(sympy.symbols(f"u:{rows * columns}"), dtype=object)
     return symbols.reshape(rows, columns)
 
@@ -286,16 +285,15 @@ def _evaluate(polynomial: sympy.Poly, point: Sequence[Fraction]) -> Fraction:
     return total
 
 
-def _binary_equality_values(width: int) -> npt.NDArray[np.object_]:
-    strings = [binary_encoding(element, width) for element in range(2**width)]
-    values = equality_on_pairs(strings)[1]
-    return values.astype(object).reshape((2,) * (2 * width))
+def _binary_equality_values(width: int) -> Exact:
+    points, values = equality_on_pairs(binary_code(range(2**width), width))
+    cube: Exact = np.empty((2,) * (2 * width), dtype=object)
+    cube[tuple(points.T)] = values
+    return cube
 
 
 def _p_hot_pairs(digits: int, base: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    return equality_on_pairs(
-        [p_hot_encoding(element, digits, base) for element in range(base**digits)]
-    )
+    return equality_on_pairs(p_hot_code(range(base**digits), digits, base))
 
 
 CLAIMS: tuple[Claim, ...] = (

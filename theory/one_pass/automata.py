@@ -29,7 +29,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from theory.bounds import Problem, bits_to_name, check_sizes
+from ..counting import ceil_log2
+from ..setting import Problem, check_sizes
 
 Masks = npt.NDArray[np.uint16]  # sets of elements, one bit each
 Graph = npt.NDArray[np.bool_]  # (vertices, vertices), symmetric, no loops
@@ -62,12 +63,12 @@ class Cut:
     @property
     def lower_bits(self) -> int:
         """⌈log₂ lower⌉."""
-        return bits_to_name(self.lower)
+        return ceil_log2(self.lower)
 
     @property
     def upper_bits(self) -> int:
         """⌈log₂ upper⌉."""
-        return bits_to_name(self.upper)
+        return ceil_log2(self.upper)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from theory.bounds import bits_to_name
-from theory.ip_kernels import RandomSignKernel
-from theory.streaming import Answer, Marker, StreamingAlgorithm, Token
+from ..based.random_signs import RandomSignKernel
+from ..counting import ceil_log2
+from ..setting import Answer, Marker, Token
+from .algorithm import StreamingAlgorithm
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class KernelAttentionState:
 class KernelAttention(StreamingAlgorithm[KernelAttentionState]):
     """Sum the features of A; the element of B that the sum points to most is the common one.
 
-    Features are independent fair signs over √f (`theory.ip_kernels.RandomSignKernel`): elements
-    are nearly orthogonal once f is large beside |A|², and then ⟨φ(x), Σ φ(a)⟩ is near 1 on A and
-    near 0 elsewhere. Fewer features give wrong answers: accuracy against memory. The signs are
-    public coins, not counted.
+    Features are independent fair signs over √f, those of `theory.based.random_signs`: elements are
+    nearly orthogonal once f is large beside |A|², and then ⟨φ(x), Σ φ(a)⟩ is near 1 on A and near 0
+    elsewhere. Fewer features give wrong answers: accuracy against memory. The signs are public
+    coins, not counted.
 
-    >>> from theory.streaming import prompt
+    >>> from ..setting import prompt
     >>> attention = KernelAttention(32, features=256, seed=0, search=True)
     >>> outcome = attention.run(prompt([31, 3], range(12)))
     >>> outcome.answer, outcome.peak_bits
@@ -94,8 +95,8 @@ class KernelAttention(StreamingAlgorithm[KernelAttentionState]):
         return state.best is not None and 2 * state.score > self.features
 
     def bits(self, state: KernelAttentionState) -> int:
-        sums = self.features * bits_to_name(state.stored + 1)
-        score = bits_to_name(2 * self.features * state.stored + 1)
+        sums = self.features * ceil_log2(state.stored + 1)
+        score = ceil_log2(2 * self.features * state.stored + 1)
         return sums + score + self.header_bits
 
     @property

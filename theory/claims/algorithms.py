@@ -8,20 +8,17 @@ from fractions import Fraction
 from itertools import combinations
 from math import comb, e, log2
 
-from theory.bounds import bits_to_name, index_bits, multi_pass_bits, one_pass_bits
-from theory.claims.claim import Claim, Evidence, require
-from theory.claims.protocols import sizes_up_to
-from theory.protocols import examine, is_right
-from theory.streaming import (
-    Fingerprint,
-    JustReadTwice,
-    MultiPass,
-    OnePass,
-    coin_count,
-    false_positive_bound,
-    fingerprint_bits_for,
-    prompt,
-)
+from ..algorithms.multi_pass import JustReadTwice, MultiPass
+from ..algorithms.one_pass import Fingerprint, OnePass, coin_count
+from ..counting import ceil_log2
+from ..one_pass.exact import one_pass_bits
+from ..one_pass.filters import false_positive_bound, fingerprint_bits_for
+from ..one_pass.with_error import index_bits
+from ..passes.bounds import multi_pass_bits
+from ..passes.protocols import examine
+from ..setting import is_right, prompt
+from .claim import Claim, Evidence, require
+from .instances import sizes_up_to
 
 _LARGE_SIZES = ((2048, 4, 256), (2048, 256, 4), (2048, 64, 64), (10**6, 1, 999), (10**6, 999, 1))
 
@@ -39,7 +36,7 @@ def _check_algorithm_3() -> Evidence:
             right = is_right(outcome.answer, first, second)
             require(right, f"{case}: the answer is {outcome.answer}")
             answer_bits = universe.bit_length() if search else 1
-            stored = bits_to_name(universe) * min(len(first), len(second))
+            stored = ceil_log2(universe) * min(len(first), len(second))
             limit = stored + counters + answer_bits
             require(outcome.peak_bits <= limit, f"{case}: {outcome.peak_bits} bits > {limit}")
             instances += 1
@@ -53,7 +50,7 @@ def _check_order() -> Evidence:
         short, long = draw[:small], draw[small:]
         orders = ((short, long), (long, short))
         peaks = [OnePass(universe).run(prompt(*sets)).peak_bits for sets in orders]
-        grows = (large - small) * bits_to_name(universe)
+        grows = (large - small) * ceil_log2(universe)
         case = f"n = {universe}, sizes {small} and {large}"
         require(peaks[1] - peaks[0] == grows, f"{case}: one pass peaks at {peaks}")
         twice = JustReadTwice(universe, length=small + large + 2)
@@ -85,7 +82,7 @@ def _check_multi_pass() -> Evidence:
                 right = is_right(outcome.answer, first, second)
                 require(right, f"{case}: the answer is {outcome.answer}")
                 stored = outcome.peak_bits - model.header_bits
-                limit = -(-smaller // count) * bits_to_name(universe)
+                limit = -(-smaller // count) * ceil_log2(universe)
                 require(stored <= limit, f"{case}: stores {stored} bits > {limit}")
                 instances += 1
     return Evidence(instances, f"p = 2, 3, 5: all A, B of 1 to 5 elements; sizes {_LARGE_SIZES}")
@@ -97,7 +94,7 @@ def _check_multi_pass_factor() -> Evidence:
         smaller = min(size_a, size_b)
         for passes in range(2, min(smaller + 1, 12) + 1):
             model = MultiPass(universe, length=size_a + size_b + 2, passes=passes)
-            element_bits = bits_to_name(universe)
+            element_bits = ceil_log2(universe)
             stored = element_bits * model.chunk_size(size_a)
             needed = multi_pass_bits(universe, size_a, size_b, passes)
             case = f"n = {universe}, a = {size_a}, b = {size_b}, p = {passes}"

@@ -6,15 +6,28 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from theory.claims import based, bounds, polynomials, protocols, reductions, streaming
-from theory.claims.claim import Claim, ClaimFailed
+from . import (
+    algorithms,
+    automata,
+    based,
+    layers,
+    one_pass,
+    passes,
+    protocols,
+    reductions,
+    with_error,
+)
+from .claim import Claim, ClaimFailed
 
 CLAIMS: tuple[Claim, ...] = (
-    *bounds.CLAIMS,
-    *streaming.CLAIMS,
+    *one_pass.CLAIMS,
+    *with_error.CLAIMS,
+    *automata.CLAIMS,
+    *passes.CLAIMS,
+    *algorithms.CLAIMS,
     *protocols.CLAIMS,
     *reductions.CLAIMS,
-    *polynomials.CLAIMS,
+    *layers.CLAIMS,
     *based.CLAIMS,
 )
 """All claims; a new one is an entry in one of the modules of `theory.claims`."""
@@ -44,7 +57,7 @@ class Verdict:
 def verify(claims: Sequence[Claim] = CLAIMS) -> Iterator[Verdict]:
     """Check claim after claim; a claim that fails does not keep the others from being checked.
 
-    >>> from theory.claims.claim import Evidence
+    >>> from .claim import Evidence
     >>> claim = Claim("one", "1 = 1", lambda: Evidence(instances=1, scope="the number 1"))
     >>> [(verdict.claim, verdict.holds) for verdict in verify([claim])]
     [('one', True)]

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb, prod
-from typing import Generic, TypeAlias, TypeVar
+from math import comb
+from typing import Generic, TypeAlias
 
-from theory.bounds import check_sizes, multi_pass_bits
-from theory.streaming import Answer, Marker, RecurrentModel, Token
+from ..checks import require_at_least
+from ..setting import Answer, Marker, RecurrentModel, State, Token, check_sizes, is_right
+from .bounds import multi_pass_bits
 
-State = TypeVar("State")
 Instance: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """A and B, in increasing order."""
 
@@ -74,7 +74,7 @@ def run_protocol(
 
     Each has a deep copy of the model, so that one which remembers outside its state is found out.
 
-    >>> from theory.streaming import JustReadTwice
+    >>> from ..algorithms.multi_pass import JustReadTwice
     >>> model = JustReadTwice(universe=8, length=6)
     >>> run_protocol(model, [4, 1, 3], [1], passes=2)
     Transcript(messages=(12, 15, 15), answer=True)
@@ -87,7 +87,7 @@ def run_protocol(
 
     Returns:
         The bits of its 2p - 1 messages, and the answer, which is the one that
-        `theory.streaming.run` gets from the model for the prompt.
+        `theory.setting.run` gets from the model for the prompt.
 
     Raises:
         ValueError: if passes < 1, or from the model for a stream that it was not configured for.
@@ -96,7 +96,7 @@ def run_protocol(
         Theorems G.27 and G.29 of arXiv:2407.05483, where the cost is put at 2p states; the last
         need not be sent.
     """
-    _check_passes(passes)
+    require_at_least(1, passes=passes)
     states, answer = _converse(deepcopy(model), deepcopy(model), first, second, passes)
     return Transcript(tuple(model.bits(state) for state in states), answer)
 
@@ -112,7 +112,7 @@ class Examination:
         message_bits: for each of the 2p - 1 messages, the most bits that the model declared.
         needed_product: how many values the messages of a model that is always right take
             together, C(n, a) with one pass and C(n, min(a, b)) with more.
-        needed_bits: `theory.bounds.multi_pass_bits` of the size.
+        needed_bits: `theory.passes.bounds.multi_pass_bits` of the size.
     """
 
     instances: int
@@ -128,15 +128,6 @@ class Examination:
         pairs = zip(self.distinct_states, self.message_bits, strict=True)
         return all(values <= 1 << bits for values, bits in pairs)
 
-    @property
-    def beats_the_bound(self) -> bool:
-        """Whether it is always right with less than any such model can have."""
-        too_small = (
-            prod(self.distinct_states) < self.needed_product
-            or max(self.message_bits) < self.needed_bits
-        )
-        return self.first_error is None and too_small
-
 
 def examine(
     model: RecurrentModel[State],
@@ -147,10 +138,10 @@ def examine(
 ) -> Examination:
     """Run the model as a protocol on every instance of a size, and hold it against the bound.
 
-    >>> from theory.streaming import OnePass
+    >>> from ..algorithms.one_pass import OnePass
     >>> report = examine(OnePass(universe=5), universe=5, size_a=3, size_b=2)
-    >>> report.first_error, report.distinct_states, report.needed_product, report.beats_the_bound
-    (None, (10,), 10, False)
+    >>> report.first_error, report.distinct_states, report.needed_product
+    (None, (10,), 10)
 
     Args:
         model: see `run_protocol`.
@@ -163,7 +154,7 @@ def examine(
         See `Examination`. It takes C(n, a) · C(n, b) runs of the model.
 
     Raises:
-        ValueError: as `theory.bounds.multi_pass_bits`, and from the model.
+        ValueError: as `theory.passes.bounds.multi_pass_bits`, and from the model.
     """
     needed_bits = multi_pass_bits(universe, size_a, size_b, passes)
     smaller = size_a if passes == 1 else min(size_a, size_b)
@@ -198,7 +189,7 @@ def fooled_instance(
     (A, B) and (A', B') have the same messages, then so has (A, B'), and Bob, who sees only them and
     B', says of it what he said of (A', B'): that the sets do not meet. But they do.
 
-    >>> from theory.streaming import Fingerprint, OnePass
+    >>> from ..algorithms.one_pass import Fingerprint, OnePass
     >>> fooled_instance(OnePass(universe=6), 3, 3)
     >>> fooled_instance(Fingerprint(universe=6, fingerprint_bits=1, coins=0), 3, 3)
     ((0, 1, 2), (3, 4, 5))
@@ -219,7 +210,7 @@ def fooled_instance(
     Source:
         The fooling-set argument of communication complexity (Kushilevitz and Nisan 1997).
     """
-    _check_passes(passes)
+    require_at_least(1, passes=passes)
     check_sizes(size_a + size_b, size_a, size_b)
     alice, bob = deepcopy(model), deepcopy(model)
     elements = frozenset(range(size_a + size_b))
@@ -233,18 +224,6 @@ def fooled_instance(
         if earlier != second:
             return first, earlier
     return None
-
-
-def is_right(answer: Answer, first: Iterable[int], second: Iterable[int]) -> bool:
-    """Whether an answer of either version is true of A and B.
-
-    >>> is_right(True, [1, 2], [2]), is_right(2, [1, 2], [2]), is_right(None, [1, 2], [2])
-    (True, True, False)
-    """
-    common = set(first).intersection(second)
-    if answer is None or isinstance(answer, bool):
-        return bool(answer) == bool(common)
-    return answer in common
 
 
 def _converse(
@@ -270,8 +249,3 @@ def _instances(universe: int, size_a: int, size_b: int) -> Iterator[Instance]:
     for first in combinations(range(universe), size_a):
         for second in seconds:
             yield first, second
-
-
-def _check_passes(passes: int) -> None:
-    if passes < 1:
-        raise ValueError(f"passes = {passes}: at least 1 is needed")
