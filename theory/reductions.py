@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from .checks import require_at_least, require_between, require_distinct
+from .checks import require_at_least, require_between
 
 Source = TypeVar("Source")
 Target = TypeVar("Target")
@@ -175,7 +175,8 @@ class RecallInstance:
 
     def __post_init__(self) -> None:
         keys = [key for key, _ in self.pairs]
-        require_distinct(keys=keys)
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"pairs = {self.pairs}: distinct keys are needed")
         if self.query not in keys:
             raise ValueError(f"query = {self.query}: one of the keys {keys} is needed")
         require_at_least(1, passes=self.passes)

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.based import (
-    MLP,
-    BaseConv,
-    FixedKernel,
-    InputDependentFilters,
-    KernelOfTheKeys,
-    LinearAttention,
-    Model,
+from theory.based.construction import (
     PromptLayout,
     based_for_set_disjointness,
     keys_queries_and_values,
@@ -24,14 +17,11 @@ from theory.based import (
     state_bits_allowed,
     threshold,
 )
-from theory.ip_kernels import (
-    DataDependentKernel,
-    ExponentialKernel,
-    RandomSignKernel,
-    binary_code,
-    hardest_set,
-    separates,
-)
+from theory.based.kernels import ExponentialKernel, hardest_set, separates
+from theory.based.layers import MLP, FixedKernel, LinearAttention, Model
+from theory.based.random_signs import RandomSignKernel
+from theory.layers.base_conv import BaseConv
+from theory.layers.codes import binary_code
 
 few = settings(max_examples=30, deadline=None)
 slow_machine = settings(deadline=None)
@@ -66,181 +56,23 @@ def assert_solves(model, universe, first, second):
         assert THIRD <= answer <= 1 if row in hits else answer == 0
 
 
-# The layers against their definitions
-
-
-def random_base_conv(seed, length=7, width=3):
-    generator = np.random.default_rng(seed)
-
-    def sparse(*shape):
-        return generator.integers(-2, 3, shape) * generator.integers(0, 2, shape)
-
-    taps = sparse(width, length, length)
-    filters = sparse(length, width)
-    if seed % 2:
-        # A coefficient at lag l is first used in row l: it may look at the rows up to there.
-        taps *= np.tri(length, dtype=int)
-        filters = InputDependentFilters(taps, source=seed % width)
-    layer = BaseConv(sparse(width, width), sparse(length, width), filters, sparse(length, width))
-    return layer, sparse(length, width)
-
-
-@few
-@given(seeds)
-def test_base_conv_is_its_definition(seed):
-    layer, u = random_base_conv(seed)
-    filters = layer.filters
-    if isinstance(filters, InputDependentFilters):
-        filters = np.einsum("clp,p->lc", filters.taps, u[:, filters.source])
-    output = layer(u)
-    for t, c in np.ndindex(u.shape):
-        convolved = sum(filters[t - j, c] * u[j, c] for j in range(t + 1))
-        gate = u[t] @ layer.weight[:, c] + layer.gate_bias[t, c]
-        assert output[t, c] == gate * (convolved + layer.filter_bias[t, c])
-
-
-@few
-@given(seeds)
-def test_base_conv_row_by_row_gives_the_same(seed):
-    layer, u = random_base_conv(seed)
-    output, sizes = Model((layer,)).run_recurrently(u)
-    assert np.array_equal(output, layer(u))
-    assert sizes[-1].numbers <= 1 + 2 * len(u)  # nothing is left to be delayed
-
-
-def test_a_delay_carries_as_many_entries_as_it_delays():
-    length, delay = 10, 3
-    layer = BaseConv(
-        weight=np.zeros((2, 2), dtype=int),
-        gate_bias=np.ones((length, 2), dtype=int),
-        filters=np.array([[int(lag == delay), 0] for lag in range(length)]),
-        filter_bias=np.zeros((length, 2), dtype=int),
-    )
-    _, sizes = Model((layer,)).run_recurrently(np.ones((length, 2), dtype=int))
-    assert [size.numbers - 1 for size in sizes] == [1, 2, 3, 3, 3, 3, 3, 2, 1, 0]
-
-
-def test_base_conv_refuses_filters_that_look_ahead():
-    length = 3
-    taps = np.zeros((1, length, length), dtype=int)
-    taps[0, 0, 2] = 1  # lag 0 looks at row 2
-    gate = np.array([[0], [1], [1]])
-    parts = {"weight": np.zeros((1, 1), dtype=int), "filter_bias": 0 * gate}
-    with pytest.raises(ValueError, match="position 1 needs a later row"):
-        BaseConv(gate_bias=gate, filters=InputDependentFilters(taps, 0), **parts)
-    closed = BaseConv(
-        gate_bias=np.array([[0], [0], [1]]), filters=InputDependentFilters(taps, 0), **parts
-    )
-    assert closed(np.array([[4], [5], [6]])).ravel().tolist() == [0, 0, 36]
-
-
-@few
-@given(seeds)
-def test_mlp_is_its_definition(seed):
-    generator = np.random.default_rng(seed)
-    shapes = ((3, 5), (5,), (5, 2), (2,))
-    layer = MLP(*(generator.integers(-3, 4, shape) for shape in shapes))
-    u = generator.integers(-3, 4, (4, 3))
-    for row, out in zip(u, layer(u), strict=True):
-        hidden = [
-            max(0, sum(row[i] * layer.weight_in[i, h] for i in range(3)) + layer.bias_in[h])
-            for h in range(5)
-        ]
-        expected = [
-            sum(hidden[h] * layer.weight_out[h, o] for h in range(5)) + layer.bias_out[o]
-            for o in range(2)
-        ]
-        assert out.tolist() == expected
-
-
-def random_attention_input(seed, length=9, bits=3):
-    """Queries, keys and values as the layer's channels; distinct keys where the value is not 0."""
-    generator = np.random.default_rng(seed)
-    keys = generator.permutation(2**bits)
-    keys = np.concatenate([keys, generator.integers(0, 2**bits, length - len(keys))])
-    values = generator.integers(-2, 3, length)
-    values[2**bits :] = 0
-    queries = generator.integers(0, 2**bits, length)
-    return (
-        queries,
-        keys,
-        values,
-        np.hstack([binary_code(queries, bits), binary_code(keys, bits), values[:, None]]),
-    )
-
-
-@few
-@given(seeds)
-def test_linear_attention_is_its_definition(seed):
-    kernel = RandomSignKernel(8, 2, seed)
-    queries, keys, values, u = random_attention_input(seed)
-    output = membership_attention(3, FixedKernel(kernel))(u)
-    features = kernel.features(range(8))
-    for i in range(len(u)):
-        state = sum(features[keys[j]] * values[j] for j in range(i + 1))
-        assert float(output[i, 0]) == pytest.approx(features[queries[i]] @ state, abs=1e-9)
-
-
-@few
-@given(seeds, st.sampled_from(["fixed", "of the keys"]))
-def test_linear_attention_row_by_row_gives_the_same(seed, kind):
-    fixed = FixedKernel(RandomSignKernel(8, 2, seed, dimension=20))
-    layer = membership_attention(3, fixed if kind == "fixed" else KernelOfTheKeys(8))
-    *_, u = random_attention_input(seed)
-    output, _ = Model((layer,)).run_recurrently(u)
-    assert np.array_equal(output, layer(u))
-
-
-def test_linear_attention_counts_a_key_given_twice_twice():
-    layer = membership_attention(2, KernelOfTheKeys(4))
-    rows = np.array([[0, 0, 1, 0, 1], [1, 0, 1, 0, 1], [0, 1, 0, 0, 0]])
-    assert layer(rows).ravel().tolist() == [0, 2, 0]
-    assert Model((layer,)).run_recurrently(rows)[0].ravel().tolist() == [0, 2, 0]
-
-
-def test_state_is_counted_entry_by_entry():
-    layer = membership_attention(3, FixedKernel(RandomSignKernel(8, 2, seed=0, dimension=20)))
-    stream = Model((layer,)).stream()
-    for key in (1, 6, 3):
-        stream.step(np.array([0, 0, 0, *binary_code([key], 3)[0], 1]))
-    state = stream.state()
-    total = state["layer 0: sum"]
-    assert set(np.abs(total).tolist()) == {1, 3}
-    assert state["position"].tolist() == [3]
-    # Twenty sums of two bits and a sign; the position in two bits; a fixed kernel holds no keys.
-    assert (stream.size().numbers, stream.size().bits) == (21, 20 * 3 + 2)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda z: BaseConv(z(2, 3), z(4, 2), z(4, 2), z(4, 2)), "weight"),
-        (lambda z: BaseConv(z(2, 2), z(4, 2), z(3, 2), z(4, 2)), "filters"),
-        (lambda z: BaseConv(z(2, 2), z(4, 2), z(4, 2), z(4, 1)), "filter_bias"),
+        (lambda: PromptLayout(1, 5), "reading = 1"),
+        (lambda: PromptLayout(5, 0), "universe = 0"),
+        (lambda: PromptLayout(5, 9).encode([1, 1], [2]), r"first = \[1, 1\]"),
+        (lambda: PromptLayout(5, 9).encode([1, 2], [9]), r"second = \[9\]"),
+        (lambda: PromptLayout(5, 9).encode([1, 2], []), r"2 \+ 0 elements: 3"),
         (
-            lambda z: BaseConv(z(2, 2), z(4, 2), InputDependentFilters(z(2, 3, 4), 0), z(4, 2)),
-            "filters.taps",
-        ),
-        (lambda z: BaseConv(z(2, 2), z(4, 2), z(4, 2), z(4, 2))(z(3, 2)), r"u has the shape"),
-        (lambda z: MLP(z(2, 3), z(3), z(4, 1), z(1)), "weight_in"),
-        (lambda z: MLP(z(2, 3), z(2), z(3, 1), z(1)), "bias_in"),
-        (lambda z: MLP(z(2, 3), z(3), z(3, 1), z(2)), "bias_out"),
-        (lambda z: LinearAttention(z(5, 2), z(5, 3), z(5, 1), KernelOfTheKeys(4)), "key"),
-        (lambda z: LinearAttention(z(5, 2), z(5, 2), z(5, 2), KernelOfTheKeys(4)), "value"),
-        (lambda z: PromptLayout(1, 5), "reading = 1"),
-        (lambda z: PromptLayout(5, 0), "universe = 0"),
-        (lambda z: PromptLayout(5, 9).encode([1, 1], [2]), r"first = \[1, 1\]"),
-        (lambda z: PromptLayout(5, 9).encode([1, 2], [9]), r"second = \[9\]"),
-        (lambda z: PromptLayout(5, 9).encode([1, 2], []), r"2 \+ 0 elements: 3"),
-        (
-            lambda z: based_for_set_disjointness(5, 9, FixedKernel(ExponentialKernel(9, 1))),
+            lambda: based_for_set_disjointness(5, 9, FixedKernel(ExponentialKernel(9, 1))),
             "9 numbers: 10",
         ),
     ],
 )
 def test_refuses_what_does_not_fit(make, message):
     with pytest.raises(ValueError, match=message):
-        make(lambda *shape: np.zeros(shape, dtype=int))
+        make()
 
 
 # The lemmas, one by one
@@ -415,7 +247,7 @@ def test_every_layer_is_needed(layer):
     first, second = [1, 2, 3], [2]
     layout = layout_for(9, first, second)
     layers = list(based_for_set_disjointness(layout.reading, 9).layers)
-    name = "gate_bias" if layer == 0 else "weight_out"
+    name = "B1" if layer == 0 else "weight_out"
     layers[layer] = replace(layers[layer], **{name: 0 * getattr(layers[layer], name)})
     assert not Model(tuple(layers))(layout.encode(first, second)).any()
 
@@ -477,8 +309,3 @@ def test_too_few_random_signs_lose_the_hardest_instance(smaller):
         row = layout.rows_of_larger_set(first, second)[0]
         output = model(layout.encode(first, second))
         assert (output[row, 0] == 0) == solved
-
-
-def test_data_dependent_kernel_is_the_one_that_looks_at_the_keys():
-    kernel = KernelOfTheKeys(8).for_keys((3, 5))
-    assert kernel == DataDependentKernel(8, (3, 5))

@@ -3,11 +3,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from theory.based import MLP, construction
+from theory.based import construction
+from theory.based.layers import MLP
+from theory.based.random_signs import RandomSignKernel
 from theory.claims import based as claims
 from theory.claims.based import CLAIMS
 from theory.claims.claim import ClaimFailed, Evidence
-from theory.ip_kernels import RandomSignKernel
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 

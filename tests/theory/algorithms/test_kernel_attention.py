@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import KernelAttention, prompt
-from theory.ip_kernels import RandomSignKernel
-from theory.streaming import Marker
+from theory.algorithms.kernel_attention import KernelAttention
+from theory.based.random_signs import RandomSignKernel
+from theory.setting import Marker, prompt
 
 
 @given(st.integers(0, 100), st.integers(1, 6), st.integers(1, 6), st.integers(1, 40))

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from theory.claims.claim import Claim, Evidence, require
-from theory.verify import CLAIMS, verify
+from theory.claims.verify import CLAIMS, verify
 
 
 def test_every_theorem_of_the_paper_is_among_the_claims() -> None:

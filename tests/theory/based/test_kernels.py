@@ -7,19 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.ip_kernels import (
+from theory.based.error_correcting_code import ReedSolomonHadamardCode
+from theory.based.kernels import (
     DataDependentKernel,
     ExponentialKernel,
-    RandomSignKernel,
-    ReedSolomonHadamardCode,
-    binary_code,
     hardest_set,
-    random_sign_dimension,
-    random_sign_dimension_for_all_sets,
-    random_sign_dimension_for_one_instance,
     separates,
+)
+from theory.based.random_signs import (
+    RandomSignKernel,
+    random_sign_dimension,
+    random_sign_dimension_for_one_instance,
     smallest_random_dimensions,
-    worst_leakage,
 )
 
 few = settings(max_examples=25, deadline=None)
@@ -44,6 +43,12 @@ written_out = st.one_of(
 )
 
 
+def unit_vectors(kernel, elements):
+    """φ(x) `(k, f)` in floating point."""
+    directions = kernel.directions(elements)
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
 # The code
 
 
@@ -52,7 +57,7 @@ written_out = st.one_of(
 def test_code_is_large_enough_and_of_constant_relative_distance(universe):
     code = ReedSolomonHadamardCode.for_universe(universe)
     assert code.size >= universe
-    assert code.relative_distance >= Fraction(1, 4)
+    assert (1 - code.agreement) / 2 >= Fraction(1, 4)
     assert code.length <= 2 * code.prime**2
 
 
@@ -64,7 +69,7 @@ def test_proved_distance_is_the_distance(prime, coefficients):
     words = code.codewords(range(code.size))
     assert set(np.unique(words)) <= {-1, 1}
     distances = [int((x != y).sum()) for x, y in combinations(words, 2)]
-    assert Fraction(min(distances), code.length) == code.relative_distance
+    assert Fraction(min(distances), code.length) == (1 - code.agreement) / 2
     assert max(distances) <= code.length / 2
 
 
@@ -81,7 +86,7 @@ def test_symbols_are_the_values_of_a_polynomial():
 @given(written_out)
 def test_features_are_unit_vectors_with_the_exact_inner_products(kernel):
     elements = np.arange(kernel.universe)
-    features = kernel.features(elements)
+    features = unit_vectors(kernel, elements)
     products = kernel.inner_products(elements, elements)
     assert features.shape == (kernel.universe, kernel.dimension)
     assert (products.diagonal() == 1).all()
@@ -91,7 +96,7 @@ def test_features_are_unit_vectors_with_the_exact_inner_products(kernel):
 @few
 @given(written_out)
 def test_epsilon_is_the_largest_inner_product_of_distinct_elements(kernel):
-    features = kernel.features(range(kernel.universe))
+    features = unit_vectors(kernel, range(kernel.universe))
     pairs = combinations(range(kernel.universe), 2)
     assert float(kernel.epsilon()) == pytest.approx(
         max(abs(features[x] @ features[y]) for x, y in pairs), abs=1e-12
@@ -104,7 +109,7 @@ def test_epsilon_against_members_leaves_out_all_other_pairs(kernel, data):
     members = data.draw(
         st.lists(st.integers(0, kernel.universe - 1), min_size=1, max_size=4, unique=True)
     )
-    features = kernel.features(range(kernel.universe))
+    features = unit_vectors(kernel, range(kernel.universe))
     largest = max(
         abs(features[x] @ features[y]) for x in members for y in range(kernel.universe) if y != x
     )
@@ -237,11 +242,10 @@ def test_smallest_random_dimensions_are_where_kernels_begin_to_be_good(universe,
 
 
 def test_dimension_formulas_in_order():
-    """One instance takes less than all sets, and all sets less than the promise on ε."""
+    """One instance takes less than the promise on ε."""
     for universe, size in ((64, 4), (256, 8), (4096, 16)):
         one = random_sign_dimension_for_one_instance(size, others=universe - size)
-        every = random_sign_dimension_for_all_sets(universe, size)
-        assert one < every < random_sign_dimension(universe, size)
+        assert one < random_sign_dimension(universe, size)
     assert random_sign_dimension(64, 8) == pytest.approx(4 * random_sign_dimension(64, 4), abs=4)
 
 
@@ -259,7 +263,7 @@ def test_hardest_set_is_the_hardest(kernel, data):
         for x in set(range(kernel.universe)) - set(chosen)
     }
     chosen, outside, leak = hardest_set(kernel, size)
-    assert leak == worst_leakage(kernel, size) == max(leaks.values())
+    assert leak == max(leaks.values())
     assert leaks[tuple(sorted(chosen)), outside] == leak
     assert leak <= size * kernel.epsilon()
 
@@ -289,12 +293,6 @@ def test_separates_asks_members_for_two_thirds():
 # What is refused
 
 
-def test_binary_code_refuses_what_does_not_fit():
-    assert binary_code([], 3).shape == (0, 3)
-    with pytest.raises(ValueError, match=r"0 … 7 fit in 3 bits"):
-        binary_code([8], 3)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -308,13 +306,12 @@ def test_binary_code_refuses_what_does_not_fit():
         (lambda: RandomSignKernel(5, 1, seed=0, dimension=0), "dimension = 0"),
         (lambda: RandomSignKernel(5, 1, seed=0).directions([-1]), "0 … 4"),
         (lambda: random_sign_dimension(5, 1, Fraction(0)), "failure = 0"),
-        (lambda: random_sign_dimension_for_all_sets(5, 5), "set_size = 5"),
         (lambda: random_sign_dimension_for_one_instance(1, -1), "others = -1"),
         (lambda: ReedSolomonHadamardCode(4, 1), "prime = 4"),
         (lambda: ReedSolomonHadamardCode(5, 6), "coefficients = 6"),
         (lambda: ReedSolomonHadamardCode(5, 1).symbols([5]), "0 … 4"),
         (lambda: ReedSolomonHadamardCode.for_universe(1), "universe = 1"),
-        (lambda: worst_leakage(ExponentialKernel(5, 1), 5), "set_size = 5"),
+        (lambda: hardest_set(ExponentialKernel(5, 1), 5), "set_size = 5"),
         (lambda: smallest_random_dimensions(5, (5,), seed=0), "set_size = 5"),
         (lambda: smallest_random_dimensions(5, (1,), seed=0, block=0), "block = 0"),
     ],

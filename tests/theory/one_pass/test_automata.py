@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import automata
-from theory.automata import Cut, profile
-from theory.bounds import all_told_apart, one_pass_bits, one_pass_search_bits
+from theory.one_pass import automata
+from theory.one_pass.automata import Cut, profile
+from theory.one_pass.exact import all_told_apart, one_pass_bits, one_pass_search_bits
 
 
 def _streams(n, a, b, problem):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sympy
 
-from theory.claims import polynomials as claims
+from theory.claims import layers as claims
 from theory.claims.claim import Claim, ClaimFailed
 
 BY_NAME = {claim.name: claim for claim in claims.CLAIMS}
@@ -32,7 +32,7 @@ def test_claim_holds(claim: Claim) -> None:
         ("G.1", "_evaluate", lambda polynomial, point: Fraction(1, 97), "the polynomial's value"),
         ("G.6", "evaluate_message", lambda message, query: Fraction(1, 97), "Bob finds"),
         ("G.6", "message_bits", lambda *sizes: 0, "not those of the formula"),
-        ("G.6", "recall_layers_needed", lambda *sizes, **bits: 1, "could carry INDEX"),
+        ("G.6", "recall_layers", lambda *sizes, **bits: 1, "could carry INDEX"),
         ("G.7", "boolean_degree", lambda values: 1, "EQ has degree 1"),
         ("G.7", "layers_for_degree", lambda degree: 9, "layers for degree"),
         ("G.7", "binary_equality", lambda width: sympy.Poly(sympy.Symbol("z")), "not EQ's"),

@@ -2,12 +2,13 @@
 
 import pytest
 
-from theory.claims import protocols, reductions, streaming
+from theory.algorithms.multi_pass import JustReadTwice, MultiPass
+from theory.algorithms.one_pass import Fingerprint, OnePass
+from theory.claims import algorithms, protocols, reductions
 from theory.claims.claim import ClaimFailed
-from theory.protocols import run_protocol
-from theory.streaming import Fingerprint, JustReadTwice, MultiPass, OnePass
+from theory.passes.protocols import run_protocol
 
-CLAIMS = [*streaming.CLAIMS, *protocols.CLAIMS, *reductions.CLAIMS]
+CLAIMS = [*algorithms.CLAIMS, *protocols.CLAIMS, *reductions.CLAIMS]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
@@ -92,14 +93,14 @@ class Upside(reductions.IndexToRecall):
 @pytest.mark.parametrize(
     ("name", "module", "attribute", "broken"),
     [
-        ("G.15", streaming, "JustReadTwice", StoresTheFirst),
-        ("one pass, order", streaming, "JustReadTwice", StoresTheFirst),
-        ("one pass, order", streaming, "OnePass", Swaps),
-        ("p passes, chunks", streaming, "MultiPass", ForgetsTheLastChunk),
-        ("p passes, factor", streaming, "MultiPass", StoresEverything),
-        ("fingerprint, error", streaming, "Fingerprint", NarrowHash),
-        ("fingerprint, error", streaming, "Fingerprint", MissesTheRest),
-        ("fingerprint, space", streaming, "fingerprint_bits_for", lambda *_: 80),
+        ("G.15", algorithms, "JustReadTwice", StoresTheFirst),
+        ("one pass, order", algorithms, "JustReadTwice", StoresTheFirst),
+        ("one pass, order", algorithms, "OnePass", Swaps),
+        ("p passes, chunks", algorithms, "MultiPass", ForgetsTheLastChunk),
+        ("p passes, factor", algorithms, "MultiPass", StoresEverything),
+        ("fingerprint, error", algorithms, "Fingerprint", NarrowHash),
+        ("fingerprint, error", algorithms, "Fingerprint", MissesTheRest),
+        ("fingerprint, space", algorithms, "fingerprint_bits_for", lambda *_: 80),
         ("G.29, cost", protocols, "run_protocol", chatty),
         ("G.29, bound", protocols, "OnePass", Swaps),
         ("G.29, too small", protocols, "fooled_instance", lambda *_: None),
