@@ -1,12 +1,16 @@
 """Memory against order in theory: bounds, algorithms, constructions, claims checked on instances.
 
-``setting``: two sets in a prompt, and a model that reads it. ``one_pass``: bits held between the
-sets, exactly and with error. ``passes``: two parties, and a prompt read several times.
-``algorithms``: streaming algorithms whose held bits are counted. ``layers``: BaseConv as exact
-polynomials. ``based``: Theorem G.22 as explicit weights. ``reductions``: between disjointness,
-recall, EQUALITY and INDEX. ``memory``: bounds and algorithms side by side. ``claims``: all of it,
-checked. Each package imports only those named before it here, but for ``algorithms``, one of which
-takes a kernel of ``based``.
+From bottom to top; each imports only what is named before it:
+
+- ``setting``: two sets in a prompt, and a recurrent model that reads it
+- ``one_pass``: bits held between the sets, exactly, by automata, with error, by filters
+- ``passes``: two parties, and a prompt read several times
+- ``layers``: BaseConv as exact polynomials, and the layers that recall takes
+- ``based``: Theorem G.22 as explicit weights
+- ``algorithms``: streaming algorithms whose held bits are counted
+- ``memory``: bounds and algorithms side by side
+- ``reductions``: between disjointness, recall, EQUALITY and INDEX
+- ``claims``: the numbered claims, each with its check on instances
 """
 
 from .algorithms.algorithm import StreamingAlgorithm

@@ -1,4 +1,4 @@
-"""What everything else is about: two sets in a prompt, and a model that reads it.
+"""The setting: two sets in a prompt, and a recurrent model that reads it.
 
 Sizes throughout: n possible elements (`universe`), a = |A|, b = |B|, A read before B. *Deciding* is
 to say whether A and B meet; *searching* is to name their one common element, which is promised.
@@ -130,7 +130,7 @@ def run(model: RecurrentModel[State], stream: Iterable[Token]) -> Outcome:
 
     Args:
         model: a streaming algorithm, or anything else with the four methods of `RecurrentModel`.
-        stream: tokens; an iterator will do, each is looked at once.
+        stream: tokens; any iterable will do, each token is read once.
 
     Returns:
         The answer after the last token, the peak and the trace, in bits.
@@ -148,7 +148,7 @@ def run(model: RecurrentModel[State], stream: Iterable[Token]) -> Outcome:
 
 
 def is_right(answer: Answer, first: Iterable[int], second: Iterable[int]) -> bool:
-    """Whether an answer of either version is true of A and B.
+    """Whether an answer to either problem is correct for A = `first` and B = `second`.
 
     >>> is_right(True, [1, 2], [2]), is_right(2, [1, 2], [2]), is_right(None, [1, 2], [2])
     (True, True, False)

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
+import sympy
+
 import theory
 
 FOLDER = Path(theory.__file__).parent
@@ -30,10 +33,9 @@ print(verdict.instances)
 
 def test_a_copy_under_another_name_bounds_and_verifies(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "borrowed", ignore=shutil.ignore_patterns("__pycache__"))
-    # An editable install may make our own packages importable as well: -S leaves it out, and the
-    # libraries come by their path alone.
-    libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    setup = f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; sys.path.append({libraries!r})"
+    # -S leaves out an editable install of ours; the libraries are found by their path.
+    libraries = {str(Path(library.__file__).parents[1]) for library in (numpy, sympy)}
+    setup = f"import sys; sys.path += {[str(tmp_path), *libraries]!r}"
     command = [sys.executable, "-I", "-S", "-c", f"{setup}\n{PROGRAM}"]
     outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert outcome.returncode == 0, outcome.stderr

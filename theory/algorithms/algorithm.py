@@ -1,4 +1,4 @@
-"""What the streaming algorithms share: the universe, the kind of answer and the price of a set.
+"""The base of the streaming algorithms.
 
 An algorithm is an immutable configuration; what it remembers is a frozen dataclass, the state,
 that `step` replaces token by token. All that the algorithm knows of the past is in the fields of

@@ -21,8 +21,8 @@ class KernelAttentionState:
         sums: Σ √f·φ(x) over A so far, f whole numbers. After j elements each is one of j + 1
             values, from -j to j in steps of 2: ⌈log₂(j + 1)⌉ bits.
         stored: j; ⌈log₂(n + 1)⌉ bits.
-        in_second: whether the separator has gone by; 1 bit.
-        best: the element of B with the largest score yet, None before the first; ⌈log₂(n + 1)⌉
+        in_second: whether the separator has been read; 1 bit.
+        best: the element of B with the largest score so far, None before the first; ⌈log₂(n + 1)⌉
             bits.
         score: f times that score, a whole number from -f·j to f·j.
     """

@@ -15,7 +15,7 @@ class MultiPassState:
 
     Attributes:
         copy: how many copies have begun; ⌈log₂(p + 1)⌉ bits.
-        position: how many tokens of this copy have gone by; ⌈log₂(N + 1)⌉ bits.
+        position: how many tokens of this copy have been read; ⌈log₂(N + 1)⌉ bits.
         boundary: where the separator stands in a copy, 0 before it was seen; ⌈log₂ N⌉ bits, or
             none where the sizes are configured, since it then never changes.
         chunk: the stored elements: a list or, packed, a number; how many they are is counted
@@ -50,7 +50,7 @@ class MultiPass(StreamingAlgorithm[MultiPassState]):
 
     The first separator tells which set is the smaller one, as in Algorithm 3. A chunk of B is
     stored in one copy and compared with A in the next; a chunk of A is compared within its copy.
-    Either way p - 1 chunks fit: the first copy's A goes by before the sizes are known, the last
+    Either way p - 1 chunks fit: the first copy's A is read before the sizes are known, the last
     copy's B has no A after it. With |A| configured, chunks of A fit in all p copies, and the
     algorithm takes the smaller of ⌈|A| / p⌉ and ⌈|B| / (p - 1)⌉.
 

@@ -18,7 +18,7 @@ class OnePassState:
     Attributes:
         stored: the first set, or its fingerprints: a list or, packed, a number; its size is
             counted apart, ⌈log₂(n + 1)⌉ bits.
-        in_second: whether the separator has gone by; 1 bit.
+        in_second: whether the separator has been read; 1 bit.
         hit: the answer so far; 1 bit, or ⌈log₂(n + 1)⌉ bits for the search version.
     """
 

@@ -1,4 +1,4 @@
-"""Set disjointness by Based on a prompt read twice: the proof of Theorem G.22, lemma by lemma.
+"""Set disjointness by Based on a prompt read twice: Theorem G.22 constructed, lemma by lemma.
 
     prompt   [prefix] A [sep_sets] B  [prefix] A [sep_sets] B  [sep_answer]
              0 … N - 1                N … 2N - 1               2N
@@ -13,7 +13,7 @@ One layer of each, as in the theorem. A row of the output is in [1/3, 1] if it b
 of the larger set that the smaller set holds too, and is exactly 0 otherwise; that includes the
 rows of the smaller set, the first reading and every special token.
 
-What the paper's statement leaves open, as we have it, is settled here as follows.
+What the paper's statement leaves open is settled here as follows.
 
 * *Filters.* "Input-dependent" would be no restriction if any function of the input were allowed.
   Ours are linear in the input with fixed weights, and read one column, the separator's.

@@ -128,7 +128,7 @@ class ExponentialKernel(InnerProductKernel):
 
     Attributes:
         universe: c ≥ 2, elements.
-        set_size: the largest set to be told from the rest, at least 1.
+        set_size: the largest set to be separated from the rest, at least 1.
 
     Raises:
         ValueError: for a smaller number.

@@ -1,4 +1,4 @@
-"""The paper's layers with explicit weights, each in two views: all rows at once, and row by row.
+"""MLP, linear attention and models of layers, each in two views: all rows at once, and row by row.
 
 A layer is called on a whole input `(length, width)`, one row for each token, and gives the whole
 output. Its `stream()` takes the rows one at a time and shows what it carries from one to the next:

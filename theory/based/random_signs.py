@@ -82,7 +82,7 @@ class RandomSignKernel(InnerProductKernel):
 
     Args:
         universe: c ≥ 2, elements.
-        set_size: the largest set to be told from the rest, at least 1.
+        set_size: the largest set to be separated from the rest, at least 1.
         seed: names the signs.
         dimension: f ≥ 1, when it is not to be chosen here.
 

@@ -1,4 +1,4 @@
-"""Every numbered claim, run: what `sdsim theory verify` prints."""
+"""All claims, checked on instances: what `sdsim theory verify` prints."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CLAIMS: tuple[Claim, ...] = (
     *layers.CLAIMS,
     *based.CLAIMS,
 )
-"""All claims; a new one is an entry in one of the modules of `theory.claims`."""
+"""All claims; a new one is an entry in one of the modules of this package."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of checking one claim.
+    """The result of checking one claim on instances.
 
     Attributes:
         claim: its name.
         statement: what it says.
         holds: whether no instance refuted it.
-        instances: how many were looked at; 0 if it failed.
+        instances: how many were checked; 0 if it failed.
         scope: which ones; for a claim that failed, the counterexample, or how the check broke.
         seconds: time that the check took.
     """
@@ -69,7 +69,7 @@ def verify(claims: Sequence[Claim] = CLAIMS) -> Iterator[Verdict]:
             holds, instances, scope = True, evidence.instances, evidence.scope
         except ClaimFailed as failure:
             holds, instances, scope = False, 0, str(failure)
-        except Exception as error:  # the check itself broke: nothing is shown
+        except Exception as error:  # the check itself broke: it shows nothing
             holds, instances, scope = False, 0, f"the check broke: {error!r}"
         seconds = time.perf_counter() - started
         yield Verdict(claim.name, claim.statement, holds, instances, scope, seconds)

@@ -87,7 +87,7 @@ def boolean_degree(values: npt.ArrayLike) -> int:
 def degree_certificate(
     points: npt.ArrayLike, values: npt.ArrayLike, degree: int
 ) -> tuple[int, ...] | None:
-    """Prove that no polynomial of this degree takes these values, or find that one does.
+    """A certificate that no polynomial of this degree takes these values, or None if one does.
 
     The monomials of degree ≤ k, restricted to the points, span the functions that such
     polynomials compute. The values lie outside exactly if some weighting of the points sums every

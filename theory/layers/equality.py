@@ -99,7 +99,7 @@ def p_hot_equality(digits: int, base: int) -> sympy.Poly:
 
 
 def equality_certificate(digits: int, base: int) -> tuple[int, ...]:
-    """Weights that prove EQ in the p-hot encoding to have no polynomial of degree < 2 p.
+    """Weights that certify that EQ in the p-hot code has no polynomial of degree < 2 p.
 
     In each of the 2 p digits, symbol 0 weighs +1, symbol 1 weighs -1 and the rest 0; a pair
     weighs the product. A monomial of degree < 2 p leaves some digit out, and sums to zero over

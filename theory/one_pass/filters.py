@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def membership_bits(size_a: int, size_b: int, error: Fraction) -> sympy.Expr:
-    """a · log₂(b/δ): the bits of a perfect filter for A that errs on no more than δ of the B's.
+    """a · log₂(b/δ): bits of a perfect filter for A that errs on at most a fraction δ of the B's.
 
     A filter answers "is x in A?", yes for all of A, and for any other x with chance ≤ ε. Asked for
     each of B, ε = δ/b gives disjoint sets a wrong answer with chance ≤ δ (union bound). Filters
-    need a · log₂(1/ε) bits in the limit n/a → ∞, and some come close. So this is the cost of
-    the method, not a lower bound for set disjointness, which is `index_bits`; and
-    `fingerprint_bits` is a number of bits that provably suffices.
+    need a · log₂(1/ε) bits in the limit n/a → ∞, and some come close; a Bloom filter (Bloom 1970)
+    takes 1/ln 2 = 1.44 times as many. So this is the cost of the method, not a lower bound for set
+    disjointness, which is `index_bits`; `fingerprint_bits` is a number of bits that suffices.
 
     >>> membership_bits(64, 16, Fraction(1, 16))
     512
@@ -80,10 +80,10 @@ def fingerprint_bits(size_a: int, size_b: int, error: Fraction) -> int:
 
 
 def false_positive_bound(fingerprint_bits: int, size_a: int, size_b: int) -> Fraction:
-    """At most how likely `Fingerprint` is to take disjoint sets for ones that meet: |A||B| / 2ᵏ.
+    """|A||B| / 2ᵏ bounds the probability that `Fingerprint` takes disjoint sets for meeting ones.
 
-    Each of the |A||B| pairs collides with probability at most 2⁻ᵏ; their sum bounds the chance
-    that any does. The probability is over the coins alone, so that it holds for the worst sets.
+    Each of the |A||B| pairs collides with probability at most 2⁻ᵏ, so that their sum bounds the
+    probability that any does. It is over the coins alone, so that it holds for the worst sets.
 
     >>> false_positive_bound(10, 4, 32)
     Fraction(1, 8)

@@ -141,8 +141,8 @@ def average_search_bits(universe: int, size_a: int, size_b: int, error: float) -
     """Bits held between A and B at least, if uniform instances are answered wrongly with chance δ.
 
     The error is averaged over the instances of the search: A uniform, the common element uniform in
-    A, the rest of B uniform outside A. So it holds of an accuracy that was *measured* on random
-    instances, where `index_bits` asks for every instance to be answered so well.
+    A, the rest of B uniform outside A. So the bound applies to an accuracy *measured* on random
+    instances, whereas `index_bits` assumes the error on every instance.
 
     Take a disjoint blocks of k elements and b - k more, drawn at random and known to all. A picks
     one element of each block; B is one block and the b - k more. That is the distribution above,

@@ -10,10 +10,10 @@ from ..setting import check_sizes
 def two_way_bits(universe: int, size_a: int, size_b: int) -> int:
     """Bits that two parties, one with A and one with B, exchange at least: ⌈log₂ C(n, min(a, b))⌉.
 
-    For deciding without error, however many messages, it being enough that one of them knows the
-    answer in the end. The pairs (A, B) with the same exchange form a rectangle of the disjointness
-    matrix in which the answer hangs on one of the two alone, so of rank ≤ 1; the matrix has full
-    rank, min(C(n, a), C(n, b)) = C(n, min(a, b)).
+    This is for deciding without error in any number of messages, where it is enough that one of
+    the parties knows the answer at the end. The pairs (A, B) with the same exchange form a
+    rectangle of the disjointness matrix in which the answer depends on one of the two alone, so of
+    rank ≤ 1; the matrix has full rank, min(C(n, a), C(n, b)) = C(n, min(a, b)).
 
     >>> two_way_bits(32, 12, 4), two_way_bits(32, 4, 12)
     (16, 16)
@@ -38,11 +38,11 @@ def two_way_bits(universe: int, size_a: int, size_b: int) -> int:
 
 
 def multi_pass_bits(universe: int, size_a: int, size_b: int, passes: int) -> int:
-    """Bits that the largest state holds at least when the sets are read p times (JR-p).
+    """The least bits that the largest state holds when the sets are read p times (JR-p).
 
-    With one pass `one_pass_bits` of A. With more, the states at the 2p - 1 boundaries between the
-    sets are the messages of two parties, who exchange at least log₂ C(n, min(a, b)) bits: the
-    longest has ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉.
+    With one pass, `one_pass_bits` of A. With more, the states at the 2p - 1 segment boundaries
+    between the sets are the messages of two parties, who exchange at least log₂ C(n, min(a, b))
+    bits: the longest has ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉.
 
     >>> [multi_pass_bits(32, 12, 4, passes) for passes in (1, 2, 3)]
     [28, 6, 4]
@@ -61,7 +61,7 @@ def multi_pass_bits(universe: int, size_a: int, size_b: int, passes: int) -> int
 
     Source:
         Theorem G.29 of arXiv:2407.05483, deterministic and with its constant; the paper counts 2p
-        states, but nobody need send the last.
+        states, but the last need not be sent.
     """
     check_sizes(universe, size_a, size_b)
     require_at_least(1, passes=passes)

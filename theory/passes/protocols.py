@@ -6,7 +6,7 @@ prompt and sends it to the other: 2p - 1 messages, after which Bob reads out the
 disjointness takes ⌈log₂ C(n, min(a, b))⌉ bits of conversation when a + b ≤ n, so a model that is
 always right holds a state of at least 1/(2p - 1) of that.
 
-Here the model is run as such a protocol (`run_protocol`), looked at on every instance of a size
+Here the model is run as such a protocol (`run_protocol`), examined on every instance of a size
 (`examine`), and, if its states are too few, handed an instance that it gets wrong
 (`fooled_instance`).
 """
@@ -53,7 +53,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class _Party(Generic[State]):
-    """Alice or Bob: a model, and the tokens that she or he reads each time round."""
+    """Alice or Bob: a model, and the tokens that she or he reads in each copy."""
 
     model: RecurrentModel[State]
     tokens: tuple[Token, ...]
@@ -136,7 +136,7 @@ def examine(
     size_b: int,
     passes: int = 1,
 ) -> Examination:
-    """Run the model as a protocol on every instance of a size, and hold it against the bound.
+    """Run the model as a protocol on every instance of a size, and compare it with the bound.
 
     >>> from ..algorithms.one_pass import OnePass
     >>> report = examine(OnePass(universe=5), universe=5, size_a=3, size_b=2)

@@ -123,7 +123,7 @@ def test_epsilon_against_members_leaves_out_all_other_pairs(kernel, data):
 @given(exponential_kernels)
 def test_exponential_kernel_keeps_its_promise(kernel):
     assert kernel.epsilon() <= kernel.promise == Fraction(1, 3 * kernel.set_size)
-    # No smaller power would do by what is proved of the code.
+    # No smaller power would do by what is known of the code.
     assert kernel.power == 1 or kernel.code.agreement ** (kernel.power - 1) > kernel.promise
 
 

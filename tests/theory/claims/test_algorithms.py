@@ -1,4 +1,4 @@
-"""The claims of three modules hold, and each is refuted when what it is about is broken."""
+"""The claims of three modules hold, and each is refuted when its subject is broken."""
 
 import pytest
 

@@ -17,7 +17,7 @@ def test_claims_have_names_of_their_own() -> None:
     assert Counter(claim.name for claim in CLAIMS).most_common(1)[0][1] == 1
 
 
-def test_a_claim_that_fails_is_told_and_the_others_are_checked() -> None:
+def test_a_claim_that_fails_is_reported_and_the_others_are_checked() -> None:
     def planted() -> Evidence:
         require(sum((1, 2)) == 4, "1 + 2 is not 4")
         return Evidence(1, "one sum")

@@ -1,4 +1,3 @@
-from itertools import combinations
 from math import comb, log2
 
 import pytest
@@ -37,44 +36,6 @@ def test_refuses_what_is_no_subset(universe, size):
         one_pass_bits(universe, size)
 
 
-def _subsets(universe, size):
-    return [frozenset(chosen) for chosen in combinations(range(universe), size)]
-
-
-def _sizes(largest, *, shared=0):
-    return [
-        (n, a, b)
-        for n in range(1, largest + 1)
-        for a in range(1, n + 1)
-        for b in range(1, n - a + shared + 1)
-    ]
-
-
-def test_no_two_first_sets_may_share_a_state_when_deciding():
-    for n, a, b in _sizes(7):
-        rows = {tuple(bool(A & B) for B in _subsets(n, b)) for A in _subsets(n, a)}
-        assert len(rows) == comb(n, a)
-
-
-def _told_apart(first, second, others):
-    """Some B meets each set in one element, and not in the same one."""
-    return any(len(first & B) == len(second & B) == 1 and first & B != second & B for B in others)
-
-
-def test_no_two_first_sets_may_share_a_state_when_naming_under_the_condition_and_only_then():
-    for n, a, b in _sizes(6, shared=1):
-        others = _subsets(n, b)
-        told_apart = all(_told_apart(x, y, others) for x, y in combinations(_subsets(n, a), 2))
-        assert told_apart == all_told_apart(n, a, b), (n, a, b)
-
-
-def test_the_condition_on_naming_is_needed():
-    others = _subsets(6, 3)
-    assert not all(_told_apart(x, y, others) for x, y in combinations(_subsets(6, 3), 2))
-    with pytest.raises(ValueError, match=r"universe ≥ 2 · size_a \+ size_b - 2"):
-        one_pass_search_bits(6, 3, 3)
-
-
 def test_naming_costs_as_much_as_deciding_or_nothing():
     assert one_pass_search_bits(32, 12, 4) == one_pass_bits(32, 12)
     assert one_pass_search_bits(5, 4, 2) == one_pass_bits(5, 4)
@@ -86,6 +47,7 @@ def test_naming_costs_as_much_as_deciding_or_nothing():
     [
         (all_told_apart, (4, 3, 3), r"size_a \+ size_b - 1 ≤ universe"),
         (one_pass_search_bits, (4, 1, 0), "size_b = 0: at least 1"),
+        (one_pass_search_bits, (6, 3, 3), r"universe ≥ 2 · size_a \+ size_b - 2"),
     ],
 )
 def test_what_is_out_of_the_domain_is_named(function, arguments, message):

@@ -8,6 +8,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theory.claims.instances import sizes_up_to
 from theory.one_pass.exact import one_pass_bits
 from theory.one_pass.with_error import (
     average_recall_bits,
@@ -23,20 +24,9 @@ TENTH = Fraction(1, 10)
 errors = st.fractions(0, Fraction(49, 100), max_denominator=1000)
 
 
-@st.composite
-def disjoint_sizes(draw, largest=200):
-    size_a = draw(st.integers(1, largest))
-    size_b = draw(st.integers(1, largest))
-    return size_a + size_b + draw(st.integers(0, largest)), size_a, size_b
-
-
-def _sizes(largest, *, shared=0):
-    return [
-        (n, a, b)
-        for n in range(1, largest + 1)
-        for a in range(1, n + 1)
-        for b in range(1, n - a + shared + 1)
-    ]
+sizes_of_disjoint_sets = st.tuples(
+    st.integers(1, 200), st.integers(1, 200), st.integers(0, 200)
+).map(lambda drawn: (sum(drawn), *drawn[:2]))  # (n, a, b)
 
 
 @given(st.fractions(0, 1, max_denominator=1000))
@@ -66,13 +56,13 @@ def _room(n, a, b, pairs, problem):
 
 @pytest.mark.parametrize("problem", ["decision", "search"])
 def test_as_long_a_string_fits_as_there_is_room_for(problem):
-    for n, a, b in _sizes(12, shared=int(problem == "search")):
+    for n, a, b in sizes_up_to(12, shared=int(problem == "search")):
         fitting = [k for k in range(a + 1) if _room(n, a, b, k, problem)]
         expected = 0 if problem == "search" and b == 1 else max(fitting)
         assert index_length(n, a, b, problem) == expected
 
 
-@given(disjoint_sizes(50), errors)
+@given(sizes_of_disjoint_sets, errors)
 @settings(deadline=None)
 def test_error_saves_bits_and_none_without_it(case, error):
     n, a, b = case

@@ -7,15 +7,12 @@ from hypothesis import strategies as st
 from theory.one_pass.exact import one_pass_bits
 from theory.passes.bounds import multi_pass_bits, two_way_bits
 
-
-@st.composite
-def disjoint_sizes(draw, largest=200):
-    size_a = draw(st.integers(1, largest))
-    size_b = draw(st.integers(1, largest))
-    return size_a + size_b + draw(st.integers(0, largest)), size_a, size_b
+sizes_of_disjoint_sets = st.tuples(
+    st.integers(1, 200), st.integers(1, 200), st.integers(0, 200)
+).map(lambda drawn: (sum(drawn), *drawn[:2]))  # (n, a, b)
 
 
-@given(disjoint_sizes())
+@given(sizes_of_disjoint_sets)
 def test_two_ways_the_smaller_set_counts(case):
     n, a, b = case
     bits = two_way_bits(n, a, b)
@@ -23,7 +20,7 @@ def test_two_ways_the_smaller_set_counts(case):
     assert 2**bits >= min(comb(n, a), comb(n, b)) > 2**bits // 2
 
 
-@given(disjoint_sizes(), st.integers(2, 20))
+@given(sizes_of_disjoint_sets, st.integers(2, 20))
 def test_the_messages_of_many_passes_suffice_for_the_rank_and_no_shorter_ones(case, passes):
     n, a, b = case
     bits, messages = multi_pass_bits(n, a, b, passes), 2 * passes - 1

@@ -1,4 +1,4 @@
-from itertools import combinations, product
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -7,11 +7,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theory.claims.instances import subsets
 from theory.passes.rank import _PRIME, disjointness_matrix, rank
-
-
-def _subsets(universe, size):
-    return [frozenset(chosen) for chosen in combinations(range(universe), size)]
 
 
 def test_the_matrix_is_of_full_rank_where_the_sets_fit_and_zero_elsewhere():
@@ -23,7 +20,7 @@ def test_the_matrix_is_of_full_rank_where_the_sets_fit_and_zero_elsewhere():
 
 
 def test_the_matrix_says_which_subsets_are_disjoint():
-    rows, columns = _subsets(6, 2), _subsets(6, 3)
+    rows, columns = subsets(range(6), 2), subsets(range(6), 3)
     expected = [[int(not A & B) for B in columns] for A in rows]
     assert disjointness_matrix(6, 2, 3).tolist() == expected
 
