@@ -11,6 +11,18 @@ From bottom to top; each imports only what is named before it:
 - ``memory``: bounds and algorithms side by side
 - ``reductions``: between disjointness, recall, EQUALITY and INDEX
 - ``claims``: the numbered claims, each with its check on instances
+
+| bits, or layers | function | kind |
+|---|---|---|
+| one pass, deciding or searching | `one_pass_bits`, `one_pass_search_bits` | exact |
+| after each token | `profile` | exact or bracketed |
+| one pass, error δ | `index_bits` | lower bound |
+| one pass, error δ on average | `average_search_bits`, `average_recall_bits` | lower bound |
+| one pass, error δ | `one_pass.filters.fingerprint_bits` | sufficient |
+| one pass, error δ | `one_pass.filters.membership_bits` | limit of filters |
+| conversation of two parties | `two_way_bits` | lower bound |
+| p passes | `multi_pass_bits` | lower bound |
+| layers for recall | `layers.degrees.layers_for_degree`, `layers.index.recall_layers` | lower bound |
 """
 
 from .algorithms.algorithm import StreamingAlgorithm

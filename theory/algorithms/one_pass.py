@@ -87,8 +87,8 @@ class Fingerprint(OnePass):
     (Carter and Wegman 1979). Its coins are public: drawn once, before the stream, and not counted
     in the state (they would add log₂ P(P-1) bits, whatever the sets). A common element is never
     missed; disjoint sets are taken to meet with probability at most
-    `theory.one_pass.filters.false_positive_bound`. In the
-    search version, the element named may be wrong with that probability.
+    `theory.one_pass.filters.false_positive_bound`. In the search version, the element named may be
+    wrong with that probability.
 
     >>> from ..setting import prompt
     >>> sets = prompt(range(0, 64), range(64, 128))

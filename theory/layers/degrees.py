@@ -23,11 +23,17 @@ from ..counting import ceil_log2
 def layers_for_degree(degree: int) -> int:
     """Layers that a BaseConv stack needs for a polynomial of this degree: ⌈log₂ degree⌉.
 
+    Recall needs those of EQUALITY, read once or twice: of degree 2d for d-bit codes (G.7) and 2p
+    for p-hot codes (G.11, which states ⌊log₂ 2p⌋). It holds for outputs that are exact.
+
     >>> [layers_for_degree(degree) for degree in (1, 2, 3, 4, 5)]
     [0, 1, 2, 2, 3]
 
     Raises:
         ValueError: unless degree ≥ 1.
+
+    Source:
+        Definition G.1, Theorems G.7 and G.11 of arXiv:2407.05483: L layers reach degree 2^L.
     """
     require_at_least(1, degree=degree)
     return ceil_log2(degree)

@@ -16,13 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from ..checks import (
-    Exact,
-    require_at_least,
-    require_between,
-    require_shape,
-    zero_one_rows,
-)
+from ..checks import Exact, require_at_least, require_between, require_shape, zero_one_rows
 from ..counting import ceil_log2, subsets_up_to
 from ..one_pass.with_error import binary_entropy
 from .base_conv import BaseConv, BaseConvStack
@@ -131,7 +125,7 @@ def send_coefficients(
         stack: for passes · N positions; known to both.
         context: (N - 1, d), entries 0 or 1: the prompt without its last position.
         channel: which output channel answers.
-        passes: how often the prompt is read.
+        passes: p ≥ 1, how often the prompt is read.
 
     Returns:
         The message, its length the same for all contexts.
