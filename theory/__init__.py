@@ -22,7 +22,8 @@ From bottom to top; each imports only what is named before it:
 | one pass, error δ | `one_pass.filters.membership_bits` | limit of filters |
 | conversation of two parties | `two_way_bits` | lower bound |
 | p passes | `multi_pass_bits` | lower bound |
-| layers for recall | `layers.degrees.layers_for_degree`, `layers.index.recall_layers` | lower bound |
+| layers for recall, by degree | `layers.degrees.layers_for_degree` | lower bound |
+| layers for recall, by INDEX | `layers.index.recall_layers` | lower bound |
 """
 
 from .algorithms.algorithm import StreamingAlgorithm

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from theory.based.construction import (
     PromptLayout,
     based_for_set_disjointness,
-    keys_queries_and_values,
     mark_of_smaller_set,
-    membership_attention,
-    shift_to_front,
     smaller_set_first,
     state_bits_allowed,
     threshold,
@@ -75,22 +72,7 @@ def test_refuses_what_does_not_fit(make, message):
         make()
 
 
-# The lemmas, one by one
-
-
-@slow_machine
-@given(instances())
-def test_shift_is_the_turn_of_one_reading_by_the_first_set_and_its_prefix(instance):
-    _, first, second = instance
-    layout = layout_for(*instance)
-    prompt = layout.encode(first, second)
-    coefficients = shift_to_front(layout) @ prompt[:, layout.SEPARATOR]
-    expected = np.zeros(layout.length, dtype=int)
-    if len(first) <= len(second):
-        expected[0] = 1
-    else:
-        expected[-(len(first) + 1) % layout.reading] = 1
-    assert coefficients.tolist() == expected.tolist()
+# The lemmas: what the claims G.3, G.18, G.20 and G.21 do not check
 
 
 def test_shift_by_the_first_set_to_the_right_would_not_do():
@@ -113,52 +95,6 @@ def test_mark_is_a_run_as_long_as_the_smaller_set(instance):
     prompt = layout.encode(first, second)
     run = np.flatnonzero(mark_of_smaller_set(layout) @ prompt[:, layout.SEPARATOR])
     assert run.tolist() == list(range(1, min(len(first), len(second)) + 1))
-
-
-@few
-@given(instances())
-def test_base_conv_brings_the_smaller_set_to_the_front(instance):
-    _, first, second = instance
-    layout = layout_for(*instance)
-    output = smaller_set_first(layout)(layout.encode(first, second))
-    larger, smaller = larger_and_smaller(first, second)
-    assert not output[: layout.reading].any()
-    numbers = output[layout.reading :, layout.bits] @ (1 << np.arange(layout.element_bits))
-    assert numbers.tolist() == [0, *(x + 1 for x in smaller), 0, *(x + 1 for x in larger), 0]
-    marks = output[layout.reading :, layout.PREFIX]
-    assert marks.tolist() == [0, *(1 for _ in smaller), 0, *(0 for _ in larger), 0]
-
-
-@slow_machine
-@given(st.integers(1, 200), st.data())
-def test_mlp_moves_marked_bits_from_the_query_to_the_key(universe, data):
-    layout = PromptLayout(2, universe)
-    n = layout.element_bits
-    number, mark = data.draw(st.integers(0, 2**n - 1)), data.draw(st.booleans())
-    row = np.zeros(layout.width, dtype=int)
-    row[layout.PREFIX] = mark
-    row[layout.bits] = binary_code([number], n)[0]
-    output = keys_queries_and_values(layout)(row)
-    read = 1 << np.arange(n)
-    query, key, value = int(output[:n] @ read), int(output[n : 2 * n] @ read), int(output[-1])
-    assert (query, key, value) == ((0, number, 1) if mark else (number, 0, 0))
-
-
-@few
-@given(st.integers(1, 4), seeds)
-def test_linear_attention_separates_within_the_promise(size, seed):
-    kernel = RandomSignKernel(16, size, seed)
-    keys = np.random.default_rng(seed).choice(16, size, replace=False)
-    stored = np.hstack([np.zeros((size, 4), int), binary_code(keys, 4), np.ones((size, 1), int)])
-    asked = np.hstack([binary_code(range(16), 4), np.zeros((16, 5), int)])
-    output = membership_attention(4, FixedKernel(kernel))(np.vstack([stored, asked]))[size:, 0]
-    epsilon = kernel.epsilon()
-    assert epsilon <= Fraction(1, 3 * size)
-    for query, answer in enumerate(output):
-        if query in keys:
-            assert abs(answer - 1) <= (size - 1) * epsilon
-        else:
-            assert abs(answer) <= size * epsilon
 
 
 def test_threshold_is_exact_at_its_edge():

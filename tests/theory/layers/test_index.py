@@ -84,19 +84,6 @@ def test_coefficient_bits_hold_every_numerator(stack: BaseConvStack) -> None:
         assert sum(abs(c) for c in numerators) < 2 ** (bits - 1)
 
 
-@pytest.mark.parametrize("pairs", [1, 2, 3, 4])
-def test_index_is_answered_from_the_message(pairs: int) -> None:
-    stack = index_recall_stack(pairs)
-    keys = np.eye(pairs, dtype=int)
-    for bits in product((0, 1), repeat=pairs):
-        context = recall_context(keys, [[bit] * pairs for bit in bits])
-        message = send_coefficients(stack, context)
-        assert message.bits >= pairs
-        assert tuple(evaluate_message(message, key) for key in keys) == bits
-        outputs = [stack(repeated_prompt(context, key))[-1] for key in keys]
-        assert [set(o) for o in outputs] == [{bit} for bit in bits]
-
-
 @given(st.integers(1, 2**40), st.integers(0, 60), st.integers(1, 64), st.integers(1, 3))
 def test_layers_needed_is_the_least_that_could_carry_index(
     pairs: int, extra: int, parameter_bits: int, passes: int
