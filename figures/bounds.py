@@ -10,11 +10,12 @@ import numpy as np
 
 from figures.style import Floats
 from theory import (
+    all_told_apart,
     average_recall_bits,
     average_search_bits,
     multi_pass_bits,
+    one_pass_search_bits,
 )
-from theory.bounds import all_told_apart, one_pass_search_bits
 
 
 def zero_error_bits(slice_: dict[str, Any]) -> int | None:

@@ -13,9 +13,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from figures.drawing import Drawing
 from figures.style import PAGE_WIDTH, add_legend, add_note
-from theory.automata import profile
-from theory.bounds import index_bits, multi_pass_bits, one_pass_bits
-from theory.streaming import JustReadTwice, MultiPass, OnePass, prompt
+from theory import (
+    JustReadTwice,
+    MultiPass,
+    OnePass,
+    index_bits,
+    multi_pass_bits,
+    one_pass_bits,
+    profile,
+    prompt,
+)
 
 _SMALL_UNIVERSE, _SMALL_SIZES = 10, (2, 5)
 _UNIVERSE, _TOTAL, _ERROR = 1024, 64, Fraction(1, 10)

@@ -1,40 +1,62 @@
-"""Memory against order in theory: bounds, algorithms, constructions, and the claims that test them.
+"""Memory against order in theory: bounds, algorithms, constructions, claims checked on instances.
 
-``bounds``: exact and randomized bounds in bits. ``automata``: the exact memory profile for small
-universes. ``streaming``: algorithms whose held bits are counted. ``protocols``: a recurrent model
-as two parties. ``reductions``: between disjointness, recall, EQ and INDEX. ``ip_kernels`` and
-``based``: Theorem G.22 as explicit weights. ``polynomials``: BaseConv as exact polynomials.
-``kernel_attention``: linear attention with random features, counted in bits. ``memory``: bounds
-and algorithms side by side. ``verify``: all claims, run.
+From bottom to top; each imports only what is named before it:
+
+- ``setting``: two sets in a prompt, and a recurrent model that reads it
+- ``one_pass``: bits held between the sets, exactly, by automata, with error, by filters
+- ``passes``: two parties, and a prompt read several times
+- ``layers``: BaseConv as exact polynomials, and the layers that recall takes
+- ``based``: Theorem G.22 as explicit weights
+- ``algorithms``: streaming algorithms whose held bits are counted
+- ``memory``: bounds and algorithms side by side
+- ``reductions``: between disjointness, recall, EQUALITY and INDEX
+- ``claims``: the numbered claims, each with its check on instances
+
+| bits, or layers | function | kind |
+|---|---|---|
+| one pass, deciding or searching | `one_pass_bits`, `one_pass_search_bits` | exact |
+| after each token | `profile` | exact or bracketed |
+| one pass, error δ | `index_bits` | lower bound |
+| one pass, error δ on average | `average_search_bits`, `average_recall_bits` | lower bound |
+| one pass, error δ | `one_pass.filters.fingerprint_bits` | sufficient |
+| one pass, error δ | `one_pass.filters.membership_bits` | limit of filters |
+| conversation of two parties | `two_way_bits` | lower bound |
+| p passes | `multi_pass_bits` | lower bound |
+| layers for recall, by degree | `layers.degrees.layers_for_degree` | lower bound |
+| layers for recall, by INDEX | `layers.index.recall_layers` | lower bound |
 """
 
-from theory.automata import Profile, profile
-from theory.bounds import (
-    average_recall_bits,
-    average_search_bits,
-    index_bits,
-    multi_pass_bits,
-    one_pass_bits,
-    two_way_bits,
-)
-from theory.kernel_attention import KernelAttention
-from theory.memory import MemoryNeed, memory_needs
-from theory.streaming import Fingerprint, JustReadTwice, MultiPass, OnePass, prompt
+from .algorithms.algorithm import StreamingAlgorithm
+from .algorithms.kernel_attention import KernelAttention
+from .algorithms.multi_pass import JustReadTwice, MultiPass
+from .algorithms.one_pass import Fingerprint, OnePass, coin_count
+from .memory import MemoryNeed, memory_needs
+from .one_pass.automata import Profile, profile
+from .one_pass.exact import all_told_apart, one_pass_bits, one_pass_search_bits
+from .one_pass.with_error import average_recall_bits, average_search_bits, index_bits
+from .passes.bounds import multi_pass_bits, two_way_bits
+from .setting import Marker, Token, prompt
 
 __all__ = [
     "Fingerprint",
     "JustReadTwice",
     "KernelAttention",
+    "Marker",
     "MemoryNeed",
     "MultiPass",
     "OnePass",
     "Profile",
+    "StreamingAlgorithm",
+    "Token",
+    "all_told_apart",
     "average_recall_bits",
     "average_search_bits",
+    "coin_count",
     "index_bits",
     "memory_needs",
     "multi_pass_bits",
     "one_pass_bits",
+    "one_pass_search_bits",
     "profile",
     "prompt",
     "two_way_bits",

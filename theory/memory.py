@@ -7,24 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from theory.bounds import (
-    check_sizes,
-    index_bits,
-    membership_bits,
-    multi_pass_bits,
-    one_pass_bits,
-    two_way_bits,
-)
-from theory.streaming import (
-    Fingerprint,
-    JustReadTwice,
-    MultiPass,
-    OnePass,
-    Outcome,
-    Token,
-    fingerprint_bits_for,
-    prompt,
-)
+from .algorithms.multi_pass import JustReadTwice, MultiPass
+from .algorithms.one_pass import Fingerprint, OnePass
+from .checks import require_at_least, require_between
+from .one_pass.exact import one_pass_bits
+from .one_pass.filters import fingerprint_bits_for, membership_bits
+from .one_pass.with_error import index_bits
+from .passes.bounds import multi_pass_bits, two_way_bits
+from .setting import Outcome, Token, check_sizes, prompt
 
 _COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
 
@@ -53,7 +43,7 @@ class MemoryNeed:
 def memory_needs(
     universe: int, size_a: int, size_b: int, passes: int = 2, error: Fraction = Fraction(1, 10)
 ) -> list[MemoryNeed]:
-    """Lower bounds, and what the algorithms of `theory.streaming` hold, in both orders.
+    """Lower bounds, and what the algorithms of `theory.algorithms` hold, in both orders.
 
     The algorithms are run on disjoint sets, on which none can stop remembering early. Fingerprints
     are shorter than elements only where n is large beside |A|·|B| / δ; else exact memory is less.
@@ -69,10 +59,8 @@ def memory_needs(
         ValueError: unless the arguments are as above.
     """
     check_sizes(universe, size_a, size_b)
-    if passes < 1 or not 0 < error < Fraction(1, 2):
-        raise ValueError(
-            f"passes = {passes}, error = {error}: passes ≥ 1 and 0 < error < 1/2 are needed"
-        )
+    require_at_least(1, passes=passes)
+    require_between(0, Fraction(1, 2), open_low=True, open_high=True, error=error)
 
     def both(what: str, kind: Kind, bits: Bits) -> MemoryNeed:
         return MemoryNeed(what, kind, bits(size_a, size_b), bits(size_b, size_a))

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from .checks import require_at_least, require_between
+
 Source = TypeVar("Source")
 Target = TypeVar("Target")
 SourceAnswer = TypeVar("SourceAnswer")
@@ -141,9 +143,7 @@ class IndexInstance:
     def __post_init__(self) -> None:
         if not set(self.bits) <= {0, 1}:
             raise ValueError(f"bits = {self.bits}: 0 and 1 are allowed")
-        if not 0 <= self.position < len(self.bits):
-            allowed = f"0 ≤ position < {len(self.bits)} is needed"
-            raise ValueError(f"position = {self.position}: {allowed}")
+        require_between(0, len(self.bits), open_high=True, position=self.position)
 
     def solve(self) -> int:
         """The bit at the position."""
@@ -176,11 +176,10 @@ class RecallInstance:
     def __post_init__(self) -> None:
         keys = [key for key, _ in self.pairs]
         if len(set(keys)) < len(keys):
-            raise ValueError(f"pairs: keys {keys}: distinct ones are needed")
+            raise ValueError(f"pairs = {self.pairs}: distinct keys are needed")
         if self.query not in keys:
             raise ValueError(f"query = {self.query}: one of the keys {keys} is needed")
-        if self.passes < 1:
-            raise ValueError(f"passes = {self.passes}: at least 1 is needed")
+        require_at_least(1, passes=self.passes)
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -331,8 +330,7 @@ def recall_from_tokens(tokens: Iterable[int], passes: int) -> int:
         ValueError: if the tokens are not such a prompt.
     """
     read = tuple(tokens)
-    if passes < 1:
-        raise ValueError(f"passes = {passes}: at least 1 is needed")
+    require_at_least(1, passes=passes)
     copy = read[: len(read) // passes]
     if len(copy) % 2 == 0 or copy * passes != read:
         raise ValueError(f"tokens = {read}: passes = {passes} copies of (k v … q) are needed")

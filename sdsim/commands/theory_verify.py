@@ -17,7 +17,7 @@ def run(config: object) -> None:
     """Check all claims, and print what each rests on."""
     from rich.table import Table
 
-    from theory.verify import CLAIMS, verify
+    from theory.claims.verify import CLAIMS, verify
 
     verdicts = []
     with Bar("checking", "claims") as bar:

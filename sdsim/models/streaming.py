@@ -12,11 +12,14 @@ from theory import (
     Fingerprint,
     JustReadTwice,
     KernelAttention,
+    Marker,
     MultiPass,
     OnePass,
+    StreamingAlgorithm,
+    Token,
+    coin_count,
     one_pass_bits,
 )
-from theory.streaming import Marker, StreamingAlgorithm, Token, coin_count
 
 
 def check_algorithm(config: AlgorithmConfig, task: Task) -> SetDisjointness:

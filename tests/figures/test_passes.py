@@ -7,7 +7,7 @@ from figures.drawing import NothingToDraw
 from figures.summary import by_slice, chosen_runs
 from sdsim.store.intervals import difference
 from sdsim.store.table import load
-from theory.bounds import one_pass_search_bits
+from theory import one_pass_search_bits
 
 
 def test_gains_are_differences_at_the_same_state(store, write_run):

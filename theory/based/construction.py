@@ -1,4 +1,4 @@
-"""Set disjointness by Based on a prompt read twice: the proof of Theorem G.22, lemma by lemma.
+"""Set disjointness by Based on a prompt read twice: Theorem G.22 constructed, lemma by lemma.
 
     prompt   [prefix] A [sep_sets] B  [prefix] A [sep_sets] B  [sep_answer]
              0 … N - 1                N … 2N - 1               2N
@@ -13,7 +13,7 @@ One layer of each, as in the theorem. A row of the output is in [1/3, 1] if it b
 of the larger set that the smaller set holds too, and is exactly 0 otherwise; that includes the
 rows of the smaller set, the first reading and every special token.
 
-What the paper's statement leaves open, as we have it, is settled here as follows.
+What the paper's statement leaves open is settled here as follows.
 
 * *Filters.* "Input-dependent" would be no restriction if any function of the input were allowed.
   Ours are linear in the input with fixed weights, and read one column, the separator's.
@@ -37,18 +37,18 @@ from fractions import Fraction
 
 import numpy as np
 
-from theory.based.layers import (
+from ..checks import require_at_least, require_distinct
+from ..layers.base_conv import BaseConv, InputDependentFilters
+from ..layers.codes import binary_code
+from .layers import (
     MLP,
-    BaseConv,
     FeatureMap,
     FixedKernel,
-    InputDependentFilters,
     KernelOfTheKeys,
     LinearAttention,
     Matrix,
     Model,
 )
-from theory.ip_kernels import binary_code
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,8 @@ class PromptLayout:
     ANSWER = 2
 
     def __post_init__(self) -> None:
-        if self.reading < 2:
-            raise ValueError(f"reading = {self.reading}: at least 2 tokens are needed")
-        if self.universe < 1:
-            raise ValueError(f"universe = {self.universe}: at least 1 element is needed")
+        require_at_least(2, reading=self.reading)
+        require_at_least(1, universe=self.universe)
 
     @property
     def length(self) -> int:
@@ -118,9 +116,8 @@ class PromptLayout:
             ValueError: for sets that do not fill a reading, repeat an element or leave the
                 universe.
         """
+        require_distinct(first=first, second=second)
         for name, elements in (("first", first), ("second", second)):
-            if len(set(elements)) != len(elements):
-                raise ValueError(f"{name} = {elements}: distinct elements are needed")
             if not all(0 <= x < self.universe for x in elements):
                 raise ValueError(f"{name} = {elements}: 0 … {self.universe - 1} are allowed")
         if len(first) + len(second) + 2 != self.reading:
@@ -201,10 +198,10 @@ def smaller_set_first(layout: PromptLayout) -> BaseConv:
     gate = np.zeros((layout.length, layout.width), dtype=np.int64)
     gate[layout.reading :, read] = 1
     return BaseConv(
-        weight=np.zeros((layout.width, layout.width), dtype=np.int64),
-        gate_bias=gate,
-        filters=InputDependentFilters(taps, source=layout.SEPARATOR),
-        filter_bias=np.zeros_like(gate),
+        W=np.zeros((layout.width, layout.width), dtype=np.int64),
+        B1=gate,
+        K=InputDependentFilters(taps, source=layout.SEPARATOR),
+        B2=np.zeros_like(gate),
     )
 
 

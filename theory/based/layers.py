@@ -1,4 +1,4 @@
-"""The paper's layers with explicit weights, each in two views: all rows at once, and row by row.
+"""MLP, linear attention and models of layers, each in two views: all rows at once, and row by row.
 
 A layer is called on a whole input `(length, width)`, one row for each token, and gives the whole
 output. Its `stream()` takes the rows one at a time and shows what it carries from one to the next:
@@ -18,7 +18,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.ip_kernels import DataDependentKernel, InnerProductKernel, binary_code
+from ..checks import require_shape
+from ..layers.codes import binary_code
+from .kernels import DataDependentKernel, InnerProductKernel
 
 Matrix: TypeAlias = NDArray[Any]
 """Whole numbers or fractions; rows are tokens, columns are channels."""
@@ -48,178 +50,6 @@ class Layer(Protocol):
         ...
 
 
-def _same_shape(name: str, array: Matrix, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has the shape {array.shape}: {shape} is needed")
-
-
-@dataclass(frozen=True)
-class InputDependentFilters:
-    """Convolution filters that the input itself decides, by a fixed linear map.
-
-    The filter of channel c has the coefficient Σ_p taps[c, l, p]·u[p, source] at lag l: a
-    polynomial in X whose coefficients are read off one column of the input.
-
-    Attributes:
-        taps: `(width, length, length)`, channel by lag by row of the input.
-        source: the input's column that is read.
-    """
-
-    taps: Matrix
-    source: int
-
-    def __call__(self, u: Matrix) -> Matrix:
-        """The filters `(length, width)` of the input `(length, width)`."""
-        filters: Matrix = (self.taps @ u[:, self.source]).T
-        return filters
-
-    def latest_row(self) -> Matrix:
-        """The last row of the input that each coefficient `(length, width)` looks at; -1: none."""
-        length = self.taps.shape[2]
-        rows: Matrix = np.where(self.taps != 0, np.arange(length), -1).max(axis=2).T
-        return rows
-
-
-@dataclass(frozen=True)
-class BaseConv:
-    """z = (uW + B¹) ⊙ (K ∗ u + B²), with a causal convolution in each channel (Def. G.1).
-
-    One channel of a sequence of four, delayed by one:
-
-    >>> shift = BaseConv(
-    ...     weight=np.zeros((1, 1), dtype=int),
-    ...     gate_bias=np.ones((4, 1), dtype=int),
-    ...     filters=np.array([[0], [1], [0], [0]]),
-    ...     filter_bias=np.zeros((4, 1), dtype=int),
-    ... )
-    >>> shift(np.array([[5], [6], [7], [8]])).ravel().tolist()
-    [0, 5, 6, 7]
-
-    Attributes:
-        weight: W `(width, width)`.
-        gate_bias: B¹ `(length, width)`, one for each position.
-        filters: K `(length, width)`, as long as the input; or a function of the input.
-        filter_bias: B² `(length, width)`.
-
-    Raises:
-        ValueError: for shapes that do not fit, or input-dependent filters of which an output that
-            the gate lets through would need a row that comes later.
-    """
-
-    weight: Matrix
-    gate_bias: Matrix
-    filters: Matrix | InputDependentFilters
-    filter_bias: Matrix
-
-    def __post_init__(self) -> None:
-        length, width = self.gate_bias.shape
-        _same_shape("weight", self.weight, (width, width))
-        _same_shape("filter_bias", self.filter_bias, (length, width))
-        if not isinstance(self.filters, InputDependentFilters):
-            _same_shape("filters", self.filters, (length, width))
-            return
-        _same_shape("filters.taps", self.filters.taps, (width, length, length))
-        latest, may_open = self.filters.latest_row(), self.gate_may_open()
-        for position in range(length):
-            if np.any(may_open[position] & (latest[: position + 1] > position)):
-                raise ValueError(
-                    f"filters: the output at position {position} needs a later row of the input; "
-                    "filters that are known by then, or a gate that is 0 there, are needed"
-                )
-
-    def __call__(self, u: Matrix) -> Matrix:
-        """Output `(length, width)` for the input `(length, width)`; ValueError for another."""
-        _same_shape("u", u, self.gate_bias.shape)
-        filters = (
-            self.filters(u) if isinstance(self.filters, InputDependentFilters) else (self.filters)
-        )
-        convolved = self.filter_bias + np.zeros_like(u)
-        for lag in np.flatnonzero(filters.any(axis=1)):
-            convolved[lag:] += filters[lag] * u[: len(u) - lag]
-        result: Matrix = (u @ self.weight + self.gate_bias) * convolved
-        return result
-
-    def gate_may_open(self) -> Matrix:
-        """Where uW + B¹ can differ from 0 for some input, `(length, width)` of bool."""
-        may_open: Matrix = (self.gate_bias != 0) | self.weight.any(axis=0)
-        return may_open
-
-    def stream(self) -> LayerStream:
-        """A recurrent view that holds an input's entry as long as an output may still read it."""
-        return _BaseConvStream(self)
-
-
-class _BaseConvStream:
-    """Holds what a later output may still read: the entries of earlier rows, and the filters.
-
-    An entry u[j, c] may be read at a later position t only if the gate can open at (t, c) and the
-    coefficient at lag t - j is not known to be 0. Which entries these are follows from the position
-    and the filters, so that the entries alone are to be stored. As more of the input gets known,
-    entries stop being needed, and none becomes needed again.
-    """
-
-    def __init__(self, layer: BaseConv) -> None:
-        self._layer = layer
-        self._may_open = layer.gate_may_open()
-        if isinstance(layer.filters, InputDependentFilters):
-            self._latest_row = layer.filters.latest_row()
-        self._rows_read: dict[int, Any] = {}  # rows that the filters depend on, where not 0
-        self._held: dict[tuple[int, int], Any] = {}
-
-    def step(self, row: Matrix, position: int) -> Matrix:
-        self._read_filters(row, position)
-        filters = self._known_filters()
-        convolved = self._layer.filter_bias[position] + filters[0] * row
-        for (earlier, channel), entry in self._held.items():
-            convolved[channel] += filters[position - earlier, channel] * entry
-        self._hold(row, position, filters)
-        gate = row @ self._layer.weight + self._layer.gate_bias[position]
-        result: Matrix = gate * convolved
-        return result
-
-    def state(self) -> Mapping[str, Matrix]:
-        return {
-            "delay line": np.array(list(self._held.values()), dtype=object),
-            "filter's rows": np.array(list(self._rows_read), dtype=object),
-            "filter's entries": np.array(list(self._rows_read.values()), dtype=object),
-        }
-
-    def _read_filters(self, row: Matrix, position: int) -> None:
-        filters = self._layer.filters
-        if isinstance(filters, InputDependentFilters):
-            entry = row[filters.source]
-            if entry != 0 and filters.taps[:, :, position].any():
-                self._rows_read[position] = entry
-
-    def _known_filters(self) -> Matrix:
-        """The filters `(length, width)` as far as the rows read so far decide them."""
-        filters = self._layer.filters
-        if not isinstance(filters, InputDependentFilters):
-            return filters
-        known = np.zeros_like(self._layer.gate_bias)
-        for position, entry in self._rows_read.items():
-            known += filters.taps[:, :, position].T * entry
-        return known
-
-    def _hold(self, row: Matrix, position: int, filters: Matrix) -> None:
-        """Take in the row's entries, and let go of those that no later output may read."""
-        candidates = self._held | {(position, c): entry for c, entry in enumerate(row)}
-        may_be_nonzero = filters != 0
-        if isinstance(self._layer.filters, InputDependentFilters):
-            may_be_nonzero = may_be_nonzero | (self._latest_row > position)
-        rows, channels = np.array(list(candidates)).T
-        later = np.arange(position + 1, len(self._may_open))
-        read = (
-            may_be_nonzero[later[:, None] - rows, channels]
-            & self._may_open[later[:, None], channels]
-        ).any(axis=0)
-        self._held = {
-            key: entry
-            for (key, entry), is_read in zip(candidates.items(), read, strict=True)
-            if is_read
-        }
-
-
 @dataclass(frozen=True)
 class MLP:
     """ReLU(uW¹ + B¹)W² + B², row by row (G.3).
@@ -247,9 +77,9 @@ class MLP:
 
     def __post_init__(self) -> None:
         hidden, width_out = self.weight_out.shape
-        _same_shape("weight_in", self.weight_in, (self.weight_in.shape[0], hidden))
-        _same_shape("bias_in", self.bias_in, (hidden,))
-        _same_shape("bias_out", self.bias_out, (width_out,))
+        require_shape("weight_in", self.weight_in, (self.weight_in.shape[0], hidden))
+        require_shape("bias_in", self.bias_in, (hidden,))
+        require_shape("bias_out", self.bias_out, (width_out,))
 
     def __call__(self, u: Matrix) -> Matrix:
         """Output `(length, width out)` for the input `(length, width)`."""
@@ -338,8 +168,8 @@ class LinearAttention:
 
     def __post_init__(self) -> None:
         width, _ = self.query.shape
-        _same_shape("key", self.key, self.query.shape)
-        _same_shape("value", self.value, (width, 1))
+        require_shape("key", self.key, self.query.shape)
+        require_shape("value", self.value, (width, 1))
 
     def __call__(self, u: Matrix) -> Matrix:
         """Output `(length, 1)`, `Fraction`s, for the input `(length, width)` of whole numbers."""

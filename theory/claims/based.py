@@ -10,11 +10,8 @@ from math import comb, log
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.based import (
-    FixedKernel,
-    Model,
+from ..based.construction import (
     PromptLayout,
-    StateSize,
     based_for_set_disjointness,
     keys_queries_and_values,
     membership_attention,
@@ -22,18 +19,21 @@ from theory.based import (
     smaller_set_first,
     state_bits_allowed,
 )
-from theory.claims.claim import Claim, Evidence, require
-from theory.ip_kernels import (
+from ..based.kernels import (
     DataDependentKernel,
     ExponentialKernel,
     InnerProductKernel,
-    RandomSignKernel,
-    binary_code,
     hardest_set,
-    random_sign_dimension_for_one_instance,
     separates,
+)
+from ..based.layers import FixedKernel, Model, StateSize
+from ..based.random_signs import (
+    RandomSignKernel,
+    random_sign_dimension_for_one_instance,
     smallest_random_dimensions,
 )
+from ..layers.codes import binary_code
+from .claim import Claim, Evidence, require
 
 ONE_THIRD, TWO_THIRDS = Fraction(1, 3), Fraction(2, 3)
 

@@ -1,4 +1,4 @@
-"""What a numbered claim is, and what running it yields."""
+"""A numbered claim, and the evidence that its check on instances yields."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 
 class ClaimFailed(Exception):  # noqa: N818 - a finding, not a misuse
-    """A claim does not hold as checked; the text is the counterexample."""
+    """An instance refutes a claim; the text is the counterexample."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check that passed has looked at.
+    """What a passed check has covered: instances, so that it is no proof.
 
     Attributes:
-        instances: how many instances were checked, each for itself.
+        instances: how many instances were checked, each by itself.
         scope: which ones, in a few words, e.g. ``"all (n, a, b) with n ≤ 6"``.
     """
 
@@ -29,7 +29,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper or of ours, and the computation that would refute it.
+    """A statement of the paper or of ours, and a check on instances that could refute it.
 
     Attributes:
         name: its number in the paper, e.g. ``"G.15"``, or a short name of ours.

@@ -8,20 +8,14 @@ from itertools import combinations
 from math import comb, prod
 from typing import Any
 
-from theory.bounds import multi_pass_bits
-from theory.claims.claim import Claim, ClaimFailed, Evidence, require
-from theory.protocols import examine, fooled_instance, is_right, run_protocol
-from theory.streaming import (
-    Fingerprint,
-    JustReadTwice,
-    MultiPass,
-    OnePass,
-    OnePassState,
-    StreamingAlgorithm,
-    Token,
-    prompt,
-    run,
-)
+from ..algorithms.algorithm import StreamingAlgorithm
+from ..algorithms.multi_pass import JustReadTwice, MultiPass
+from ..algorithms.one_pass import Fingerprint, OnePass, OnePassState
+from ..passes.bounds import multi_pass_bits
+from ..passes.protocols import examine, fooled_instance, run_protocol
+from ..setting import Token, is_right, prompt, run
+from .claim import Claim, ClaimFailed, Evidence, require
+from .instances import sizes_up_to
 
 
 def _right_models(
@@ -131,14 +125,6 @@ def _check_randomized_form() -> Evidence:
             require(2 * passes * bits >= smaller, f"{case}: {bits} bits < {smaller}/{2 * passes}")
             instances += 1
     return Evidence(instances, "all a + b ≤ n ≤ 60, p ≤ 7")
-
-
-def sizes_up_to(largest: int) -> Iterator[tuple[int, int, int]]:
-    """All (n, a, b) with a, b ≥ 1 and a + b ≤ n ≤ largest: disjoint sets of these sizes exist."""
-    for universe in range(2, largest + 1):
-        for size_a in range(1, universe):
-            for size_b in range(1, universe - size_a + 1):
-                yield universe, size_a, size_b
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from math import ceil, log2
 
-from theory.claims.claim import Claim, Evidence, require
-from theory.reductions import (
+from ..algorithms.multi_pass import JustReadTwice
+from ..reductions import (
     DisjointnessInstance,
     DisjointnessToRecall,
     EqualityInstance,
@@ -19,7 +19,8 @@ from theory.reductions import (
     RecallToDisjointness,
     recall_from_tokens,
 )
-from theory.streaming import JustReadTwice, prompt
+from ..setting import prompt
+from .claim import Claim, Evidence, require
 
 
 def _check_disjointness_to_recall() -> Evidence:

@@ -12,7 +12,7 @@ import torch
 from sdsim import cli
 from sdsim.store.table import load
 from theory.claims.claim import Claim, Evidence, require
-from theory.verify import verify
+from theory.claims.verify import verify
 
 Run = Callable[..., tuple[int, str, str]]
 
