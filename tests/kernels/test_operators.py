@@ -58,18 +58,18 @@ def test_attention_is_registered_as_torch_asks(
         given |= {"k_enc": None, "v_enc": None}
     kv, z = state(gradients=True) if continued else (None, None)
     arguments = (*given.values(), mask() if masked else None, kv, z, SCALE)
-    torch.library.opcheck(torch.ops.sdsim.chunked_attention.default, arguments)
+    torch.library.opcheck(torch.ops.kernels.chunked_attention.default, arguments)
 
 
 def test_the_halves_are_registered_as_torch_asks() -> None:
     given, (kv, z) = inputs(gradients=True), state(gradients=True)
     torch.library.opcheck(
-        torch.ops.sdsim.sum_keys.default, (given["k"], given["v"], None, None, None, SCALE)
+        torch.ops.kernels.sum_keys.default, (given["k"], given["v"], None, None, None, SCALE)
     )
     torch.library.opcheck(
-        torch.ops.sdsim.sum_keys.default, (given["k"], given["v"], mask(), kv, z, SCALE)
+        torch.ops.kernels.sum_keys.default, (given["k"], given["v"], mask(), kv, z, SCALE)
     )
-    torch.library.opcheck(torch.ops.sdsim.read_state.default, (given["q"], kv, z, SCALE))
+    torch.library.opcheck(torch.ops.kernels.read_state.default, (given["q"], kv, z, SCALE))
 
 
 def strided(x: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def test_shapes_types_and_layouts_are_foretold(dtype: torch.dtype) -> None:
     tests = ("test_schema", "test_faketensor")
 
     def check(name: str, *arguments: Any) -> Any:
-        operator = getattr(torch.ops.sdsim, name).default
+        operator = getattr(torch.ops.kernels, name).default
         torch.library.opcheck(operator, arguments, test_utils=tests)
         return operator(*arguments)
 

@@ -47,13 +47,13 @@ def test_attention_is_registered_as_torch_asks(whole: bool) -> None:
     kv, z = state(gradients=True)
     arguments = (*given.values(), mask(), kv, z) if whole else (*list(given.values())[:3],)
     arguments += (None,) * (8 - len(arguments))
-    torch.library.opcheck(torch.ops.sdsim.triton_attention.default, (*arguments, SCALE))
+    torch.library.opcheck(torch.ops.kernels.triton_attention.default, (*arguments, SCALE))
 
 
 @pytest.mark.parametrize("operator", ["triton_step", "triton_step_"])
 def test_steps_are_registered_as_torch_asks(operator: str) -> None:
     token = [x[:, 0] for x in list(inputs().values())[:3]]
-    torch.library.opcheck(getattr(torch.ops.sdsim, operator).default, (*token, *state(), SCALE))
+    torch.library.opcheck(getattr(torch.ops.kernels, operator).default, (*token, *state(), SCALE))
 
 
 def everything(backend: Backend) -> list[Tensor]:
