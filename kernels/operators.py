@@ -73,7 +73,7 @@ def _batched(call: _Function) -> _Function:
     def rule(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         size = info.batch_size
         outputs = call(*(_fold(x, dim, size) for x, dim in zip(arguments, in_dims, strict=True)))
-        batched = [x.dim() > 1 for x in outputs]  # but the empty gradient where no encoder is
+        batched = [x.dim() > 1 for x in outputs]  # all but the empty gradient of no encoder
         unfolded = (
             x.unflatten(0, (size, len(x) // size)) if has_batch else x
             for x, has_batch in zip(outputs, batched, strict=True)
@@ -90,43 +90,18 @@ def _fold(x: Any, dim: int | None, size: int) -> Any:
     return x.flatten(0, 1)
 
 
+_ATTENTION_INPUTS = (
+    "Tensor q, Tensor k, Tensor v, Tensor? k_enc, Tensor? v_enc, Tensor? mask, "
+    "Tensor? kv, Tensor? z"
+)
+
+
 def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
     """`forward` and `backward`, with the signatures of those in `chunked`, as operators."""
-    inputs = (
-        "Tensor q, Tensor k, Tensor v, Tensor? k_enc, Tensor? v_enc, Tensor? mask, "
-        "Tensor? kv, Tensor? z"
-    )
-
-    def backward_without_none(*arguments: Any) -> tuple[Tensor, ...]:
-        """An operator cannot return None: an argument that is None has an empty gradient."""
-        like: Tensor = arguments[0]
-        return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
+    backward_call = _attention_backward(f"{name}_backward", backward)
 
     def shapes(q: Tensor, k: Tensor, v: Tensor, *_: object) -> tuple[Tensor, ...]:
         return v.new_empty(v.shape), chunked.per_query(q), *chunked.empty_state(q, v)
-
-    def gradient_shapes(
-        dy: Tensor,
-        dkv_out: Tensor,
-        dz_out: Tensor,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        k_enc: Tensor | None,
-        v_enc: Tensor | None,
-        *_: object,
-    ) -> tuple[Tensor, ...]:
-        given = (q, k, v, k_enc, v_enc)
-        like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
-        return *like, *chunked.empty_state(q, v)
-
-    backward_call = _register(
-        f"{name}_backward",
-        f"(Tensor dy, Tensor dkv_out, Tensor dz_out, {inputs}, Tensor y, Tensor denominators, "
-        "float scale) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-        backward_without_none,
-        gradient_shapes,
-    )
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, ctx.scale = inputs
@@ -147,11 +122,42 @@ def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
 
     return _register(
         name,
-        f"({inputs}, float scale) -> (Tensor, Tensor, Tensor, Tensor)",
+        f"({_ATTENTION_INPUTS}, float scale) -> (Tensor, Tensor, Tensor, Tensor)",
         forward,
         shapes,
         save=save,
         gradients=gradients,
+    )
+
+
+def _attention_backward(name: str, backward: _Function) -> _Function:
+    def without_none(*arguments: Any) -> tuple[Tensor, ...]:
+        """An operator cannot return None: an argument that is None has an empty gradient."""
+        like: Tensor = arguments[0]
+        return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
+
+    def shapes(
+        dy: Tensor,
+        dkv_out: Tensor,
+        dz_out: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        k_enc: Tensor | None,
+        v_enc: Tensor | None,
+        *_: object,
+    ) -> tuple[Tensor, ...]:
+        given = (q, k, v, k_enc, v_enc)
+        like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
+        return *like, *chunked.empty_state(q, v)
+
+    return _register(
+        name,
+        f"(Tensor dy, Tensor dkv_out, Tensor dz_out, {_ATTENTION_INPUTS}, Tensor y, "
+        "Tensor denominators, float scale) -> "
+        "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+        without_none,
+        shapes,
     )
 
 

@@ -103,11 +103,11 @@ def test_bad_samples(task: Task, arguments: dict[str, object], words: str) -> No
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_crossings_are_where_the_sides_change(task: Task) -> None:
+def test_segment_boundaries_are_where_the_sides_change(task: Task) -> None:
     """Behind every [sep], and before every [prefix] but the first."""
     (row,) = task.sample(1, seed=0).inputs.tolist()
     # Special tokens 0 and 1, whatever else is in the sequence.
     expected = [place + 1 for place, token in enumerate(row) if token == 1]
     expected += [place for place, token in enumerate(row) if token == 0 and place > 0]
-    assert list(task.crossings) == sorted(expected)
-    assert len(task.crossings) == 2 * task.passes - 1
+    assert list(task.segment_boundaries) == sorted(expected)
+    assert len(task.segment_boundaries) == 2 * task.passes - 1
