@@ -76,7 +76,7 @@ def test_the_backend_equals_the_definition() -> None:
         torch.testing.assert_close(actual, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_a_step_goes_on_from_prefill() -> None:
+def test_a_step_continues_from_prefill() -> None:
     given = inputs()
     q, k, v = (given[name] for name in ("q", "k", "v"))
     options = {"scale": SCALE, "backend": "triton"}
@@ -115,8 +115,8 @@ def test_vmap_is_a_loop() -> None:
         return prefix_linear_attention(**given | {"q": q}, backend="triton")
 
     actual = torch.func.vmap(read)(several)
-    for one, q in zip(actual, several, strict=True):
-        torch.testing.assert_close(one, read(q))
+    for y, q in zip(actual, several, strict=True):
+        torch.testing.assert_close(y, read(q))
 
 
 def test_compiled_without_a_break_it_is_the_same() -> None:
