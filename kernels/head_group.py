@@ -149,10 +149,9 @@ class HeadGroup:
         """The group's part of a packed state, or zeros."""
         G, order = self.shape[0] * self.shape[1], self.order
         if kv is None or z is None:
-            F = self.order.size * (self.order.size + 1) // 2
             return Sums(
-                self.like.new_zeros(G, F, self.head_dim),
-                self.like.new_zeros(G, self.order.size, self.order.size),
+                self.like.new_zeros(G, len(order.packed), self.head_dim),
+                self.like.new_zeros(G, order.size, order.size),
             )
         kv, z = kv[self.at].flatten(0, 1), z[self.at].flatten(0, 1)
         return Sums(kv.index_select(1, order.to_cyclic), (z / order.packed)[:, order.square])
@@ -337,7 +336,7 @@ class HeadGroup:
         return x.view(*self.shape, *x.shape[1:])
 
     def _buffer(self, name: str, *shape: int) -> Tensor:
-        """(G, *shape), with whatever it held before."""
+        """(G, *shape): zeros at first, then with whatever was written to it last."""
         shape = (self.shape[0] * self.shape[1], *shape)
         if (name, shape) not in self.buffers:
             self.buffers[name, shape] = self.like.new_zeros(shape)
