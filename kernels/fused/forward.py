@@ -105,7 +105,7 @@ def states_before(
         return state(kv, z)
     M = 0 if encoder is None else encoder.x.data.shape[1]
     pieces = -(-M // length)
-    kv_sums, z_sums = call.new_sums(pieces + segments)
+    kv_sums, z_sums = call.new_state(pieces + segments)
     decoder_sums = strided(kv_sums[:, :, pieces:]), strided(z_sums[:, :, pieces:])
     if encoder is not None:
         sums = strided(kv_sums), strided(z_sums)

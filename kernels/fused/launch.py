@@ -120,15 +120,10 @@ class Call:
             "num_stages": self.plan.stages,
         }
 
-    def new_state(self) -> tuple[Tensor, Tensor]:
-        """Uninitialized kv (B, H, F, E) and z (B, H, F)."""
-        kv = torch.empty(self.B, self.H, self.F, self.E, device=self.device)
-        return kv, torch.empty(self.B, self.H, self.F, device=self.device)
-
-    def new_sums(self, slots: int) -> tuple[Tensor, Tensor]:
-        """Uninitialized sums of segments: kv (B, H, slots, F, E) and z (B, H, slots, F)."""
-        kv = torch.empty(self.B, self.H, slots, self.F, self.E, device=self.device)
-        return kv, torch.empty(self.B, self.H, slots, self.F, device=self.device)
+    def new_state(self, *slots: int) -> tuple[Tensor, Tensor]:
+        """Uninitialized kv (B, H, F, E) and z (B, H, F), or with `slots` (B, H, slots, F, ...)."""
+        z = torch.empty(self.B, self.H, *slots, self.F, device=self.device)
+        return z.new_empty(*z.shape, self.E), z
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def tensors(length: int) -> list[Tensor]:
     return [q, q, v, q[:, ::2], v[:, ::2]]
 
 
-def test_the_chunks_take_the_same_room_whatever_the_length() -> None:
+def test_the_chunks_take_the_same_memory_whatever_the_length() -> None:
     """Beside what goes in and comes out: so features exist for one chunk only."""
 
     def forward(*x: Tensor) -> object:
@@ -70,7 +70,7 @@ def test_the_chunks_take_the_same_room_whatever_the_length() -> None:
         assert long < 1.05 * short + 4 * (4096 - 1024) * D * 4  # dq is summed in a second tensor
 
 
-def test_the_quadratic_form_is_told_from_it() -> None:
+def test_the_quadratic_form_takes_memory_that_grows_with_its_square() -> None:
     def reference(*x: Tensor) -> object:
         return prefix_linear_attention(*x, backend="reference")
 
@@ -78,7 +78,7 @@ def test_the_quadratic_form_is_told_from_it() -> None:
     assert long > 3.5 * short
 
 
-def test_reading_both_ways_takes_the_same_room_whatever_the_length() -> None:
+def test_non_causal_reading_takes_the_same_memory_whatever_the_length() -> None:
     q, _, v, _, _ = tensors(4096)
     features = 4 * 4096 * H * 153
     assert peak_bytes(lambda: read_state(q, prefix_state(q, v))) < features / 2
@@ -131,14 +131,14 @@ def test_the_roofline_is_the_slower_of_bytes_and_operations() -> None:
 
 @pytest.mark.parametrize("what", get_args(What))
 def test_every_method_is_timed_or_says_why_not(what: What) -> None:
-    told = []
+    reported = []
     timings = measure(
         [case(what, 64), case(what, 128)],
         ROOFLINE,
         repeats=4,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
-    assert told == [(1, 2), (2, 2)]
+    assert reported == [(1, 2), (2, 2)]
     assert [row.method for row in timings] == 2 * list(METHODS)
     for row in timings:
         assert (row.seconds is None) == (row.calls == 0) == (row.reason is not None)
