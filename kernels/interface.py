@@ -1,4 +1,4 @@
-"""The public functions: they check, leave masked positions out, choose types and call a backend."""
+"""The public functions: they check arguments, choose dtypes and a backend, and call it."""
 
 from importlib.util import find_spec
 from typing import Literal, get_args, overload
@@ -6,16 +6,14 @@ from typing import Literal, get_args, overload
 import torch
 from torch import Tensor
 
-from kernels import chunked, operators, reference
-from kernels.feature_maps import FeatureMapName
-from kernels.precision import accumulation_dtype, without_autocast
-from kernels.state import PrefixState
-from kernels.validation import (
+from . import chunked, operators, reference, taylor
+from .precision import accumulation_dtype, without_autocast
+from .state import PrefixState
+from .validation import (
     check_encoder,
-    check_feature_map,
-    check_follower,
-    check_leader,
     check_mask,
+    check_matches,
+    check_reference,
     check_scale,
     check_state,
 )
@@ -35,7 +33,6 @@ def prefix_linear_attention(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
     initial_state: PrefixState | None = None,
     return_state: Literal[False] = False,
     backend: Backend = "auto",
@@ -52,7 +49,6 @@ def prefix_linear_attention(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
     initial_state: PrefixState | None = None,
     return_state: Literal[True],
     backend: Backend = "auto",
@@ -68,7 +64,6 @@ def prefix_linear_attention(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
     initial_state: PrefixState | None = None,
     return_state: bool = False,
     backend: Backend = "auto",
@@ -77,9 +72,9 @@ def prefix_linear_attention(
 
         yᵢ = (Σ_{j≤i} wᵢⱼ vⱼ + Σ_{j≤M} wᵉᵢⱼ vᵉⱼ) / (Σ_{j≤i} wᵢⱼ + Σ_{j≤M} wᵉᵢⱼ)
 
-    with wᵢⱼ = φ(qᵢ)·φ(kⱼ), for "taylor" 1 + s + s²/2, s = scale·qᵢ·kⱼ.  Every position reads the
-    whole encoder, the positions inside the prefix too.  Without `k_enc` this is causal linear
-    attention.  Source: arXiv:2407.05483, prefix linear attention.
+    with wᵢⱼ = φ(qᵢ)·φ(kⱼ) = 1 + s + s²/2 for s = scale·qᵢ·kⱼ, and wᵉᵢⱼ likewise for `k_enc`.  Every
+    position reads the whole encoder, the positions inside the prefix too.  Without `k_enc` this is
+    causal linear attention.  Source: arXiv:2407.05483, prefix linear attention.
 
     Args:
         q, k: (B, N, H, D), queries and decoder keys; N, H, D ≥ 1, B may be 0.
@@ -87,17 +82,16 @@ def prefix_linear_attention(
         k_enc, v_enc: (B, M, H, D) and (B, M, H, E), encoder keys and values, 0 ≤ M ≤ N.
         mask: (B, N) bool, True = real token.  False positions are left out exactly: as decoder
             keys, as encoder keys (the first M columns), and as queries, whose output is 0.  What
-            stands at them, NaN included, changes nothing, and their gradients are 0.
-        scale: above 0; 1/√D by default.  √scale goes to the query and √scale to the key.
-        feature_map: "taylor".
+            they hold, NaN included, changes nothing, and their gradients are 0.
+        scale: above 0; 1/√D by default.  The query takes √scale, the key √scale.
         initial_state: what was read before; every query reads all of it.
         return_state: also return the state after the last position.
         backend: "reference" is the definition, O(N²); "chunked" takes O(N) time and memory on any
             device; "triton" is fused, for CUDA tensors of a half type or float32 with D ≤ 32 and
-            E ≤ 128; "auto" is "triton" where it can be taken, else "chunked".
+            E ≤ 128; "auto" is "triton" where that can run, else "chunked".
 
     Returns:
-        y (B, N, H, E) in v's dtype, contiguous; 0 where a query has no key at all.  With
+        y (B, N, H, E) in v's dtype, contiguous; 0 where a query has no key.  With
         `return_state`, (y, state): the state of everything read, encoder and `initial_state`
         included.  Half types are summed in float32, and their state is float32; autocast does
         not change this.  Gradients reach all float inputs, the state's tensors too.
@@ -114,15 +108,14 @@ def prefix_linear_attention(
     >>> prefix_linear_attention(q, k, v, k_enc=k[:, :1], v_enc=v[:, :1] + 8).flatten()
     tensor([5.0000, 4.0000, 3.7500])
     """
-    phi = check_feature_map(feature_map)
-    check_leader("q", q, ("B", "N", "H", "D"))
-    check_follower("k", k, tuple(q.shape), q.dtype, q.device)
-    check_follower("v", v, (*q.shape[:3], -1), q.dtype, q.device)
+    check_reference("q", q, ("B", "N", "H", "D"))
+    check_matches("k", k, tuple(q.shape), q.dtype, q.device)
+    check_matches("v", v, (*q.shape[:3], -1), q.dtype, q.device)
     check_encoder(q, v, k_enc, v_enc)
     check_mask(mask, q)
     scale = check_scale(scale, q.shape[-1])
     if initial_state is not None:
-        check_state("initial_state", initial_state, q, phi, v.shape[-1])
+        check_state("initial_state", initial_state, q, v.shape[-1])
     backend = _choose(backend, q, v)
 
     with without_autocast(q.device):
@@ -143,7 +136,6 @@ def prefix_linear_attention(
             mask,
             initial_state,
             scale=scale,
-            feature_map=phi,
             return_state=return_state,
         )
     y = y.to(v.dtype).contiguous()
@@ -157,32 +149,31 @@ def prefix_linear_attention_step(
     state: PrefixState,
     *,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
     in_place: bool = False,
     backend: Backend = "auto",
 ) -> tuple[Tensor, PrefixState]:
-    """One token of the recurrence, at a cost that no earlier token changes.
+    """One token of the recurrence, at a cost that does not grow with the tokens read.
 
-    Adds the token to the state, then reads the state, the token included; so steps continue a
+    Adds the token to the state, then reads the state, the token included; so steps continue from
     `prefix_linear_attention(..., return_state=True)`.  Source: arXiv:2407.05483, linear
     attention's recurrent view.
 
     Args:
         q, k: (B, H, D).
         v: (B, H, E).
-        state: what was read so far, with the same `scale` and feature map.
-        scale, feature_map: as in `prefix_linear_attention`.
+        state: what was read so far, with the same `scale`.
+        scale: as in `prefix_linear_attention`.
         in_place: write the new state over the old one, without gradients; it is then the state
             returned.  Else `state` stays as it is.
-        backend: as in `prefix_linear_attention`; "triton" is one launch, without gradients, so
-            that "auto" takes it on a GPU where none are wanted.  The others are the same here.
+        backend: as in `prefix_linear_attention`; "triton" is one kernel launch, without gradients,
+            which "auto" takes on a GPU if no gradient is wanted.  The others are the same here.
 
     Returns:
         y (B, H, E) in v's dtype, and the new state.
 
     Raises:
         ValueError: as `prefix_linear_attention`; and for `in_place` where a gradient is wanted or
-            the state is expanded, so that its numbers share memory.
+            the state is expanded, so that some of its elements share memory.
 
     >>> import torch
     >>> state = PrefixState.zeros(1, 1, 2, 1)
@@ -192,11 +183,10 @@ def prefix_linear_attention_step(
     >>> y
     tensor([[[1.5000]]])
     """
-    phi = check_feature_map(feature_map)
-    check_leader("q", q, ("B", "H", "D"))
-    check_follower("k", k, tuple(q.shape), q.dtype, q.device)
-    check_follower("v", v, (*q.shape[:2], -1), q.dtype, q.device)
-    check_state("state", state, q, phi, v.shape[-1])
+    check_reference("q", q, ("B", "H", "D"))
+    check_matches("k", k, tuple(q.shape), q.dtype, q.device)
+    check_matches("v", v, (*q.shape[:2], -1), q.dtype, q.device)
+    check_state("state", state, q, v.shape[-1])
     scale = check_scale(scale, q.shape[-1])
     if in_place and any(0 in x.stride() for x in (state.kv, state.k) if x.numel() > 1):
         raise ValueError("in_place must be False for a state that is expanded, got True")
@@ -215,8 +205,8 @@ def prefix_linear_attention_step(
 
     dtype, root = accumulation_dtype(q.dtype), scale**0.5
     with without_autocast(q.device):
-        query = phi.features(q.to(dtype) * root)  # (B, H, F)
-        key = phi.features(k.to(dtype) * root)
+        query = taylor.features(q.to(dtype) * root)  # (B, H, F)
+        key = taylor.features(k.to(dtype) * root)
         outer = key[..., None] * v.to(dtype)[..., None, :]
         if in_place:
             state.kv.add_(outer)
@@ -234,7 +224,6 @@ def prefix_state(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
     initial_state: PrefixState | None = None,
 ) -> PrefixState:
     """The state of all keys and values, read without queries (arXiv:2407.05483, algorithm 2).
@@ -243,29 +232,26 @@ def prefix_state(
         k: (B, N, H, D).
         v: (B, N, H, E).
         mask: (B, N) bool, True = real token; the others are left out exactly.
-        scale, feature_map: as in `prefix_linear_attention`; the readers must use the same.
+        scale: as in `prefix_linear_attention`; readers must use the same.
         initial_state: what was read before, added.
 
     Returns:
-        The state, in O(N) time and memory.  It is the same as the one that
-        `prefix_linear_attention` returns for these keys, encoder or decoder.
+        The state, in O(N) time and memory.  It is the one that `prefix_linear_attention` returns
+        for these keys, encoder or decoder.
 
     Raises:
         ValueError: as `prefix_linear_attention`.
     """
-    phi = check_feature_map(feature_map)
-    check_leader("k", k, ("B", "N", "H", "D"))
-    check_follower("v", v, (*k.shape[:3], -1), k.dtype, k.device)
+    check_reference("k", k, ("B", "N", "H", "D"))
+    check_matches("v", v, (*k.shape[:3], -1), k.dtype, k.device)
     check_mask(mask, k)
     scale = check_scale(scale, k.shape[-1])
     if initial_state is not None:
-        check_state("initial_state", initial_state, k, phi, v.shape[-1])
+        check_state("initial_state", initial_state, k, v.shape[-1])
     with without_autocast(k.device):
         if k.shape[1] <= chunked.CHUNK:
             dtype = accumulation_dtype(k.dtype)
-            return reference.sum_keys(
-                k.to(dtype), v.to(dtype), mask, initial_state, scale=scale, feature_map=phi
-            )
+            return reference.sum_keys(k.to(dtype), v.to(dtype), mask, initial_state, scale=scale)
         kv, z = (None, None) if initial_state is None else (initial_state.kv, initial_state.k)
         kv, z = operators.sum_keys(k, v, mask, kv, z, scale)
     return PrefixState(kv=kv, k=z)
@@ -276,17 +262,16 @@ def read_state(
     state: PrefixState,
     *,
     scale: float | None = None,
-    feature_map: FeatureMapName = "taylor",
 ) -> Tensor:
-    """What every query reads from one and the same state: attention that is not causal.
+    """What every query reads from one state: non-causal attention.
 
     `read_state(q, prefix_state(k, v))` is linear attention of all positions to all positions,
     the paper's non-causal model (arXiv:2407.05483, figure 2).
 
     Args:
         q: (B, N, H, D).
-        state: read in full by each query, made with the same `scale` and feature map.
-        scale, feature_map: as in `prefix_linear_attention`.
+        state: read in full by each query; made with the same `scale`.
+        scale: as in `prefix_linear_attention`.
 
     Returns:
         y (B, N, H, E) in q's dtype, contiguous; 0 where the state has no key.
@@ -299,21 +284,20 @@ def read_state(
     >>> read_state(x, prefix_state(x, torch.tensor([1.0, 2.0]).view(1, 2, 1, 1))).flatten()
     tensor([1.5000, 1.5000])
     """
-    phi = check_feature_map(feature_map)
-    check_leader("q", q, ("B", "N", "H", "D"))
+    check_reference("q", q, ("B", "N", "H", "D"))
     scale = check_scale(scale, q.shape[-1])
-    check_state("state", state, q, phi)
+    check_state("state", state, q)
     with without_autocast(q.device):
         if q.shape[1] <= chunked.CHUNK:
             queries = q.to(accumulation_dtype(q.dtype))
-            short = reference.read_state(queries, state, scale=scale, feature_map=phi)
+            short = reference.read_state(queries, state, scale=scale)
             return short.to(q.dtype).contiguous()
         y: Tensor = operators.read_state(q, state.kv, state.k, scale)[0]
     return y
 
 
 def _choose(backend: Backend, q: Tensor, v: Tensor) -> Backend:
-    """The backend to take: what "auto" means here, and whether "triton" can."""
+    """The backend to run: resolves "auto", and refuses "triton" where it cannot run."""
     if backend not in get_args(Backend):
         raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
     if backend == "auto":
@@ -325,9 +309,9 @@ def _choose(backend: Backend, q: Tensor, v: Tensor) -> Backend:
 
 
 def _triton_refuses(q: Tensor, v: Tensor) -> str | None:
-    """Why `kernels.fused` cannot take these tensors; it is imported when first asked for."""
+    """Why the fused kernels cannot take these tensors, if so; they are imported only here."""
     if not _HAS_TRITON:
         return "triton is not installed (pip install triton)"
-    from kernels import fused
+    from . import fused
 
     return fused.supported(q, v)

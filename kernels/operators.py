@@ -1,11 +1,11 @@
 """The backends as operators of torch, which autograd, torch.compile, vmap and export know.
 
-`torch.ops.sdsim.chunked_attention` and `torch.ops.sdsim.triton_attention` have one schema, one
-shape function, one gradient and one rule for batches; their backward passes are operators too
+`torch.ops.kernels.chunked_attention` and `torch.ops.kernels.triton_attention` share one schema,
+shape function, gradient and rule for batches; their backward passes are operators too
 (`..._backward`), which cannot be differentiated again.  `sum_keys` and `read_state` are the halves
-of the attention that is not causal, `triton_step` and `triton_step_` one token of the recurrence.
+of non-causal attention, `triton_step` and `triton_step_` one token of the recurrence.
 
-Types pass through as they come: autocast casts nothing on the way in, and inside it is off.
+Autocast casts none of the arguments, and is off inside.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from kernels import chunked
-from kernels.precision import without_autocast
+from . import chunked
+from .precision import without_autocast
 
-_LIBRARY = "sdsim"
+# "kernels" here: a copy of the package under another name registers operators of its own.
+_NAMESPACE = __name__.rpartition(".")[0].replace(".", "_")
 _Function = Callable[..., Any]
 
 
@@ -31,13 +32,13 @@ def _register(
     save: _Function | None = None,
     gradients: _Function | None = None,
 ) -> _Function:
-    """Register `function`, and return what calls it, under torch.func's transforms too.
+    """Register `function`; return a function that calls it, under torch.func's transforms too.
 
-    torch lets an operator have a gradient and a rule for batches, but torch.func cannot
-    differentiate it through them; an `autograd.Function` of the same parts it can.
+    An operator of torch can have a gradient and a rule for batches, but torch.func cannot use
+    them together; it can with an `autograd.Function` of the same parts.
 
     Args:
-        shapes: outputs without numbers (`register_fake`).
+        shapes: the outputs without data (`register_fake`).
         save, gradients: `setup_context` and `backward`; without them the gradient is refused.
     """
 
@@ -47,7 +48,7 @@ def _register(
             return function(*arguments)
 
     def refuse(*_: object) -> None:
-        raise RuntimeError(f"{_LIBRARY}::{name} cannot be differentiated")
+        raise RuntimeError(f"{_NAMESPACE}::{name} cannot be differentiated")
 
     def call(*arguments: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -55,7 +56,7 @@ def _register(
         return function_of_parts.apply(*arguments)
 
     save, gradients, rule = save or (lambda *_, **__: None), gradients or refuse, _batched(call)
-    operator = custom_op(f"{_LIBRARY}::{name}", exact, mutates_args=(), schema=schema)
+    operator = custom_op(f"{_NAMESPACE}::{name}", exact, mutates_args=(), schema=schema)
     operator.register_fake(shapes)
     operator.register_vmap(rule)
     operator.register_autograd(gradients, setup_context=save)
@@ -67,19 +68,17 @@ def _register(
 
 
 def _batched(call: _Function) -> _Function:
-    """vmap for what has the batch first in all tensors: the two become one batch."""
+    """vmap for an operator whose tensors all have the batch first: the two batches become one."""
 
     def rule(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         size = info.batch_size
-        outputs = call(
-            *(_fold(x, dim, size) for x, dim in zip(arguments, in_dims, strict=True)),
-        )
-        there = [x.dim() > 1 for x in outputs]  # not the empty gradient of no encoder
+        outputs = call(*(_fold(x, dim, size) for x, dim in zip(arguments, in_dims, strict=True)))
+        batched = [x.dim() > 1 for x in outputs]  # all but the empty gradient of no encoder
         unfolded = (
-            x.unflatten(0, (size, len(x) // size)) if yes else x
-            for x, yes in zip(outputs, there, strict=True)
+            x.unflatten(0, (size, len(x) // size)) if has_batch else x
+            for x, has_batch in zip(outputs, batched, strict=True)
         )
-        return tuple(unfolded), tuple(0 if yes else None for yes in there)
+        return tuple(unfolded), tuple(0 if has_batch else None for has_batch in batched)
 
     return rule
 
@@ -91,43 +90,18 @@ def _fold(x: Any, dim: int | None, size: int) -> Any:
     return x.flatten(0, 1)
 
 
-def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
-    """`forward` and `backward`, with the signatures of `kernels.chunked`, as operators."""
-    inputs = (
-        "Tensor q, Tensor k, Tensor v, Tensor? k_enc, Tensor? v_enc, Tensor? mask, "
-        "Tensor? kv, Tensor? z"
-    )
+_ATTENTION_INPUTS = (
+    "Tensor q, Tensor k, Tensor v, Tensor? k_enc, Tensor? v_enc, Tensor? mask, "
+    "Tensor? kv, Tensor? z"
+)
 
-    def backward_without_none(*arguments: Any) -> tuple[Tensor, ...]:
-        """An operator cannot return None: what is not there has an empty gradient."""
-        like: Tensor = arguments[0]
-        return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
+
+def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
+    """`forward` and `backward`, with the signatures of those in `chunked`, as operators."""
+    backward_call = _attention_backward(f"{name}_backward", backward)
 
     def shapes(q: Tensor, k: Tensor, v: Tensor, *_: object) -> tuple[Tensor, ...]:
         return v.new_empty(v.shape), chunked.per_query(q), *chunked.empty_state(q, v)
-
-    def gradient_shapes(
-        dy: Tensor,
-        dkv_out: Tensor,
-        dz_out: Tensor,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        k_enc: Tensor | None,
-        v_enc: Tensor | None,
-        *_: object,
-    ) -> tuple[Tensor, ...]:
-        given = (q, k, v, k_enc, v_enc)
-        like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
-        return *like, *chunked.empty_state(q, v)
-
-    backward_call = _register(
-        f"{name}_backward",
-        f"(Tensor dy, Tensor dkv_out, Tensor dz_out, {inputs}, Tensor y, Tensor denominators, "
-        "float scale) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-        backward_without_none,
-        gradient_shapes,
-    )
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, ctx.scale = inputs
@@ -148,7 +122,7 @@ def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
 
     return _register(
         name,
-        f"({inputs}, float scale) -> (Tensor, Tensor, Tensor, Tensor)",
+        f"({_ATTENTION_INPUTS}, float scale) -> (Tensor, Tensor, Tensor, Tensor)",
         forward,
         shapes,
         save=save,
@@ -156,8 +130,39 @@ def _attention(name: str, forward: _Function, backward: _Function) -> _Function:
     )
 
 
+def _attention_backward(name: str, backward: _Function) -> _Function:
+    def without_none(*arguments: Any) -> tuple[Tensor, ...]:
+        """An operator cannot return None: an argument that is None has an empty gradient."""
+        like: Tensor = arguments[0]
+        return tuple(like.new_empty(0) if x is None else x for x in backward(*arguments))
+
+    def shapes(
+        dy: Tensor,
+        dkv_out: Tensor,
+        dz_out: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        k_enc: Tensor | None,
+        v_enc: Tensor | None,
+        *_: object,
+    ) -> tuple[Tensor, ...]:
+        given = (q, k, v, k_enc, v_enc)
+        like = (dy.new_empty(0) if x is None else x.new_empty(x.shape) for x in given)
+        return *like, *chunked.empty_state(q, v)
+
+    return _register(
+        name,
+        f"(Tensor dy, Tensor dkv_out, Tensor dz_out, {_ATTENTION_INPUTS}, Tensor y, "
+        "Tensor denominators, float scale) -> "
+        "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+        without_none,
+        shapes,
+    )
+
+
 def _sum_keys() -> _Function:
-    """`kernels.chunked.sum_keys` and its gradient."""
+    """`chunked.sum_keys` and its gradient."""
     keys = "Tensor k, Tensor v, Tensor? mask"
     backward = _register(
         "sum_keys_backward",
@@ -186,7 +191,7 @@ def _sum_keys() -> _Function:
 
 
 def _read_state() -> _Function:
-    """`kernels.chunked.read_state` and its gradient."""
+    """`chunked.read_state` and its gradient."""
     backward = _register(
         "read_state_backward",
         "(Tensor dy, Tensor q, Tensor kv, Tensor z, Tensor y, Tensor denominators, "
@@ -214,8 +219,8 @@ def _read_state() -> _Function:
 
 
 def _fused() -> Any:
-    """`kernels.fused`, which imports triton: not before a call needs it."""
-    from kernels import fused
+    """The fused backend; it imports triton, so not before a call needs it."""
+    from . import fused
 
     return fused
 
@@ -244,7 +249,7 @@ triton_step = _register(
     lambda q, k, v, kv, z, scale: tuple(torch.empty_like(x) for x in (v, kv, z)),
 )
 triton_step_ = custom_op(
-    f"{_LIBRARY}::triton_step_",
+    f"{_NAMESPACE}::triton_step_",
     _step_in_place,
     mutates_args=("kv", "z"),
     schema="(Tensor q, Tensor k, Tensor v, Tensor(a!) kv, Tensor(b!) z, float scale) -> Tensor",

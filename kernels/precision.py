@@ -1,4 +1,4 @@
-"""In which type sums are taken."""
+"""The dtype in which sums are taken."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -13,7 +13,11 @@ ACCUMULATION = {
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The type that sums and states have: float32 for half types, else the input's."""
+    """The dtype of sums and states: float32 for half types, else the input's.
+
+    Raises:
+        ValueError: `dtype` is not a float type.
+    """
     if dtype not in ACCUMULATION:
         allowed = ", ".join(str(name) for name in ACCUMULATION)
         raise ValueError(f"dtype must be one of {allowed}, got {dtype}")
@@ -21,7 +25,7 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Keeps autocast, where it is on, from taking the sums in a half type."""
+    """A context in which autocast, if it is on, does not lower the precision of sums."""
     if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()

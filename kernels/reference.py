@@ -1,10 +1,10 @@
-"""The definitions: quadratic in N, of torch's own differentiable operations, written to be read."""
+"""The definition: quadratic in N, in torch's own differentiable operations, written to be read."""
 
 import torch
 from torch import Tensor
 
-from kernels.feature_maps import FeatureMap
-from kernels.state import PrefixState
+from . import taylor
+from .state import PrefixState
 
 
 def attend(
@@ -17,31 +17,31 @@ def attend(
     initial_state: PrefixState | None,
     *,
     scale: float,
-    feature_map: FeatureMap,
     return_state: bool,
 ) -> tuple[Tensor, PrefixState | None]:
     """Query i reads the M encoder keys and the decoder keys up to its own position.
 
         yᵢ = Σⱼ w(qᵢ, keyⱼ) valueⱼ / Σⱼ w(qᵢ, keyⱼ),   w(q, k) = φ(q)·φ(k)
 
-    (arXiv:2407.05483, prefix linear attention).  With the encoder's M positions laid before the
-    decoder's N, both of the paper's sums are this one sum, over the first M + i of them.
+    (arXiv:2407.05483, prefix linear attention).  With the encoder's M positions put before the
+    decoder's N, both of the paper's sums are this one sum, over the first M + i positions.
 
     Args:
         q, k, v, k_enc, v_enc: (B, N, H, D), (B, N, H, D), (B, N, H, E), (B, M, H, D) and
-            (B, M, H, E), in the type in which sums are taken.
-        mask: (B, N) bool, False = left out; None = all present.
+            (B, M, H, E), in the accumulation dtype.
+        mask: (B, N) bool, False = left out; None = all are present.
         initial_state: what was read before; its keys precede all of these.
 
     Returns:
-        y (B, N, H, E), 0 where a query is left out or has no key at all; the state after the last
-        position.
+        y (B, N, H, E), 0 where a query is left out or has no key; with `return_state` the state
+        after the last position, else None.
     """
-    q, keys, values, present = _blank(q, mask), _blank(k, mask), _blank(v, mask), mask
+    q, keys, values = (_zero_masked(x, mask) for x in (q, k, v))
+    present = mask
     if k_enc is not None and v_enc is not None:
         encoder_mask = None if mask is None else mask[:, : k_enc.shape[1]]
-        keys = torch.cat([_blank(k_enc, encoder_mask), keys], dim=1)
-        values = torch.cat([_blank(v_enc, encoder_mask), values], dim=1)
+        keys = torch.cat([_zero_masked(k_enc, encoder_mask), keys], dim=1)
+        values = torch.cat([_zero_masked(v_enc, encoder_mask), values], dim=1)
         if mask is not None and encoder_mask is not None:
             present = torch.cat([encoder_mask, mask], dim=1)
 
@@ -50,17 +50,17 @@ def attend(
     visible = torch.ones(N, M + N, dtype=torch.bool, device=q.device).tril(diagonal=M)
     if present is not None:
         visible = visible & present[:, None, None, :]
-    weights = feature_map.weight(s).masked_fill(~visible, 0)  # (B, H, N, M + N)
+    weights = taylor.weight(s).masked_fill(~visible, 0)  # (B, H, N, M + N)
 
     numerator = torch.einsum("bhnm,bmhe->bnhe", weights, values)
     denominator = weights.sum(-1).transpose(1, 2)[..., None]  # (B, N, H, 1)
     if initial_state is not None:
-        more, total = _read(q, initial_state, scale, feature_map)
+        more, total = _read(q, initial_state, scale)
         numerator, denominator = numerator + more, denominator + total
-    y = _blank(_ratio(numerator, denominator), mask)
+    y = _zero_masked(_ratio(numerator, denominator), mask)
     if not return_state:
         return y, None
-    return y, sum_keys(keys, values, present, initial_state, scale=scale, feature_map=feature_map)
+    return y, sum_keys(keys, values, present, initial_state, scale=scale)
 
 
 def sum_keys(
@@ -70,25 +70,23 @@ def sum_keys(
     initial_state: PrefixState | None,
     *,
     scale: float,
-    feature_map: FeatureMap,
 ) -> PrefixState:
     """The state after keys (B, N, H, D) and values (B, N, H, E), read without queries."""
-    features = _blank(feature_map.features(_blank(k, mask) * scale**0.5), mask)  # (B, N, H, F)
-    kv = torch.einsum("bnhf,bnhe->bhfe", features, _blank(v, mask))
+    features = taylor.features(_zero_masked(k, mask) * scale**0.5)  # (B, N, H, F)
+    features = _zero_masked(features, mask)
+    kv = torch.einsum("bnhf,bnhe->bhfe", features, _zero_masked(v, mask))
     if initial_state is None:
         return PrefixState(kv=kv, k=features.sum(1))
     return PrefixState(kv=initial_state.kv + kv, k=initial_state.k + features.sum(1))
 
 
-def read_state(q: Tensor, state: PrefixState, *, scale: float, feature_map: FeatureMap) -> Tensor:
-    """What each query of q (B, N, H, D) reads from the one state: (B, N, H, E)."""
-    return _ratio(*_read(q, state, scale, feature_map))
+def read_state(q: Tensor, state: PrefixState, *, scale: float) -> Tensor:
+    """What each query of q (B, N, H, D) reads from the state: (B, N, H, E)."""
+    return _ratio(*_read(q, state, scale))
 
 
-def _read(
-    q: Tensor, state: PrefixState, scale: float, feature_map: FeatureMap
-) -> tuple[Tensor, Tensor]:
-    features = feature_map.features(q * scale**0.5)  # (B, N, H, F)
+def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor]:
+    features = taylor.features(q * scale**0.5)  # (B, N, H, F)
     numerator = torch.einsum("bnhf,bhfe->bnhe", features, state.kv)
     return numerator, torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
 
@@ -98,6 +96,6 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return numerator / denominator.masked_fill(denominator == 0, 1)
 
 
-def _blank(x: Tensor, mask: Tensor | None) -> Tensor:
+def _zero_masked(x: Tensor, mask: Tensor | None) -> Tensor:
     """x (B, N, H, ·) with zeros where `mask` (B, N) is False."""
     return x if mask is None else x.masked_fill(~mask[:, :, None, None], 0)

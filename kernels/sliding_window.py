@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .validation import check_mask
+
 
 def sliding_window_attention(
     q: Tensor, k: Tensor, v: Tensor, window: int, *, mask: Tensor | None = None
@@ -18,27 +20,24 @@ def sliding_window_attention(
     Args:
         q, k, v: (B, N, H, E).
         window: w ≥ 1, tokens.
-        mask: bool (B, N), False on padding, which no real token attends to; what a padded position
-            returns means nothing.
+        mask: bool (B, N), False on padding, which no real token attends to; the output at padding
+            is arbitrary.
 
     Returns:
         (B, N, H, E).
 
     Raises:
-        ValueError: for a window below 1, or shapes that do not fit.
+        ValueError: the window is below 1, or a shape or the mask does not fit.
 
     Source:
         The window layers of Based and JRT-RNN, arXiv:2407.05483, Table 15.
     """
     if window < 1:
-        raise ValueError(f"window = {window}: must be at least 1")
+        raise ValueError(f"window must be at least 1, got {window}")
     if q.ndim != 4 or q.shape != k.shape or k.shape != v.shape:
-        raise ValueError(
-            f"q, k, v of shapes {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: "
-            "(B, N, H, E) thrice is needed"
-        )
-    if mask is not None and (mask.shape != q.shape[:2] or mask.dtype != torch.bool):
-        raise ValueError(f"mask of shape {tuple(mask.shape)}: bool of shape (B, N) is needed")
+        shapes = ", ".join(str(tuple(x.shape)) for x in (q, k, v))
+        raise ValueError(f"q, k, v must have one shape (B, N, H, E), got {shapes}")
+    check_mask(mask, q)
     length = q.shape[1]
     if length <= window and mask is None:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
@@ -65,7 +64,7 @@ def _previous(x: Tensor) -> Tensor:
 def _visible(
     length: int, blocks: int, window: int, mask: Tensor | None, device: torch.device
 ) -> Tensor:
-    """Which key of its own and the previous block a query sees, (B or 1, blocks, 1, w, 2w)."""
+    """Which keys of its own and the previous block a query sees, (B or 1, blocks, 1, w, 2w)."""
     query = torch.arange(window, device=device)[:, None]
     key = torch.arange(-window, window, device=device)[None]
     near = (key <= query) & (key > query - window)
@@ -73,5 +72,5 @@ def _visible(
         mask = torch.ones(1, length, dtype=torch.bool, device=device)
     real = F.pad(mask, (window, blocks * window - length), value=False)
     real = real.unfold(1, 2 * window, window)  # (B or 1, blocks, 2w)
-    itself = key == query  # lest a padded query's softmax be over nothing
+    itself = key == query  # so that a padded query's softmax is not over nothing
     return (near & real[:, :, None, None]) | itself

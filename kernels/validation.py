@@ -1,30 +1,17 @@
-"""Checks of arguments: each failure names the argument, its value and what is allowed."""
-
-from __future__ import annotations
+"""Checks of arguments: each error names the argument, its value and what is allowed."""
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from kernels.feature_maps import FEATURE_MAPS, FeatureMap
-from kernels.precision import ACCUMULATION, accumulation_dtype
-
-if TYPE_CHECKING:
-    from kernels.state import PrefixState
-
-
-def check_feature_map(name: str) -> FeatureMap:
-    """The feature map of that name."""
-    for known, feature_map in FEATURE_MAPS.items():
-        if name == known:
-            return feature_map
-    raise ValueError(f"feature_map must be one of {', '.join(FEATURE_MAPS)}, got {name!r}")
+from .precision import ACCUMULATION, accumulation_dtype
+from .state import PrefixState
+from .taylor import num_features
 
 
 def check_scale(scale: float | None, feature_dim: int) -> float:
-    """`scale`, or 1/√D where it is None; positive, since its root goes to queries and keys."""
+    """`scale`, or 1/√D where it is None; positive, since its root scales queries and keys."""
     if scale is None:
         return 1.0 / math.sqrt(feature_dim)
     if not isinstance(scale, int | float) or not math.isfinite(scale) or scale <= 0:
@@ -32,8 +19,8 @@ def check_scale(scale: float | None, feature_dim: int) -> float:
     return float(scale)
 
 
-def check_leader(name: str, x: Tensor, axes: tuple[str, ...]) -> None:
-    """The tensor whose shape, type and device the other tensors follow."""
+def check_reference(name: str, x: Tensor, axes: tuple[str, ...]) -> None:
+    """A float tensor with these axes, whose shape, dtype and device the others must match."""
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(x).__name__}")
     if x.dim() != len(axes):
@@ -46,10 +33,10 @@ def check_leader(name: str, x: Tensor, axes: tuple[str, ...]) -> None:
             raise ValueError(f"{name} must have {axis} of at least 1, got shape {tuple(x.shape)}")
 
 
-def check_follower(
+def check_matches(
     name: str, x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> None:
-    """A tensor that must have this shape, dtype and device; −1 allows any size from 1."""
+    """A tensor of this shape, dtype and device; −1 allows any size from 1."""
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(x).__name__}")
     if x.shape != shape and not _fits(x.shape, shape):
@@ -81,28 +68,21 @@ def check_encoder(q: Tensor, v: Tensor, k_enc: Tensor | None, v_enc: Tensor | No
     M = k_enc.shape[1]
     if M > N:
         raise ValueError(f"k_enc must have M ≤ N = {N} positions, got M = {M}")
-    check_follower("k_enc", k_enc, (B, M, H, D), q.dtype, q.device)
-    check_follower("v_enc", v_enc, (B, M, H, v.shape[-1]), q.dtype, q.device)
+    check_matches("k_enc", k_enc, (B, M, H, D), q.dtype, q.device)
+    check_matches("v_enc", v_enc, (B, M, H, v.shape[-1]), q.dtype, q.device)
 
 
 def check_mask(mask: Tensor | None, like: Tensor) -> None:
     """None, or (B, N) bool on the device of `like` (B, N, ...)."""
     if mask is not None:
-        check_follower("mask", mask, tuple(like.shape[:2]), torch.bool, like.device)
+        check_matches("mask", mask, tuple(like.shape[:2]), torch.bool, like.device)
 
 
-def check_state(
-    name: str,
-    state: PrefixState,
-    like: Tensor,
-    feature_map: FeatureMap,
-    head_dim: int = -1,
-) -> None:
-    """A state for queries `like` (B, ..., H, D), and E = `head_dim` where it is given."""
-    B, H, D = like.shape[0], like.shape[-2], like.shape[-1]
-    F = feature_map.size(D)
-    dtype = accumulation_dtype(like.dtype)
-    if not hasattr(state, "kv") or not hasattr(state, "k"):
+def check_state(name: str, state: PrefixState, like: Tensor, head_dim: int = -1) -> None:
+    """A state for queries or keys `like` (B, ..., H, D), with E = `head_dim` where it is given."""
+    if not isinstance(state, PrefixState):
         raise ValueError(f"{name} must be a PrefixState, got {type(state).__name__}")
-    check_follower(f"{name}.kv", state.kv, (B, H, F, head_dim), dtype, like.device)
-    check_follower(f"{name}.k", state.k, (B, H, F), dtype, like.device)
+    shape = (like.shape[0], like.shape[-2], num_features(like.shape[-1]))
+    dtype = accumulation_dtype(like.dtype)
+    check_matches(f"{name}.kv", state.kv, (*shape, head_dim), dtype, like.device)
+    check_matches(f"{name}.k", state.k, shape, dtype, like.device)

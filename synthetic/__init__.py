@@ -1,15 +1,15 @@
-"""Synthetic tasks whose memory need is known: set disjointness, recall, repeated prompts, mixtures.
+"""Synthetic tasks of known memory need: set disjointness, recall, repeated prompts, mixtures.
 
-A task is a frozen description; `task.sample(...)` is a pure function of (task, seed, split, index),
+A task is a frozen dataclass; `task.sample(...)` is a pure function of task, seed, split and index,
 so that any example can be made anywhere, in any batch, on any device.
 """
 
-from synthetic.associative_recall import AssociativeRecall
-from synthetic.general_associative_recall import GeneralAssociativeRecall
-from synthetic.mixture import Mixture
-from synthetic.multi_query_associative_recall import MultiQueryAssociativeRecall
-from synthetic.set_disjointness import SetDisjointness
-from synthetic.task import IGNORE_INDEX, Batch, Order, RecallOrder, Split, Task
+from .associative_recall import AssociativeRecall
+from .general_associative_recall import GeneralAssociativeRecall
+from .mixture import Mixture
+from .multi_query_associative_recall import MultiQueryAssociativeRecall
+from .set_disjointness import SetDisjointness
+from .task import IGNORE_INDEX, Batch, Order, RecallOrder, Split, Task
 
 __all__ = [
     "IGNORE_INDEX",

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from synthetic.prompt import Examples
-from synthetic.recall import TwoSidedRecallTask
-from synthetic.task import Batch, RecallOrder
+from .prompt import Examples
+from .recall import TwoSidedRecallTask
+from .task import Batch, RecallOrder
 
 
 @dataclass(frozen=True)
 class AssociativeRecall(TwoSidedRecallTask):
-    """Key-value pairs and queries in a row; what are the values of the queries?
+    """Key-value pairs and queries; what are the values of the queries?
 
     One sequence is ``([prefix] k v … k v [sep] q … q) × passes [sep_answer] × queries`` with
-    ``order="context_first"``, and has its two sides swapped with ``"query_first"``. The i-th
-    [sep_answer] is to name the value of the i-th query; nothing else carries a loss. The prefix is
-    the whole sequence. Both orders show the same pairs and queries as example i.
+    ``order="context_first"``, and has its two sides swapped with ``"query_first"``. The target of
+    the i-th [sep_answer] is the value of the i-th query; nothing else carries a loss. The prefix is
+    the whole sequence. Example i shows the same pairs and queries in both orders.
 
     Keys come from one half of the ordinary tokens, values from the other, each without
-    replacement; the queries are a random choice of the keys, in random order. Guessing any of the
+    replacement; the queries are a random choice of the keys, in random order. A guess among the
     values shown is right with probability 1/pairs.
 
     Args:
@@ -31,7 +31,7 @@ class AssociativeRecall(TwoSidedRecallTask):
         passes: how many times the input is shown (p of the JR-p prompt, Def. G.28).
 
     Raises:
-        ValueError: when a size does not fit, or for an unknown order.
+        ValueError: a size does not fit, or the order is unknown.
 
     Source:
         Sections 1 and 3 and Appendix G (AR) of arXiv:2407.05483.

@@ -21,12 +21,12 @@ _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 
 _CERTAINTY = 2**31
-"""Where probabilities are whole numbers, what 1 is."""
+"""The probability 1, where probabilities are integers."""
 
 _Draw = Callable[[Tensor, int], Tensor]
-"""Keys and a number n to n independent draws for each key, of which the first ones stay."""
+"""From keys and a number n to n independent draws for each key; a larger n only appends."""
 
-# `distinct` works on blocks of rows whose tables and draws stay in a core's own cache.
+# `distinct` works on blocks of keys whose tables and draws fit in a core's own cache.
 _BLOCK_ENTRIES = 2**19
 
 
@@ -86,36 +86,35 @@ def distinct(keys: Tensor, count: int, population: int) -> Tensor:
 def weighted_distinct(keys: Tensor, count: int, weights: Sequence[float]) -> Tensor:
     """`count` distinct indices of `weights` for each key, drawn one after the other.
 
-    Each draw takes one of the indices left, with probability proportional to its weight. Weights
-    are rounded to 2⁻³¹ of their sum, and must be positive then; the smallest sets the time that
-    this takes. Returns int64 (len(keys), count).
+    Each draw takes one of the remaining indices, with probability proportional to its weight.
+    Weights are rounded to 2⁻³¹ of their sum and must still be positive; the smallest determines the
+    time that this takes. Returns int64 (len(keys), count).
     """
-    limits = torch.tensor(_limits(tuple(weights)), device=keys.device)
+    ends = torch.tensor(_interval_ends(tuple(weights)), device=keys.device)
 
     def draw(keys: Tensor, draws: int) -> Tensor:
-        return torch.searchsorted(limits, integers(keys, draws, _CERTAINTY), right=True)
+        return torch.searchsorted(ends, integers(keys, draws, _CERTAINTY), right=True)
 
     return _distinct(keys, draw, count, len(weights))
 
 
 @lru_cache
-def _limits(weights: tuple[float, ...]) -> tuple[int, ...]:
-    """Where the interval of each index ends, when the weights share out [0, 2³¹)."""
+def _interval_ends(weights: tuple[float, ...]) -> tuple[int, ...]:
+    """Where each index's interval ends if [0, 2³¹) is divided in proportion to the weights."""
     sums = list(accumulate(weights))
     return tuple(round(end / sums[-1] * _CERTAINTY) for end in sums)
 
 
 def _distinct(keys: Tensor, draw: _Draw, count: int, population: int) -> Tensor:
     draws = _draws_that_usually_suffice(count, population)
-    rows = max(1, _BLOCK_ENTRIES // (population + 2 * draws))
-    blocks = torch.split(keys, rows)
+    blocks = torch.split(keys, max(1, _BLOCK_ENTRIES // (population + 2 * draws)))
     return torch.cat([_read_on(block, draw, draws, count, population) for block in blocks])
 
 
 def _read_on(keys: Tensor, draw: _Draw, draws: int, count: int, population: int) -> Tensor:
     values, enough = _first_different(draw(keys, draws), count, population)
     if not bool(enough.all()):
-        # The same streams, read further: an example stays what it is.
+        # The same streams, read further, so that the examples do not change.
         values[~enough] = _read_on(keys[~enough], draw, 2 * draws, count, population)
     return values
 

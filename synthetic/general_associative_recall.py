@@ -7,26 +7,26 @@ from typing import ClassVar
 
 import torch
 
-from synthetic.counter_rng import bernoulli
-from synthetic.prompt import Examples
-from synthetic.recall import TwoSidedRecallTask
-from synthetic.task import Batch, RecallOrder
+from .counter_rng import bernoulli
+from .prompt import Examples
+from .recall import TwoSidedRecallTask
+from .task import Batch, RecallOrder
 
 
 @dataclass(frozen=True)
 class GeneralAssociativeRecall(TwoSidedRecallTask):
-    """Key-value pairs and queries in a row; the value of each query, or Null where it has none.
+    """Key-value pairs and queries; the value of each query, or Null if it has none.
 
     Laid out as `AssociativeRecall`: ``([prefix] k v … k v [sep] q … q) × passes [sep_answer] ×
     queries``, or with the two sides swapped. Each query is absent from the context with
-    probability `null_share`, whatever the others are; the answer is then the special token `NULL`.
-    Queries beyond the number of pairs, drawn at random, are absent in any case.
-    The prefix is the whole sequence. Both orders show the same pairs and queries as example i.
+    probability `null_share`, independently of the others; its answer is then the special token
+    `NULL`. If there are more queries than pairs, the surplus, drawn at random, is always absent.
+    The prefix is the whole sequence. Example i shows the same pairs and queries in both orders.
 
-    The queries are distinct, those absent too, so that the queries alone do not tell which of them
-    the context holds. Hence the best guess without looking at the keys is either Null or one of
-    the values shown: with the share ν of absent queries, those in any case included, it is right
-    with probability max(ν, (1 − ν)/pairs).
+    The queries are distinct, absent ones included, so that the queries alone do not tell which of
+    them the context holds. Hence the best guess without looking at the keys is either Null or one
+    of the values shown: if a fraction ν of all queries is absent, it is right with probability
+    max(ν, (1 − ν)/pairs).
 
     Args:
         vocab_size: V, the 4 special tokens included.
@@ -37,7 +37,7 @@ class GeneralAssociativeRecall(TwoSidedRecallTask):
         null_share: probability that a query is absent, in [0, 1], exact to 2⁻³¹.
 
     Raises:
-        ValueError: when a size or the share does not fit, or for an unknown order.
+        ValueError: a size or `null_share` does not fit, or the order is unknown.
 
     Source:
         General associative recall (GAR), G.24 of arXiv:2407.05483; `null_share` is ours.
@@ -77,7 +77,7 @@ class GeneralAssociativeRecall(TwoSidedRecallTask):
 
     @property
     def chance(self) -> float:
-        """Null, or any of the values shown."""
+        """The better guess of Null and a value shown."""
         present = (1 - self.null_share) * min(1, self.pairs / self.queries)
         return max(1 - present, present / self.pairs)
 

@@ -1,4 +1,4 @@
-"""Several tasks that take turns in training, in fixed or in changing proportions."""
+"""Several tasks that take turns in training, in fixed or changing proportions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 
-from synthetic.task import Task
+from .task import Task
 
 Weights = tuple[float, ...]
 
@@ -17,25 +17,25 @@ Weights = tuple[float, ...]
 class Mixture:
     """Which of several tasks trains at which step.
 
-    Every step credits each task with its weight; the task with the most credit takes the turn (the
-    first of them on a tie) and pays for it with the sum of the weights. So no chance is involved,
-    each task's turns lie evenly apart, none is ever a whole turn ahead of its share, and equal
-    weights give 0, 1, 2, 0, 1, 2, … Each stage of a curriculum starts with no credit.
+    Every step credits each task with its weight; the task with the most credit (the first of them
+    on a tie) takes the turn and pays the sum of the weights for it. So nothing is random, a task's
+    turns are evenly spaced, no task is ever a whole turn ahead of its proportion, and equal weights
+    give 0, 1, 2, 0, 1, 2, … Each stage of a curriculum starts without credit.
 
     Args:
         tasks: at least one; all of one vocabulary, whatever their lengths.
-        weights: how much of the training each task gets, up to a factor; empty: all the same.
-        curriculum: stages (start, weights); a stage replaces the weights from that share of the
-            steps on, 0 < start < 1, in increasing order.
+        weights: how much of the training each task gets, up to a factor; empty: equal weights.
+        curriculum: stages (start, weights); a stage replaces the weights from the fraction `start`
+            of the steps on, 0 < start < 1, in increasing order.
 
     Raises:
-        ValueError: for no task, unequal vocabularies, a number of weights that is not that of the
-            tasks, weights that are negative, not finite or all 0, or stages out of order.
+        ValueError: there is no task; vocabularies differ; the weights are not one for each task, or
+            are negative, not finite or all 0; or the stages are out of order.
 
     Example:
-        Twice as much of the first task; from half of the steps on, the second alone:
+        The first task twice as often; from half of the steps on, only the second:
 
-        >>> from synthetic import AssociativeRecall, SetDisjointness
+        >>> from . import AssociativeRecall, SetDisjointness
         >>> tasks = SetDisjointness(36, 4, 12), AssociativeRecall(36, pairs=8)
         >>> Mixture(tasks, weights=(2, 1), curriculum=((0.5, (0, 1)),)).schedule(12)
         [0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1]
@@ -92,19 +92,19 @@ class Mixture:
 
 
 def _turns(weights: Weights) -> Iterator[int]:
-    """Who takes which turn, forever."""
+    """Whose turn it is at each step, forever."""
     exact = [_exact(weight) for weight in weights]
     unit = math.lcm(*(weight.denominator for weight in exact))
-    shares = [int(weight * unit) for weight in exact]
-    price = sum(shares)
-    credit = [0] * len(shares)
+    whole = [int(weight * unit) for weight in exact]
+    price = sum(whole)
+    credit = [0] * len(whole)
     while True:
-        credit = [have + more for have, more in zip(credit, shares, strict=True)]
+        credit = [have + more for have, more in zip(credit, whole, strict=True)]
         turn = credit.index(max(credit))
         credit[turn] -= price
         yield turn
 
 
 def _exact(number: float) -> Fraction:
-    # By its decimals: 0.1 of 10 steps is 1 step, which the binary value slightly exceeds.
+    # As written in decimal: 0.1 of 10 steps is 1 step, which the binary value slightly exceeds.
     return Fraction(str(number))

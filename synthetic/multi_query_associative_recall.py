@@ -1,35 +1,35 @@
-"""Multi-query associative recall (MQAR): the value of a query is due where the query stands."""
+"""Multi-query associative recall (MQAR): each query is answered at its own position."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 
-from synthetic.counter_rng import weighted_distinct
-from synthetic.prompt import Examples
-from synthetic.recall import RecallTask
-from synthetic.task import IGNORE_INDEX, Batch, RecallOrder
+from .counter_rng import weighted_distinct
+from .prompt import Examples, check_choice
+from .recall import RecallTask
+from .task import IGNORE_INDEX, Batch, RecallOrder
 
 Gaps = Literal["dense", "power_law"]
 
 
 @dataclass(frozen=True)
 class MultiQueryAssociativeRecall(RecallTask):
-    """Key-value pairs, then queries; each is to be answered at its own position.
+    """Key-value pairs, then queries, each answered at its own position.
 
     One sequence is ``([prefix] k v … k v [sep] query part) × passes``; the loss is at the queries
     of the last pass, whose targets are their values.
 
     * ``gaps="dense"``: the query part is the queries, one after the other.
-    * ``gaps="power_law"``: the query part has `query_len` tokens; a query is `gap` tokens behind
+    * ``gaps="power_law"``: the query part has `query_len` tokens; a query is `gap` tokens after
       the [sep], with P(gap) ∝ gap^(exponent − 1) for gap = 1 … query_len, drawn one query after
-      the other without replacement. All else is the special token `FILLER`. A small exponent puts
+      the other without replacement. The rest is the special token `FILLER`. A small exponent puts
       most queries close to the context and a few far away.
 
     Keys come from one half of the ordinary tokens, values from the other, each without
-    replacement; the queries are a random choice of the keys, in random order. Guessing any of the
+    replacement; the queries are a random choice of the keys, in random order. A guess among the
     values shown is right with probability 1/pairs. The prefix ends with the last pass's [sep].
 
     Args:
@@ -38,20 +38,20 @@ class MultiQueryAssociativeRecall(RecallTask):
         queries: from 1 to `pairs`.
         passes: how many times the input is shown (p of the JR-p prompt, Def. G.28).
         gaps: ``"dense"`` or ``"power_law"``.
-        query_len: tokens of the query part, at least `queries`; for ``"power_law"`` alone.
+        query_len: tokens of the query part, at least `queries`; only for ``"power_law"``.
         exponent: of the power law, in (0, 1]; 1 makes all gaps equally likely.
 
     Raises:
-        ValueError: when a size does not fit, for unknown gaps, or an exponent out of range.
+        ValueError: a size does not fit, `gaps` is unknown, or the exponent out of range.
 
     Source:
-        The task and the law of the gaps: Arora et al., *Zoology*, arXiv:2312.04927, whose code
-        has the exponent 0.01 and queries at every second place only; Appendix G of
+        The task and the power law: Arora et al., *Zoology*, arXiv:2312.04927, whose code uses
+        exponent 0.01 and puts queries at every second position only; Appendix G of
         arXiv:2407.05483.
 
     Example:
-        The pairs (4, 9), (5, 10), (6, 8); 1 behind the [sep] the query 4, 5 behind it 5 (0 is
-        [prefix], 1 [sep], 3 filler):
+        The pairs (4, 9), (5, 10), (6, 8); the query 4 at 1 token after the [sep], 5 at
+        5 tokens (0 is [prefix], 1 [sep], 3 filler):
 
         >>> task = MultiQueryAssociativeRecall(12, 3, queries=2, gaps="power_law", query_len=5)
         >>> batch = task.sample(1, seed=0, start=2)
@@ -76,8 +76,7 @@ class MultiQueryAssociativeRecall(RecallTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gaps not in get_args(Gaps):
-            raise ValueError(f"gaps = {self.gaps!r}: one of {', '.join(get_args(Gaps))}")
+        check_choice("gaps", self.gaps, Gaps)
         if self.gaps == "dense" and self.query_len is not None:
             raise ValueError(f"query_len = {self.query_len}: only gaps = 'power_law' has one")
         if self.gaps == "power_law":
@@ -99,7 +98,7 @@ class MultiQueryAssociativeRecall(RecallTask):
 
     @property
     def order(self) -> RecallOrder:
-        """The context: a query is answered as it is read."""
+        """Always the context first: a query is answered as it is read."""
         return "context_first"
 
     @property

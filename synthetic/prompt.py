@@ -1,4 +1,4 @@
-"""What all prompts share: special tokens, layout, and the stream that examples come from."""
+"""What all prompts share: special tokens, layout, and the stream of examples."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor
 
-from synthetic.counter_rng import example_keys
-from synthetic.task import IGNORE_INDEX, Batch, Split
+from .counter_rng import example_keys
+from .task import IGNORE_INDEX, Batch, Split
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples `start` … `start + count - 1` of the stream (seed, split), still to be made.
+    """Examples `start` … `start + count - 1` of the stream (seed, split), yet to be made.
 
     Attributes:
         count: B ≥ 0.
@@ -41,16 +41,17 @@ class Examples:
                 f"batch_size = {self.count}, start = {self.start}: neither can be negative, and "
                 "their sum must be less than 2^63"
             )
-        if self.split not in get_args(Split):
-            raise ValueError(f"split = {self.split!r}: one of {', '.join(get_args(Split))}")
+        check_choice("split", self.split, Split)
 
-    def keys(self, *settings: int | str, part: str | None = None) -> Tensor:
-        """One key for each example, int64 (count,); `part` tells an example's draws apart.
+    def keys(self, *task: int | str, part: str | None = None) -> Tensor:
+        """One key for each example, int64 (count,).
 
-        `settings` are the task's name and all that its examples depend on.
+        Args:
+            task: its name and all the options that its examples depend on.
+            part: distinguishes several draws for one example.
         """
-        # As an index, so that a NumPy integer names the same stream as Python's.
-        stream = (*settings, operator.index(self.seed), self.split)
+        # operator.index: a NumPy integer names the same stream as Python's.
+        stream = (*task, operator.index(self.seed), self.split)
         parts = () if part is None else (part,)
         return example_keys(*stream, *parts, start=self.start, count=self.count, device=self.device)
 
@@ -58,7 +59,7 @@ class Examples:
 class PromptTask(ABC):
     """A task whose input has two sides: ``([prefix] A [sep] B) × passes``.
 
-    A subclass is a frozen dataclass with at least these two fields; it draws its examples in
+    A subclass is a frozen dataclass with at least these two fields, and makes its examples in
     `_make`.
     """
 
@@ -96,23 +97,21 @@ class PromptTask(ABC):
         return self._make(Examples(batch_size, start, seed, split, device))
 
     @property
-    def crossings(self) -> tuple[int, ...]:
-        """After how many tokens the input passes from one side to the other, 2·passes − 1 times."""
+    def segment_boundaries(self) -> tuple[int, ...]:
+        """After how many tokens the input changes from one side to the other, 2·passes − 1."""
         side_a, side_b = self._side_lengths
-        one_pass = side_a + side_b + 2
-        ends = [
-            (turn * one_pass + side_a + 2, (turn + 1) * one_pass) for turn in range(self.passes)
-        ]
-        return tuple(end for both in ends for end in both)[:-1]
+        pass_len = side_a + side_b + 2
+        starts = range(0, self.passes * pass_len, pass_len)
+        return tuple(start + end for start in starts for end in (side_a + 2, pass_len))[:-1]
 
     @property
     @abstractmethod
     def _side_lengths(self) -> tuple[int, int]:
-        """Tokens of the side that comes first, and of the other."""
+        """Tokens of the first side and of the second."""
 
     @abstractmethod
     def _make(self, examples: Examples) -> Batch:
-        """The examples asked for."""
+        """Make the examples."""
 
     def _check_counts(self, *names: str) -> None:
         for name in names:
@@ -121,20 +120,26 @@ class PromptTask(ABC):
                 raise ValueError(f"{name} = {value!r}: a whole number of at least 1 is needed")
 
     def _shown(self, side_a: Tensor, side_b: Tensor) -> list[Tensor]:
-        """Sides (B, a) and (B, b) as often as they are read, in pieces to be concatenated."""
+        """Sides (B, a) and (B, b), `passes` times, in pieces to concatenate."""
         prefix, separator = (_column(side_a, token) for token in (self.PREFIX, self.SEP))
         return [prefix, side_a, separator, side_b] * self.passes
 
     def _asked_at_the_end(self, side_a: Tensor, side_b: Tensor, answers: Tensor) -> Batch:
-        """The sides, and one [sep_answer] for each of the answers (B, m), to be named there.
+        """The sides, then one [sep_answer] for each of the answers (B, m), its target.
 
-        The prefix is the whole sequence: all of it is given before the first answer.
+        The prefix is the whole sequence: no answer is part of the input.
         """
         slots = _column(answers, self.SEP_ANSWER).expand_as(answers)
         inputs = torch.cat([*self._shown(side_a, side_b), slots], dim=1)
         targets = torch.full_like(inputs, IGNORE_INDEX)
         targets[:, -answers.shape[1] :] = answers
         return Batch(inputs, targets, prefix_len=inputs.shape[1])
+
+
+def check_choice(name: str, value: str, choices: object) -> None:
+    """Raise `ValueError` unless `value` is one of the strings of the Literal type `choices`."""
+    if value not in get_args(choices):
+        raise ValueError(f"{name} = {value!r}: one of {', '.join(get_args(choices))}")
 
 
 def _column(like: Tensor, token: int) -> Tensor:

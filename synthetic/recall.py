@@ -1,15 +1,15 @@
-"""What the recall tasks share: their keys and values, and how the queries are drawn."""
+"""What the recall tasks share: keys and values, and how the queries are drawn."""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, get_args
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from synthetic.counter_rng import distinct
-from synthetic.prompt import Examples, PromptTask
-from synthetic.task import Batch, RecallOrder
+from .counter_rng import distinct
+from .prompt import Examples, PromptTask, check_choice
+from .task import Batch, RecallOrder
 
 _SPECIAL_TOKENS = 4
 
@@ -21,8 +21,8 @@ class Lookups(NamedTuple):
         context: k v k v …, int64 (B, 2 · pairs).
         queries: int64 (B, queries).
         answers: the values of the queries, int64 (B, queries).
-        left_over: queries for which no pair is left, since each is asked for once, bool
-            (B, queries); query and answer mean nothing there.
+        left_over: bool (B, queries), queries for which no pair is left, since no pair is asked for
+            twice; their query and answer are arbitrary.
     """
 
     context: Tensor
@@ -35,9 +35,9 @@ class RecallTask(PromptTask):
     """A context of key-value pairs, and queries that ask for the values of some of the keys.
 
     Keys and values come from two fixed halves of the ordinary tokens, as is usual for MQAR. Unlike
-    the two sets of set disjointness, which of the halves a token is from is no secret: a key's
-    place says it already. Keys are distinct, so that an answer is unique; values too, so that no
-    value shown is likelier than another; and so are the queries.
+    in set disjointness, the half that a token comes from tells nothing new: its position does so
+    already. Keys are distinct, so that answers are unique; so are values, so that no value shown is
+    likelier than another; and so are queries.
     """
 
     pairs: int
@@ -63,7 +63,7 @@ class RecallTask(PromptTask):
 
     @property
     def universe_size(self) -> int:
-        """Number of keys that there are."""
+        """Number of keys in the vocabulary."""
         return (self._ordinary_tokens + 1) // 2
 
     @property
@@ -80,11 +80,11 @@ class RecallTask(PromptTask):
         return 1 / self.pairs
 
     def _keys(self, examples: Examples, part: str) -> Tensor:
-        # Neither `passes` nor the order: all of them show the same examples.
+        # Without `passes` and the order: all of them show the same examples.
         return examples.keys(self._STREAM, self.vocab_size, self.pairs, self.queries, part=part)
 
     def _draw(self, examples: Examples, absent: int = 0) -> tuple[Lookups, Tensor]:
-        """Pairs and queries, and `absent` more keys (B, absent) that the context lacks."""
+        """Pairs and queries; and `absent` more keys, (B, absent), not in the context."""
         drawn = distinct(self._keys(examples, "keys"), self.pairs + absent, self.universe_size)
         drawn += _SPECIAL_TOKENS
         keys, absent_keys = torch.split(drawn, [self.pairs, absent], dim=1)
@@ -100,14 +100,13 @@ class RecallTask(PromptTask):
 
 
 class TwoSidedRecallTask(RecallTask):
-    """Context and queries in either order, then a slot for the answer of each query."""
+    """Context and queries in either order, then a position for the answer of each query."""
 
     order: RecallOrder
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in get_args(RecallOrder):
-            raise ValueError(f"order = {self.order!r}: one of {', '.join(get_args(RecallOrder))}")
+        check_choice("order", self.order, RecallOrder)
 
     @property
     def size_a(self) -> int:

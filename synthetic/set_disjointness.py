@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from synthetic.counter_rng import distinct, integers
-from synthetic.prompt import Examples, PromptTask
-from synthetic.task import Batch, Order
+from .counter_rng import distinct, integers
+from .prompt import Examples, PromptTask, check_choice
+from .task import Batch, Order
 
 Answer = Literal["token", "decision", "all"]
 
 
 @dataclass(frozen=True)
 class SetDisjointness(PromptTask):
-    """Two sets in a row; which tokens do they share, or do they share one at all?
+    """Two sets, one after the other; which tokens do they share, or do they share one at all?
 
     One sequence is ``([prefix] A [sep_sets] B) × passes [sep_answer] × common``; only the
-    [sep_answer] positions carry a loss. The prefix is the whole sequence: all of it is given
-    before the answer.
+    [sep_answer] positions carry a loss. The prefix is the whole sequence.
 
     * ``answer="token"``: A and B share exactly one token, the target.
     * ``answer="decision"``: they share one token or none, each with probability 1/2; the target is
       the special token `INTERSECTING` or `DISJOINT`.
-    * ``answer="all"``: they share exactly `common` tokens; the targets are these, in the order in
-      which they stand in B.
+    * ``answer="all"``: they share exactly `common` tokens; these are the targets, in the order in
+      which B has them.
 
     A and the rest of B are a uniform ordered sample without replacement from all ordinary tokens.
     That is the same distribution as splitting the vocabulary into two random halves *for every
     example* and drawing A from one, B from the other: whatever A holds, no token outside A is more
-    likely in B than another, so nothing but A's identity tells the shared token. (Halves kept
-    fixed would give it away: it would be the one token of B from A's half.) The shared tokens are
-    a uniform choice from A, at a uniform choice of B's positions.
+    likely in B than another, so that only A itself tells which token is shared. (With fixed halves
+    it would be the one token of B from A's half.) The shared tokens are a uniform choice from A, at
+    a uniform choice of B's positions.
 
     Args:
         vocab_size: V, the special tokens included (4 of them, 5 for decisions).
@@ -43,11 +42,10 @@ class SetDisjointness(PromptTask):
         size_b: |B| ≥ 1, tokens; |A| + |B| may not exceed the number of ordinary tokens.
         passes: how many times the input is shown (p of the JR-p prompt, Def. G.28).
         answer: ``"token"``, ``"decision"`` or ``"all"``.
-        common: k, number of shared tokens, from 1 to min(|A|, |B|); more than 1 for ``"all"``
-            alone.
+        common: k, number of shared tokens, from 1 to min(|A|, |B|); above 1 only for ``"all"``.
 
     Raises:
-        ValueError: when a size does not fit, or for an unknown answer.
+        ValueError: a size does not fit, or `answer` is unknown.
 
     Example:
         Sets {4, 5} and {9, 8, 4}, shared token 4 (0 is [prefix], 1 [sep_sets], 2 [sep_answer]):
@@ -60,7 +58,7 @@ class SetDisjointness(PromptTask):
         >>> batch.prefix_len
         8
 
-        Two shared tokens, to be named in the order of B:
+        Two shared tokens, in the order of B:
 
         >>> batch = SetDisjointness(12, 3, 4, answer="all", common=2).sample(1, seed=1)
         >>> batch.inputs.tolist()
@@ -82,8 +80,7 @@ class SetDisjointness(PromptTask):
 
     def __post_init__(self) -> None:
         self._check_counts("vocab_size", "size_a", "size_b", "passes", "common")
-        if self.answer not in get_args(Answer):
-            raise ValueError(f"answer = {self.answer!r}: one of {', '.join(get_args(Answer))}")
+        check_choice("answer", self.answer, Answer)
         if self.size_a + self.size_b > self.universe_size:
             raise ValueError(
                 f"size_a + size_b = {self.size_a} + {self.size_b} does not fit: "
@@ -124,11 +121,11 @@ class SetDisjointness(PromptTask):
 
     @property
     def chance(self) -> float:
-        """Naming a token by its place in A or B alone, at the best place; 1/2 for decisions.
+        """Guessing the token at the best fixed position of A or B; 1/2 for decisions.
 
         One shared token: any of the smaller set, 1/min(|A|, |B|). Of k shared ones, the i-th is
-        at place x of B with probability C(x−1, i−1)·C(|B|−x, k−i)/C(|B|, k), and at any place of A
-        with 1/|A|; the largest of these, averaged over i.
+        at position x of B with probability C(x−1, i−1)·C(|B|−x, k−i)/C(|B|, k), and at any position
+        of A with 1/|A|; the largest of these, averaged over i.
         """
         if self.answer == "decision":
             return 0.5
@@ -142,7 +139,7 @@ class SetDisjointness(PromptTask):
         return max(1 / self.size_a, in_b)
 
     def _make(self, examples: Examples) -> Batch:
-        # `passes` is left out on purpose: a model that reads twice sees the same sets twice.
+        # Without `passes`: a model that reads twice sees the same sets as one that reads once.
         sizes = (self.vocab_size, self.size_a, self.size_b)
         several = () if self.common == 1 else (self.common,)
         stream = ("set_disjointness", self.answer, *sizes, *several)
@@ -155,10 +152,10 @@ class SetDisjointness(PromptTask):
             label = set_a.gather(1, from_a)
             set_b.scatter_(1, to_b.sort(1).values, label)
         else:
-            label = self._share_one_(set_a, set_b, examples.keys(*stream, part="choices"))
+            label = self._put_shared_token_(set_a, set_b, examples.keys(*stream, part="choices"))
         return self._asked_at_the_end(set_a, set_b, label)
 
-    def _share_one_(self, set_a: Tensor, set_b: Tensor, keys: Tensor) -> Tensor:
+    def _put_shared_token_(self, set_a: Tensor, set_b: Tensor, keys: Tensor) -> Tensor:
         """Put a token of A into B, for decisions in half of the examples; return the answers."""
         bounds = torch.tensor([self.size_a, self.size_b, 2], device=keys.device)
         from_a, to_b, coin = torch.split(integers(keys, 3, bounds), 1, dim=1)

@@ -1,4 +1,4 @@
-"""What every task has in common: its batch, its orders, its splits."""
+"""What every task has in common: its batches, orders and splits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Token sequences and what is to be predicted at each position.
+    """Token sequences and what to predict at each position.
 
     Attributes:
         inputs: tokens, int64 (B, N).
-        targets: int64 (B, N); the token that the output *at the same position* should name, or
-            `IGNORE_INDEX`.
-        prefix_len: the number M of leading tokens, 0 ≤ M ≤ N, that are given before the first
-            answer; a prefix model may read them non-causally.
+        targets: int64 (B, N); the token to predict *at the same position*, or `IGNORE_INDEX`.
+        prefix_len: the number M of leading tokens, 0 ≤ M ≤ N, that come before the first answer; a
+            prefix model may read them non-causally.
     """
 
     inputs: Tensor
@@ -53,31 +52,31 @@ class Task(Protocol):
 
     @property
     def universe_size(self) -> int:
-        """How many elements there are to draw from."""
+        """Number of elements to draw from."""
 
     @property
     def passes(self) -> int:
-        """How many times the input is shown."""
+        """How many times the input is shown (p)."""
 
     @property
     def seq_len(self) -> int:
         """Length N of every sequence, in tokens."""
 
     @property
-    def crossings(self) -> tuple[int, ...]:
-        """After how many tokens the input passes from one side to the other, in order.
+    def segment_boundaries(self) -> tuple[int, ...]:
+        """After how many tokens the input changes from one side to the other, in order.
 
-        What a one-pass reader knows of the first side it carries across the first of these; of
-        p passes there are 2p − 1, the crossings of the two-party protocol of Theorem G.29.
+        What a one-pass reader knows of the first side is in its state at the first boundary. With
+        p passes there are 2p − 1, where the two parties of Theorem G.29 exchange messages.
         """
 
     @property
     def chance(self) -> float:
-        """Share of the answers that the best guess gets right which compares no elements."""
+        """Fraction of right answers of the best guess that compares no elements."""
 
     @property
     def order(self) -> Order:
-        """Which side of the input comes first: by size, or context or queries of recall."""
+        """Which side of the input comes first: the shorter or longer set, or context or queries."""
 
     def sample(
         self,

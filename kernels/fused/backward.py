@@ -2,17 +2,17 @@
 
 With g = dy/denominator and c = −(dy·y)/denominator, the gradients that reach numerator and
 denominator, ∂loss/∂w_ij = g_i·v_j + c_i: queries and keys play the same part, rows (q, g, c) on
-one side and (k, v, 1) on the other, and one kernel, `programs.differentiate`, serves dq on the
-way forward and dk, dv on the way back.
+one side and (k, v, 1) on the other, and one kernel, `differentiate`, serves dq on the way forward
+and dk, dv on the way back.
 """
 
 import torch
 import triton
 from torch import Tensor
 
-from kernels.fused import programs
-from kernels.fused.forward import encoder_row, states_before
-from kernels.fused.launch import Call, Row, State, Strided, mask_bytes, on_device, state, strided
+from . import triton_kernels
+from .forward import encoder_row, states_before
+from .launch import Call, Row, State, Strided, mask_bytes, on_device, state, strided
 
 Gradients = tuple[
     Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None
@@ -84,7 +84,7 @@ def _query_row(
     """The queries with what reaches them of the loss: (q, dy/denominator, c)."""
     gain, last = torch.empty_like(denominator), torch.empty_like(denominator)
     chunks = -(-call.N // call.plan.chunk)
-    programs.prepare_gradients[(call.B * call.H * chunks,)](
+    triton_kernels.prepare_gradients[(call.B * call.H * chunks,)](
         strided(dy),
         strided(y),
         strided(denominator),
@@ -114,14 +114,14 @@ def _differentiate(
     """Writes the gradients of the own rows to dx and dvalue, and the state after all to `after`.
 
     With `dvalue` the own rows are keys, and are walked from last to first; without `other`, they
-    are the encoder's, and the state of `before` is all that they meet.
+    are the encoder's, and they meet the state `before` alone.
     """
     tokens = dx.shape[1]
     parts = dx.unsqueeze(0)
     if call.plan.blocks > 1:  # summed afterwards, in float32 and in one order
         parts = torch.empty(call.plan.blocks, *dx.shape, device=dx.device)
     segments, length = call.cut(tokens)
-    programs.differentiate[call.programs(segments)](
+    triton_kernels.differentiate[call.programs(segments)](
         own,
         other,
         mask,

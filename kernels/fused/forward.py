@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from kernels.fused import programs
-from kernels.fused.launch import Call, Row, State, Strided, mask_bytes, on_device, state, strided
+from . import triton_kernels
+from .launch import Call, Row, State, Strided, mask_bytes, on_device, state, strided
 
 _SCAN_BLOCK = 1024  # numbers of a state per program of the scan
 
@@ -20,7 +20,7 @@ def forward(
     z: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Prefix linear attention (`kernels.prefix_linear_attention`), with the state after it.
+    """Prefix linear attention (`prefix_linear_attention`), with the state after it.
 
     Args:
         q, k: (B, N, H, D), bfloat16, float16 or float32.
@@ -34,8 +34,8 @@ def forward(
         y (B, N, H, E), contiguous, in v's type; denominator (B, N, H) float32, 1 where a query
         reads no key; the state after everything, kv and z, float32.
 
-    Nothing is checked here but by `supported`: callers pass what
-    `kernels.prefix_linear_attention` has checked.
+    Nothing is checked here: callers have checked the arguments as `prefix_linear_attention` does,
+    and that they are `supported`.
     """
     call = Call.of(q, v, scale)
     y = torch.empty(call.B, call.N, call.H, call.E, dtype=v.dtype, device=v.device)
@@ -51,7 +51,7 @@ def forward(
             if segments > 1:
                 before = states_before(call, row, encoder, bits, kv, z)
                 encoder = None  # part of every segment's state by now
-            programs.attend[call.programs(segments)](
+            triton_kernels.attend[call.programs(segments)](
                 strided(q),
                 row,
                 encoder,
@@ -105,18 +105,18 @@ def states_before(
         return state(kv, z)
     M = 0 if encoder is None else encoder.x.data.shape[1]
     pieces = -(-M // length)
-    kv_sums, z_sums = call.new_sums(pieces + segments)
+    kv_sums, z_sums = call.new_state(pieces + segments)
     decoder_sums = strided(kv_sums[:, :, pieces:]), strided(z_sums[:, :, pieces:])
     if encoder is not None:
         sums = strided(kv_sums), strided(z_sums)
         _sum_segments(call, encoder, mask, sums, M, range(pieces), length)
-    # The segment that is passed last has no other behind it.
+    # Nothing reads the sum of the segment that is visited last.
     summed = range(1, segments) if reverse else range(segments - 1)
     if segments > 1:
         _sum_segments(call, row, mask, decoder_sums, call.N, summed, length)
     for slots, initial in ((kv_sums, kv), (z_sums, z)):
         size = slots[0, 0, 0].numel()
-        programs.scan_segments[(call.B * call.H * -(-size // _SCAN_BLOCK),)](
+        triton_kernels.scan_segments[(call.B * call.H * -(-size // _SCAN_BLOCK),)](
             slots,
             None if initial is None else initial.contiguous(),
             slots.shape[2],
@@ -137,7 +137,7 @@ def _sum_segments(
     length: int,
 ) -> None:
     """Writes the sums of `segments`, of `length` tokens each, of a sequence of `tokens`."""
-    programs.sum_segments[call.programs(len(segments))](
+    triton_kernels.sum_segments[call.programs(len(segments))](
         row,
         mask,
         sums,

@@ -1,4 +1,4 @@
-"""What the launchers share: how tensors are handed to a kernel, where it runs, with which sizes."""
+"""What the launchers share: how tensors are passed to a kernel, on which device, which sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.fused.plan import (
+from ..taylor import num_features
+from .plan import (
     DTYPES,
     MAX_FEATURE_DIM,
     MAX_FEATURE_DIM_FLOAT32,
@@ -24,7 +25,7 @@ from kernels.fused.plan import (
     segments,
 )
 
-# As it was when the kernels were made; torch.compile cannot ask Triton itself.
+# As it was when the kernels were defined; torch.compile cannot read it from Triton.
 _INTERPRETED = bool(triton.knobs.runtime.interpret)
 
 
@@ -87,9 +88,9 @@ class Call:
         return cls(B, N, H, D, E, scale, q.dtype, q.device, chosen)
 
     @property
-    def F(self) -> int:  # noqa: N802 - the field's name for it
+    def F(self) -> int:  # noqa: N802 - as in the kernels
         """Packed features."""
-        return (self.D + 1) * (self.D + 2) // 2
+        return num_features(self.D)
 
     def cut(self, tokens: int) -> tuple[int, int]:
         """Into how many segments `tokens` tokens are cut, and the length of all but the last."""
@@ -119,15 +120,10 @@ class Call:
             "num_stages": self.plan.stages,
         }
 
-    def new_state(self) -> tuple[Tensor, Tensor]:
-        """Uninitialized kv (B, H, F, E) and z (B, H, F)."""
-        kv = torch.empty(self.B, self.H, self.F, self.E, device=self.device)
-        return kv, torch.empty(self.B, self.H, self.F, device=self.device)
-
-    def new_sums(self, slots: int) -> tuple[Tensor, Tensor]:
-        """Uninitialized sums of segments: kv (B, H, slots, F, E) and z (B, H, slots, F)."""
-        kv = torch.empty(self.B, self.H, slots, self.F, self.E, device=self.device)
-        return kv, torch.empty(self.B, self.H, slots, self.F, device=self.device)
+    def new_state(self, *slots: int) -> tuple[Tensor, Tensor]:
+        """Uninitialized kv (B, H, F, E) and z (B, H, F), or with `slots` (B, H, slots, F, ...)."""
+        z = torch.empty(self.B, self.H, *slots, self.F, device=self.device)
+        return z.new_empty(*z.shape, self.E), z
 
 
 @contextmanager

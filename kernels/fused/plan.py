@@ -1,14 +1,16 @@
 """The sizes a launch runs with, from the shapes, the type and the device: plain arithmetic.
 
-A table reasoned out beforehand rather than a search at run time: the same call runs the same code
-every time, inside CUDA graph capture too, and all of it can be compiled and inspected without a
-GPU (`tests/kernels/fused/test_compile.py` reads registers and spills).
+Fixed rules rather than a search at run time: the same call runs the same code every time, inside
+CUDA graph capture too, and all of it can be compiled and inspected without a GPU
+(`tests/kernels/fused/test_compile.py` reads registers and spills).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+
+from ..taylor import num_features
 
 Matrix = Literal["bfloat16", "tf32", "ieee"]
 
@@ -29,7 +31,7 @@ _CHUNKS_PER_SEGMENT = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """How one operator call is cut into programs.
+    """How one operator call is divided into Triton programs.
 
     Attributes:
         chunk: tokens that a program handles at a time, C.
@@ -38,7 +40,7 @@ class Plan:
         block: head dimensions per program; a power of two.
         blocks: programs that share a head, each with `block` of its E.
         warps: of 32 threads, per program.
-        stages: chunks whose loads are under way at a time.
+        stages: chunks whose loads are in flight at a time.
     """
 
     chunk: int
@@ -63,7 +65,7 @@ def plan(feature_dim: int, head_dim: int, dtype: torch.dtype, *, warpgroups: boo
       D = 17 on the selectors do not fit shared memory;
     - those of single warps (Ampere), and float32 as it is, without matrix unit: 32 tokens.
     """
-    size = (feature_dim + 1) * (feature_dim + 2) // 2
+    size = num_features(feature_dim)
     matrix = matrix_type(dtype)
     wide = size > 160  # more than D = 16 has
     chunk, widest, warps = 32, 32, 8 if wide else 4
@@ -87,8 +89,8 @@ def plan(feature_dim: int, head_dim: int, dtype: torch.dtype, *, warpgroups: boo
 def feature_edges(size: int, widest: int) -> tuple[int, ...]:
     """Where the tiles begin that cover `size` features, and where the last one ends.
 
-    Their widths are powers of two, falling from `widest` to 16.  What is left after the full
-    tiles is one tile if no more than a quarter of it stays empty, else it is cut in two.
+    Their widths are powers of two, falling from `widest` to 16.  What remains after the full
+    tiles is one tile if no more than a quarter of it stays empty, else it is split.
 
     >>> feature_edges(153, 64)  # where one tile would take 256
     (0, 64, 128, 160)
@@ -106,10 +108,10 @@ def feature_edges(size: int, widest: int) -> tuple[int, ...]:
 
 
 def segments(programs: int, chunks: int, multiprocessors: int) -> int:
-    """Into how many runs of chunks a sequence is cut, so that the device has work for all.
+    """Into how many segments (runs of chunks) a sequence is cut, so that the device is busy.
 
-    One program walks a head's sequence from end to end and is the cheapest way, as long as the
-    heads fill the device.  Where less than half of it would be busy, the sequence is cut: the
+    One program that walks a head's sequence from end to end is cheapest, as long as the heads fill
+    the device.  Where less than half of it would be busy, the sequence is cut: the
     segments' sums first (half of a walk's work again, and the keys are read twice), then all
     segments at once from the state before each.  Two programs per multiprocessor, so that one
     computes while the other waits for memory.
@@ -145,16 +147,16 @@ def has_warpgroups(device: torch.device) -> bool:
 
 
 def matrix_type(dtype: torch.dtype) -> Matrix:
-    """As what matrices are multiplied for inputs of `dtype`; sums are float32 for all.
+    """The format in which matrices are multiplied for inputs of `dtype`; all sums are float32.
 
     float16 runs as TF32: as many mantissa bits, and float32's range, which weights up to (10³)²/2
     need.  float32 runs as it is, without matrix unit, or as TF32 where torch allows that.  (Three
-    TF32 products for one, as exact, spill more than they save.)
+    TF32 products in place of one, as exact, spill more than they save.)
     """
     if dtype == torch.bfloat16:
         return "bfloat16"
     matmul = torch.backends.cuda.matmul
-    # torch before 2.9 knows the older of the two switches only.
+    # torch before 2.9 has only the older of the two switches.
     newer = getattr(matmul, "fp32_precision", None)
     allowed = matmul.allow_tf32 if newer is None else newer == "tf32"
     return "tf32" if dtype == torch.float16 or allowed else "ieee"

@@ -4,8 +4,8 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.fused import programs
-from kernels.fused.launch import on_device, state, strided
+from . import triton_kernels
+from .launch import on_device, state, strided
 
 # Numbers of the state that a program handles at a time: 32 for each of its threads.
 _TILE = 4096
@@ -41,7 +41,7 @@ def step(
     block = triton.next_power_of_2(E)
     if B > 0:
         with on_device(q.device):
-            programs.step_token[(B * H,)](
+            triton_kernels.step_token[(B * H,)](
                 strided(q),
                 strided(k),
                 strided(v),

@@ -18,7 +18,7 @@ import polars as pl
 import torch
 
 from kernels import bench as kernels_bench
-from kernels.bench import Case, Ceilings
+from kernels.bench import Case, Roofline
 from sdsim.bench.config import Attention, BenchConfig, ModelTask, What
 from sdsim.bench.models import time_models
 from sdsim.bench.sweep import Projection, sweep_paces
@@ -119,7 +119,7 @@ def notes(report: Report) -> list[str]:
         return _sweep_notes(report)
     if report.what in get_args(ModelTask):
         return _model_notes(report)
-    reached = Ceilings(**report.settings["ceilings"])
+    reached = Roofline(**report.settings["ceilings"])
     work = [
         f"  batch {row['batch']}, length {row['length']}: {row['needed_bytes'] / 1e6:,.1f} MB, "
         f"{row['needed_operations'] / 1e9:,.3g} GFLOP, so at least {row['limit'] * 1e3:.3f} ms"
@@ -239,14 +239,14 @@ def _attention_report(
             product(set(config.batches), set(config.lengths)), key=lambda sizes: sizes[::-1]
         )
     ]
-    ceilings = kernels_bench.ceilings(device, dtype)
+    ceilings = kernels_bench.measure_roofline(device, dtype)
     timings = kernels_bench.measure(
         cases,
         ceilings,
         methods=config.methods,
         repeats=config.repeats,
-        patience=config.max_seconds,
-        memory=config.memory_gb * 1e9,
+        max_seconds=config.max_seconds,
+        max_bytes=config.memory_gb * 1e9,
         progress=progress,
     )
     settings = _settings(config, what, device, ceilings)
@@ -261,7 +261,7 @@ def _model_report(
     config: BenchConfig, what: ModelTask, progress: Callable[[int, int], None]
 ) -> Report:
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
-    ceilings = kernels_bench.ceilings(device, dtype)
+    ceilings = kernels_bench.measure_roofline(device, dtype)
     known = peak_tflops(device) if dtype == torch.bfloat16 else None
     timings = time_models(
         what,
@@ -308,7 +308,7 @@ def _model_notes(report: Report) -> list[str]:
 
 
 def _settings(
-    config: BenchConfig, what: What, device: torch.device, ceilings: Ceilings | None
+    config: BenchConfig, what: What, device: torch.device, ceilings: Roofline | None
 ) -> dict[str, Any]:
     return {
         "what": what,

@@ -1,4 +1,4 @@
-"""What is measured, and the meters: memory, time, the work needed and the ceilings."""
+"""What is measured, and the meters: memory, time, the work needed and the roofline."""
 
 from collections.abc import Callable
 from typing import Any, get_args
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from kernels import PrefixState, bench, chunked, prefix_linear_attention, prefix_state, read_state
-from kernels.bench import METHODS, Case, Ceilings, What, ceilings, measure, peak_bytes
+from kernels import PrefixState, chunked, prefix_linear_attention, prefix_state, read_state
+from kernels.bench import METHODS, Case, Roofline, What, measure, measure_roofline, peak_bytes
+from kernels.bench import device as bench_device
+from kernels.bench import methods as bench_methods
 
 H, D, E = 1, 16, 8
 
@@ -51,7 +53,7 @@ def tensors(length: int) -> list[Tensor]:
     return [q, q, v, q[:, ::2], v[:, ::2]]
 
 
-def test_the_chunks_take_the_same_room_whatever_the_length() -> None:
+def test_the_chunks_take_the_same_memory_whatever_the_length() -> None:
     """Beside what goes in and comes out: so features exist for one chunk only."""
 
     def forward(*x: Tensor) -> object:
@@ -68,7 +70,7 @@ def test_the_chunks_take_the_same_room_whatever_the_length() -> None:
         assert long < 1.05 * short + 4 * (4096 - 1024) * D * 4  # dq is summed in a second tensor
 
 
-def test_the_quadratic_form_is_told_from_it() -> None:
+def test_the_quadratic_form_takes_memory_that_grows_with_its_square() -> None:
     def reference(*x: Tensor) -> object:
         return prefix_linear_attention(*x, backend="reference")
 
@@ -76,7 +78,7 @@ def test_the_quadratic_form_is_told_from_it() -> None:
     assert long > 3.5 * short
 
 
-def test_reading_both_ways_takes_the_same_room_whatever_the_length() -> None:
+def test_non_causal_reading_takes_the_same_memory_whatever_the_length() -> None:
     q, _, v, _, _ = tensors(4096)
     features = 4 * 4096 * H * 153
     assert peak_bytes(lambda: read_state(q, prefix_state(q, v))) < features / 2
@@ -86,7 +88,7 @@ def case(what: What, length: int, *, batch: int = 1) -> Case:
     return Case(what, batch, length, torch.float32, torch.device("cpu"), 2, 4, 8)
 
 
-CEILINGS = Ceilings(bytes_per_second=1e9, operations_per_second=1e9)
+ROOFLINE = Roofline(bytes_per_second=1e9, operations_per_second=1e9)
 F = 15  # of D = 4
 
 
@@ -121,22 +123,22 @@ def test_the_work_of_decoding_does_not_know_the_length() -> None:
     assert case("decode", 8).work == (4 * (2 * state + token), 2 * 2 * state)
 
 
-def test_the_limit_is_the_slower_ceiling() -> None:
+def test_the_roofline_is_the_slower_of_bytes_and_operations() -> None:
     needed_bytes, operations = case("prefill", 640).work
-    assert CEILINGS.seconds(case("prefill", 640)) == operations / 1e9
-    assert Ceilings(1e6, 1e12).seconds(case("prefill", 640)) == needed_bytes / 1e6
+    assert ROOFLINE.seconds(case("prefill", 640)) == operations / 1e9
+    assert Roofline(1e6, 1e12).seconds(case("prefill", 640)) == needed_bytes / 1e6
 
 
 @pytest.mark.parametrize("what", get_args(What))
 def test_every_method_is_timed_or_says_why_not(what: What) -> None:
-    told = []
+    reported = []
     timings = measure(
         [case(what, 64), case(what, 128)],
-        CEILINGS,
+        ROOFLINE,
         repeats=4,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
-    assert told == [(1, 2), (2, 2)]
+    assert reported == [(1, 2), (2, 2)]
     assert [row.method for row in timings] == 2 * list(METHODS)
     for row in timings:
         assert (row.seconds is None) == (row.calls == 0) == (row.reason is not None)
@@ -160,9 +162,9 @@ def test_every_method_computes_what_its_name_says(monkeypatch: pytest.MonkeyPatc
         seen[name] = (q.shape[1], *(x.shape[1] for x in encoder[:1]), backend)
         return v
 
-    monkeypatch.setattr(bench, "prefix_linear_attention", spy)
+    monkeypatch.setattr(bench_methods, "prefix_linear_attention", spy)
     for name in ("jrt-rnn", "jrt-rnn, quadratic", "based", "jrt-prompt"):
-        measure([case("prefill", 64)], CEILINGS, methods=[name], repeats=1)
+        measure([case("prefill", 64)], ROOFLINE, methods=[name], repeats=1)
     assert seen == {
         "jrt-rnn": (64, 32, "auto"),
         "jrt-rnn, quadratic": (64, 32, "reference"),
@@ -173,13 +175,15 @@ def test_every_method_computes_what_its_name_says(monkeypatch: pytest.MonkeyPatc
 
 def test_what_takes_too_long_or_too_much_is_not_run() -> None:
     lengths = [case("prefill", length) for length in (64, 128, 256, 512)]
-    slow = measure(lengths, CEILINGS, methods=["based"], patience=1e-9)
+    slow = measure(lengths, ROOFLINE, methods=["based"], max_seconds=1e-9)
     assert slow[0].calls == 1  # nothing is known before
     for later in slow[1:]:
         assert (later.calls, later.reason) == (0, "more than 1e-09 s")
-    (large,) = measure([case("prefill", 64)], CEILINGS, methods=["jrt-rnn, quadratic"], memory=1e5)
+    (large,) = measure(
+        [case("prefill", 64)], ROOFLINE, methods=["jrt-rnn, quadratic"], max_bytes=1e5
+    )
     assert (large.seconds, large.reason) == (None, "more than 0.0001 GB")
-    (huge,) = measure([case("prefill", 2**40)], CEILINGS, methods=["based"])
+    (huge,) = measure([case("prefill", 2**40)], ROOFLINE, methods=["based"])
     assert (huge.seconds, huge.reason) == (None, "inputs of more than 8 GB")
 
 
@@ -188,7 +192,7 @@ def test_a_method_that_fails_costs_no_other_its_result(monkeypatch: pytest.Monke
         raise RuntimeError("no kernel for this\nand more")
 
     monkeypatch.setitem(METHODS, "based", broken)
-    ours, theirs = measure([case("prefill", 64)], CEILINGS, methods=["jrt-rnn", "based"], repeats=1)
+    ours, theirs = measure([case("prefill", 64)], ROOFLINE, methods=["jrt-rnn", "based"], repeats=1)
     assert ours.calls == 1
     assert (theirs.calls, theirs.reason) == (0, "no kernel for this")
 
@@ -202,9 +206,9 @@ def test_softmax_attention_is_causal_but_for_one_token(monkeypatch: pytest.Monke
         seen.append((q.shape[2:], k.shape[2:], is_causal, flash, others))
         return v
 
-    monkeypatch.setattr(bench, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(bench_methods, "scaled_dot_product_attention", spy)
     for what in ("prefill", "decode"):
-        measure([case(what, 64)], CEILINGS, methods=["sdpa, flash"], repeats=1)
+        measure([case(what, 64)], ROOFLINE, methods=["sdpa, flash"], repeats=1)
     assert seen[1] == ((64, 8), (64, 8), True, True, False)
     assert seen[-1] == ((1, 8), (64, 8), False, True, False)
 
@@ -218,28 +222,28 @@ def test_decoding_writes_over_one_state(monkeypatch: pytest.MonkeyPatch) -> None
         seen.append((in_place, state.kv.shape, float(state.k[..., 0].min())))
         return v
 
-    monkeypatch.setattr(bench, "prefix_linear_attention_step", spy)
-    measure([case("decode", 64)], CEILINGS, methods=["jrt-rnn"], repeats=1)
+    monkeypatch.setattr(bench_methods, "prefix_linear_attention_step", spy)
+    measure([case("decode", 64)], ROOFLINE, methods=["jrt-rnn"], repeats=1)
     assert seen[-1] == (True, (1, 2, F, 8), 64)
 
 
 def test_speedup_is_over_the_fastest_softmax() -> None:
     ours, theirs = measure(
-        [case("prefill", 256)], CEILINGS, methods=["jrt-rnn", "sdpa, flash"], repeats=3
+        [case("prefill", 256)], ROOFLINE, methods=["jrt-rnn", "sdpa, flash"], repeats=3
     )
     assert theirs.speedup == 1
     assert ours.speedup == theirs.seconds / ours.seconds
 
 
-def test_ceilings_are_those_of_the_device() -> None:
-    reached = ceilings(torch.device("cpu"), torch.float32, trials=1)
+def test_the_roofline_is_that_of_the_device() -> None:
+    reached = measure_roofline(torch.device("cpu"), torch.float32, trials=1)
     assert 1e8 < reached.bytes_per_second < 1e13
     assert 1e9 < reached.operations_per_second < 1e15
 
 
-def test_ceilings_count_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_best", lambda call, device, trials: 2.0)
-    reached = ceilings(torch.device("cpu"), torch.float32)
+def test_the_roofline_counts_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_device, "_best_seconds", lambda call, device, trials: 2.0)
+    reached = measure_roofline(torch.device("cpu"), torch.float32)
     assert reached.operations_per_second == 2048**3  # twice that in two seconds
     assert reached.bytes_per_second == 2**26  # read and written
 
@@ -253,4 +257,4 @@ def test_ceilings_count_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        measure([case("prefill", 8)], CEILINGS, **arguments)
+        measure([case("prefill", 8)], ROOFLINE, **arguments)

@@ -10,11 +10,12 @@ from kernels import (
     Backend,
     PrefixState,
     chunked,
-    feature_maps,
+    head_group,
     prefix_linear_attention,
     prefix_linear_attention_step,
     prefix_state,
     read_state,
+    taylor,
 )
 
 B, N, M, H, D, E = 2, 5, 3, 1, 2, 2
@@ -213,8 +214,8 @@ def test_a_backward_pass_under_autocast() -> None:
 def test_training_after_inference_mode() -> None:
     """What is cached in inference mode must serve the backward pass later."""
     q, k, v = inputs()[:3]
-    feature_maps._cached_factors.cache_clear()
-    chunked._order.cache_clear()
+    taylor._cached_factors.cache_clear()
+    head_group.feature_order.cache_clear()
     with torch.inference_mode():
         prefix_state(k, v)
         with mock.patch.object(chunked, "CHUNK", 2):

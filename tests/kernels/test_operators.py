@@ -58,18 +58,18 @@ def test_attention_is_registered_as_torch_asks(
         given |= {"k_enc": None, "v_enc": None}
     kv, z = state(gradients=True) if continued else (None, None)
     arguments = (*given.values(), mask() if masked else None, kv, z, SCALE)
-    torch.library.opcheck(torch.ops.sdsim.chunked_attention.default, arguments)
+    torch.library.opcheck(torch.ops.kernels.chunked_attention.default, arguments)
 
 
 def test_the_halves_are_registered_as_torch_asks() -> None:
     given, (kv, z) = inputs(gradients=True), state(gradients=True)
     torch.library.opcheck(
-        torch.ops.sdsim.sum_keys.default, (given["k"], given["v"], None, None, None, SCALE)
+        torch.ops.kernels.sum_keys.default, (given["k"], given["v"], None, None, None, SCALE)
     )
     torch.library.opcheck(
-        torch.ops.sdsim.sum_keys.default, (given["k"], given["v"], mask(), kv, z, SCALE)
+        torch.ops.kernels.sum_keys.default, (given["k"], given["v"], mask(), kv, z, SCALE)
     )
-    torch.library.opcheck(torch.ops.sdsim.read_state.default, (given["q"], kv, z, SCALE))
+    torch.library.opcheck(torch.ops.kernels.read_state.default, (given["q"], kv, z, SCALE))
 
 
 def strided(x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def strided(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_shapes_types_and_layouts_are_foretold(dtype: torch.dtype) -> None:
+def test_shapes_types_and_layouts_are_predicted(dtype: torch.dtype) -> None:
     """Of strided inputs, and of the backward operators too."""
     q, k, v, k_enc, v_enc = (strided(x.to(dtype)) for x in inputs().values())
     kind = torch.float32 if dtype == torch.bfloat16 else dtype
@@ -86,7 +86,7 @@ def test_shapes_types_and_layouts_are_foretold(dtype: torch.dtype) -> None:
     tests = ("test_schema", "test_faketensor")
 
     def check(name: str, *arguments: Any) -> Any:
-        operator = getattr(torch.ops.sdsim, name).default
+        operator = getattr(torch.ops.kernels, name).default
         torch.library.opcheck(operator, arguments, test_utils=tests)
         return operator(*arguments)
 
@@ -144,25 +144,24 @@ def test_compiled_without_a_break_it_is_the_same() -> None:
     torch._dynamo.reset()
     compiled = torch.compile(whole, fullgraph=True, backend="aot_eager")
     actual = torch.autograd.grad(compiled(**given), list(given.values()))
-    for one, other in zip(actual, expected, strict=True):
-        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("shared", [None, "q", "k_enc"])
 def test_vmap_is_a_loop(shared: str | None) -> None:
     many = [inputs() | {"q": numbers(2, N, 2, 3, seed=100 + i)} for i in range(3)]
-    stacked = {name: torch.stack([one[name] for one in many]) for name in many[0]}
+    stacked = {name: torch.stack([given[name] for given in many]) for name in many[0]}
     dims = dict.fromkeys(stacked, 0)
     if shared is not None:
         stacked[shared], dims[shared] = many[0][shared], None
-        many = [one | {shared: many[0][shared]} for one in many]
+        many = [given | {shared: many[0][shared]} for given in many]
 
     def gradients(given: dict[str, Tensor]) -> dict[str, Tensor]:
         return torch.func.grad(lambda inner: whole(**inner))(given)
 
     actual = torch.func.vmap(gradients, in_dims=(dims,))(stacked)
-    for i, one in enumerate(many):
-        for name, expected in gradients(one).items():
+    for i, given in enumerate(many):
+        for name, expected in gradients(given).items():
             torch.testing.assert_close(actual[name][i], expected)
 
 
@@ -191,9 +190,9 @@ def test_autocast_changes_nothing(kind: torch.dtype) -> None:
     expected = gradients()
     with torch.autocast("cpu", torch.bfloat16):
         actual = gradients()
-    for one, other in zip(actual, expected, strict=True):
-        assert one.dtype == other.dtype
-        assert torch.equal(one, other)
+    for with_autocast, without in zip(actual, expected, strict=True):
+        assert with_autocast.dtype == without.dtype
+        assert torch.equal(with_autocast, without)
 
 
 def test_the_gradient_of_a_gradient_is_refused_beyond_one_chunk() -> None:

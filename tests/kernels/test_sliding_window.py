@@ -51,7 +51,10 @@ def test_gradients() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "window", "words"),
-    [((1, 4, 2, 3), 0, "window = 0"), ((4, 2, 3), 2, "q, k, v of shapes")],
+    [
+        ((1, 4, 2, 3), 0, "window must be at least 1, got 0"),
+        ((4, 2, 3), 2, "q, k, v must have one shape"),
+    ],
 )
 def test_bad_input(shape: tuple[int, ...], window: int, words: str) -> None:
     x = torch.zeros(shape)
@@ -61,5 +64,5 @@ def test_bad_input(shape: tuple[int, ...], window: int, words: str) -> None:
 
 def test_a_mask_has_the_shape_of_the_tokens() -> None:
     x = torch.zeros(1, 4, 2, 3)
-    with pytest.raises(ValueError, match="mask of shape"):
+    with pytest.raises(ValueError, match=r"mask must have shape \(1, 4\), got \(1, 3\)"):
         sliding_window_attention(x, x, x, 2, mask=torch.ones(1, 3, dtype=torch.bool))

@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,9 +87,9 @@ def test_its_vocabulary_is_that_of_its_tasks() -> None:
         ({"curriculum": ((0.5, (1,) * 4), (0.5, (1,) * 4))}, "in increasing order"),
     ],
 )
-def test_bad_mixtures(arguments: dict[str, object], words: str) -> None:
+def test_bad_mixtures(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Mixture(**{"tasks": TASKS, **arguments})  # type: ignore[arg-type]
+        Mixture(**{"tasks": TASKS, **arguments})
 
 
 def test_negative_steps() -> None:

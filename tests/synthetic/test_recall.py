@@ -13,6 +13,7 @@ from synthetic import (
     Batch,
     GeneralAssociativeRecall,
     MultiQueryAssociativeRecall,
+    RecallOrder,
 )
 from theory.reductions import GeneralRecallInstance
 
@@ -27,7 +28,7 @@ def two_sided(draw: st.DrawFn) -> TwoSided:
     keys = pairs + (queries if general else 0) + draw(st.integers(0, 9))
     # The odd one out of the ordinary tokens is a key.
     vocab_size = 4 + 2 * keys - (draw(st.booleans()) and keys > pairs)
-    order = draw(st.sampled_from(["context_first", "query_first"]))
+    order: RecallOrder = draw(st.sampled_from(["context_first", "query_first"]))
     passes = draw(st.integers(1, 3))
     if not general:
         return AssociativeRecall(vocab_size, pairs, queries, order, passes)
@@ -62,7 +63,7 @@ def pairs_of(context: list[int]) -> tuple[tuple[int, int], ...]:
 def check_lookups(
     vocab_size: int, context: list[int], queries: list[int], answers: list[int | None]
 ) -> None:
-    """Held against the definition of the theory room."""
+    """Checked against the definition in `theory`."""
     pairs = pairs_of(context)
     keys, values = {key for key, _ in pairs}, {value for _, value in pairs}
     assert len(keys) == len(values) == len(pairs)
@@ -115,17 +116,17 @@ def test_both_orders_show_the_same_examples(task: TwoSided, seed: int) -> None:
     context_first, query_first = (
         replace(task, order=order, passes=1) for order in ("context_first", "query_first")
     )
-    one, other = (t.sample(5, seed=seed) for t in (context_first, query_first))
+    batch, swapped_batch = (t.sample(5, seed=seed) for t in (context_first, query_first))
     middle = 1 + 2 * task.pairs
     swapped = [
-        one.inputs[:, :1],
-        one.inputs[:, middle + 1 : -task.queries],
-        one.inputs[:, middle : middle + 1],
-        one.inputs[:, 1:middle],
-        one.inputs[:, -task.queries :],
+        batch.inputs[:, :1],
+        batch.inputs[:, middle + 1 : -task.queries],
+        batch.inputs[:, middle : middle + 1],
+        batch.inputs[:, 1:middle],
+        batch.inputs[:, -task.queries :],
     ]
-    assert torch.equal(torch.cat(swapped, 1), other.inputs)
-    assert torch.equal(one.targets, other.targets)
+    assert torch.equal(torch.cat(swapped, 1), swapped_batch.inputs)
+    assert torch.equal(batch.targets, swapped_batch.targets)
     assert (context_first.size_a, context_first.size_b) == (task.pairs, task.queries)
     assert (query_first.size_a, query_first.size_b) == (task.queries, task.pairs)
     assert (context_first.order, query_first.order) == ("context_first", "query_first")
@@ -297,9 +298,9 @@ def test_bad_tasks(kind: type, change: dict[str, object], words: str) -> None:
 
 @pytest.mark.parametrize("null_share", [0.0, 0.5])
 @pytest.mark.parametrize("order", ["context_first", "query_first"])
-def test_more_queries_than_pairs(order: str, null_share: float) -> None:
+def test_more_queries_than_pairs(order: RecallOrder, null_share: float) -> None:
     """As where set disjointness with the short set first is reduced to it."""
-    task = GeneralAssociativeRecall(40, 3, 10, order=order, null_share=null_share)  # type: ignore[arg-type]
+    task = GeneralAssociativeRecall(40, 3, 10, order=order, null_share=null_share)
     batch = task.sample(4000, seed=0)
     start = 1 if order == "query_first" else 2 * 3 + 2
     queries = batch.inputs[:, start : start + 10]

@@ -1,5 +1,6 @@
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from synthetic.set_disjointness import Answer
 @st.composite
 def tasks(draw: st.DrawFn) -> SetDisjointness:
     size_a, size_b = draw(st.integers(1, 12)), draw(st.integers(1, 12))
-    answer = draw(st.sampled_from(["token", "decision", "all"]))
+    answer: Answer = draw(st.sampled_from(["token", "decision", "all"]))
     return SetDisjointness(
         vocab_size=size_a + size_b + 5 + draw(st.integers(0, 20)),
         size_a=size_a,
@@ -152,9 +153,9 @@ def test_same_distribution_as_the_obvious_loop() -> None:
             ((inputs[:, 1] - 4) * 3 + place) * 6 + inputs[:, 5] - 4, minlength=108
         ).double()
 
-    one, other = cells(ours), cells(loop)
-    occurring = (one + other) > 0
-    chi_squared = float((((one - other) ** 2) / (one + other))[occurring].sum())
+    sampled, looped = cells(ours), cells(loop)
+    occurring = (sampled + looped) > 0
+    chi_squared = float((((sampled - looped) ** 2) / (sampled + looped))[occurring].sum())
     degrees = int(occurring.sum()) - 1
     assert chi_squared < degrees + 5 * (2 * degrees) ** 0.5
 
@@ -175,6 +176,6 @@ def test_same_distribution_as_the_obvious_loop() -> None:
         ({"vocab_size": 2}, "leaves 0"),
     ],
 )
-def test_bad_tasks(change: dict[str, object], words: str) -> None:
+def test_bad_tasks(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("+", r"\+")):
-        SetDisjointness(**{"vocab_size": 20, "size_a": 2, "size_b": 2, **change})  # type: ignore[arg-type]
+        SetDisjointness(**{"vocab_size": 20, "size_a": 2, "size_b": 2, **change})

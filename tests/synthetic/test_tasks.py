@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,27 +64,28 @@ def test_seeds_and_splits_are_unrelated_streams(task: Task) -> None:
         for split in ("train", "test")
     ]
     assert [len(rows) for rows in streams] == [200] * 4
-    assert not any(one & other for one, other in itertools.combinations(streams, 2))
+    assert not any(first & second for first, second in itertools.combinations(streams, 2))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_a_numpy_seed_names_the_same_stream(task: Task) -> None:
-    ours = task.sample(3, seed=np.int64(5)).inputs  # type: ignore[arg-type]
+    numpy_seed: Any = np.int64(5)
+    ours = task.sample(3, seed=numpy_seed).inputs
     assert torch.equal(ours, task.sample(3, seed=5).inputs)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_more_passes_show_the_same(task: Task) -> None:
-    once, thrice = (replace(task, passes=p).sample(9, seed=0) for p in (1, 3))  # type: ignore[type-var]
-    answers = [batch.targets[batch.targets != IGNORE_INDEX] for batch in (once, thrice)]
+def test_more_passes_show_the_same(task: Any) -> None:
+    once, triple = (replace(task, passes=p).sample(9, seed=0) for p in (1, 3))
+    answers = [batch.targets[batch.targets != IGNORE_INDEX] for batch in (once, triple)]
     assert torch.equal(*answers)
-    pass_len = (thrice.inputs.shape[1] - once.inputs.shape[1]) // 2
+    pass_len = (triple.inputs.shape[1] - once.inputs.shape[1]) // 2
     for i in range(3):
-        shown = thrice.inputs[:, i * pass_len : (i + 1) * pass_len]
+        shown = triple.inputs[:, i * pass_len : (i + 1) * pass_len]
         assert torch.equal(shown, once.inputs[:, :pass_len])
-    assert torch.equal(thrice.targets[:, 2 * pass_len :], once.targets), "the last pass is asked"
-    assert (thrice.targets[:, : 2 * pass_len] == IGNORE_INDEX).all()
-    assert thrice.prefix_len == 2 * pass_len + once.prefix_len
+    assert torch.equal(triple.targets[:, 2 * pass_len :], once.targets), "the last pass is asked"
+    assert (triple.targets[:, : 2 * pass_len] == IGNORE_INDEX).all()
+    assert triple.prefix_len == 2 * pass_len + once.prefix_len
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
@@ -97,17 +99,17 @@ def test_more_passes_show_the_same(task: Task) -> None:
     ],
     ids=str,
 )
-def test_bad_samples(task: Task, arguments: dict[str, object], words: str) -> None:
+def test_bad_samples(task: Task, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("^", r"\^")):
-        task.sample(**{"batch_size": 1, "seed": 0, **arguments})  # type: ignore[arg-type]
+        task.sample(**{"batch_size": 1, "seed": 0, **arguments})
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_crossings_are_where_the_sides_change(task: Task) -> None:
+def test_segment_boundaries_are_where_the_sides_change(task: Task) -> None:
     """Behind every [sep], and before every [prefix] but the first."""
     (row,) = task.sample(1, seed=0).inputs.tolist()
     # Special tokens 0 and 1, whatever else is in the sequence.
     expected = [place + 1 for place, token in enumerate(row) if token == 1]
     expected += [place for place, token in enumerate(row) if token == 0 and place > 0]
-    assert list(task.crossings) == sorted(expected)
-    assert len(task.crossings) == 2 * task.passes - 1
+    assert list(task.segment_boundaries) == sorted(expected)
+    assert len(task.segment_boundaries) == 2 * task.passes - 1

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import fused
-from kernels.feature_maps import Taylor
+from kernels import fused, taylor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOATS = ("q", "k", "v", "k_enc", "v_enc", "kv", "z")
@@ -56,7 +55,7 @@ class Problem:
         scale = D**-0.5
         kv = z = None
         if continued:
-            features = Taylor().features(normal(B, H, 5, D).float() * scale**0.5)
+            features = taylor.features(normal(B, H, 5, D).float() * scale**0.5)
             kv = features.mT @ normal(B, H, 5, E).float()
             z = features.sum(-2)
         mask = None
@@ -112,10 +111,10 @@ class Problem:
         numerator = torch.einsum("bhnm,bmhe->bnhe", weights, v)
         denominator = weights.sum(-1).transpose(1, 2)
 
-        features = Taylor().features(k * self.scale**0.5) * present[:, :, None, None]
+        features = taylor.features(k * self.scale**0.5) * present[:, :, None, None]
         kv, z = torch.einsum("bmhf,bmhe->bhfe", features, v), features.sum(1)
         if self.kv is not None and self.z is not None:
-            readers = Taylor().features(q * self.scale**0.5)
+            readers = taylor.features(q * self.scale**0.5)
             numerator = numerator + torch.einsum("bnhf,bhfe->bnhe", readers, self.kv)
             denominator = denominator + torch.einsum("bnhf,bhf->bnh", readers, self.z)
             kv, z = kv + self.kv, z + self.z

@@ -112,8 +112,8 @@ def test_segments_change_next_to_nothing(problem, error, request):
     case = problem.random(N=130, M=70, masked=True, continued=True)
     whole = case.forward()
     request.getfixturevalue("many_segments")
-    for one, other in zip(whole, case.forward(), strict=True):
-        assert error(other, one.double()) <= 1e-6
+    for expected, segmented in zip(whole, case.forward(), strict=True):
+        assert error(segmented, expected.double()) <= 1e-6
 
 
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -47,13 +47,13 @@ def test_attention_is_registered_as_torch_asks(whole: bool) -> None:
     kv, z = state(gradients=True)
     arguments = (*given.values(), mask(), kv, z) if whole else (*list(given.values())[:3],)
     arguments += (None,) * (8 - len(arguments))
-    torch.library.opcheck(torch.ops.sdsim.triton_attention.default, (*arguments, SCALE))
+    torch.library.opcheck(torch.ops.kernels.triton_attention.default, (*arguments, SCALE))
 
 
 @pytest.mark.parametrize("operator", ["triton_step", "triton_step_"])
 def test_steps_are_registered_as_torch_asks(operator: str) -> None:
     token = [x[:, 0] for x in list(inputs().values())[:3]]
-    torch.library.opcheck(getattr(torch.ops.sdsim, operator).default, (*token, *state(), SCALE))
+    torch.library.opcheck(getattr(torch.ops.kernels, operator).default, (*token, *state(), SCALE))
 
 
 def everything(backend: Backend) -> list[Tensor]:
@@ -76,7 +76,7 @@ def test_the_backend_equals_the_definition() -> None:
         torch.testing.assert_close(actual, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_a_step_goes_on_from_prefill() -> None:
+def test_a_step_continues_from_prefill() -> None:
     given = inputs()
     q, k, v = (given[name] for name in ("q", "k", "v"))
     options = {"scale": SCALE, "backend": "triton"}
@@ -115,8 +115,8 @@ def test_vmap_is_a_loop() -> None:
         return prefix_linear_attention(**given | {"q": q}, backend="triton")
 
     actual = torch.func.vmap(read)(several)
-    for one, q in zip(actual, several, strict=True):
-        torch.testing.assert_close(one, read(q))
+    for y, q in zip(actual, several, strict=True):
+        torch.testing.assert_close(y, read(q))
 
 
 def test_compiled_without_a_break_it_is_the_same() -> None:

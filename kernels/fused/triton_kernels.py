@@ -1,42 +1,37 @@
-"""The kernels: what one program does, built of what is in `tiles`.
+"""The kernels: what one Triton program does, built from `tiles` and `state_tiles`.
 
-All programs are on the grid's first axis, which alone takes 2³¹: heads, then segments, then
-blocks of BLOCK head dimensions, which read the same keys and stand beside each other.
+All programs are on the grid's first axis, the only one that allows 2³¹: heads, then segments, then
+blocks of BLOCK head dimensions, which are neighbours because they read the same keys.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc"
 
 # The loops over chunks hoist little (`disable_licm`): the state fills the registers, and Triton
-# would add the indices and selectors of every feature tile, which are cheap to make anew.
+# would add the indices and selectors of every feature tile, which are cheap to recompute.
 
 import triton
 import triton.language as tl
 
-from kernels.fused.tiles import (
-    add_rows,
+from .state_tiles import add_rows, kv_pointers, load_state, readable, store_state, z_pointers
+from .tiles import (
     feature_factors,
-    kv_pointers,
     load_chunk,
     load_last,
-    load_state,
     load_value,
     load_x,
     operand,
     present_at,
     product,
     pull_back,
-    readable,
     row_factors,
     scalar_pointers,
     store_chunk,
-    store_state,
-    z_pointers,
 )
 
 
 @triton.jit
 def _place(H, segments, BLOCKS: tl.constexpr):
-    """Where this program stands: (b, h) as int64, segment, block."""
+    """This program's part of the work: (b, h) as int64, segment, block."""
     program = tl.program_id(0)
     block = program % BLOCKS
     segment = (program // BLOCKS) % segments
@@ -111,8 +106,8 @@ def sum_segments(
 def scan_segments(sums, initial, slots, size, REVERSE: tl.constexpr, BLOCK: tl.constexpr):
     """Replaces each slot of sums (heads, slots, size) by what precedes it: initial + earlier slots.
 
-    `initial` (heads, size) may be None.  With REVERSE the later slots precede.  The last slot to
-    be passed is written but not read.
+    `initial` (heads, size) may be None.  With REVERSE the later slots precede.  The last slot
+    visited is written but not read.
     """
     program = tl.program_id(0).to(tl.int64)
     per_head = tl.cdiv(size, BLOCK)
@@ -159,7 +154,7 @@ def attend(
 ):
     """The forward pass of one segment, from the state before it (slot `segment` of `before`).
 
-    The encoder's M tokens, where there is a row for them, are added first.  The last segment
+    The encoder's M tokens, where there are any, are added first.  The last segment
     writes the state after it.
     """
     b, h, segment, block = _place(H, segments, BLOCKS)
@@ -275,8 +270,8 @@ def differentiate(
     the same for both sides: a query's row is (q, dy/den, c), a key's (k, v, 1).  So one program
     serves both.  Queries walk forward, with the state of the keys so far; keys walk in REVERSE,
     with that of the later queries, and have a gradient of their value too, Σ_s w_rs value_s.
-    Without `other` the state in slot 0 stands still and holds all rows of the other side: the
-    encoder's keys.
+    Without `other`, for the encoder's keys, the state in slot 0 is constant and holds all rows of
+    the other side.
 
     Blocks each give a part of dx (block, b, n, h, d); `last` goes to the first block's.
     """
@@ -318,7 +313,7 @@ def differentiate(
                 value_total = product(operand(weights, MATRIX), value_other, value_total, MATRIX)
 
         # In float32 the selectors of all tiles together are too large for shared memory.  This is
-        # 0 too, but not for the compiler, which then makes them anew each time, in one place.
+        # always 0, which the compiler cannot know: it recomputes them for each tile, in one place.
         zero = 0 if MATRIX == "bfloat16" else tl.minimum(token, 0)
         for t in tl.static_range(len(EDGES) - 1):
             left, right = row_factors(x, EDGES, t, D, MATRIX)
