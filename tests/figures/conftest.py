@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from sdsim import results
-from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
-from sdsim.config import AlgorithmConfig
+from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
-from sdsim.training.result import RunResult
 from sdsim.training.evaluation import QuantizedResult, SliceResult
+from sdsim.training.result import RunResult
 
 MIXERS = {
     "gru": ("gru",),

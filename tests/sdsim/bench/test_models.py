@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from sdsim import model_bench
-from sdsim.bench.report import bench, notes, shown
 from sdsim.bench.config import BenchConfig
 from sdsim.bench.models import ModelTask
+from sdsim.bench.report import bench, notes, shown
 
 PRESETS = ("jrt_tiny", "based_tiny", "transformer_tiny")
 

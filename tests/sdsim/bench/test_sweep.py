@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from sdsim import sweep_bench
-from sdsim.bench.report import bench, notes, shown
 from sdsim.bench.config import BenchConfig
+from sdsim.bench.report import bench, notes, shown
+from sdsim.bench.sweep import sweep_paces
 from sdsim.config import RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
-from sdsim.bench.sweep import sweep_paces
 
 CPU = torch.device("cpu")
 
