@@ -28,7 +28,7 @@ def _find_siblings(parent: Path) -> None:
         if loaded is not None and not _is_ours(getattr(loaded, "__file__", None), ours):
             raise ImportError(
                 f"sdsim needs its own package {name!r} ({ours.parent}), but another one of that "
-                f"name has been imported before it, from {getattr(loaded, '__file__', 'a folder')}: "
+                f"name was imported first, from {getattr(loaded, '__file__', 'a folder')}: "
                 "import sdsim first, or use the two in separate processes"
             )
         spec = find_spec(name) if loaded is None else None

@@ -69,7 +69,7 @@ def dispatch(words: list[str]) -> int:
 
     if name in ("", "help", *_HELP):
         return _print(overview())
-    family_of = [one for one in commands.names() if one.startswith(f"{name} ")]
+    family_of = [command for command in commands.names() if command.startswith(f"{name} ")]
     if family_of and (not arguments or arguments[0] in _HELP):
         return _print(family(name))
     from sdsim.commands.errors import did_you_mean

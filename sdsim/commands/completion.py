@@ -35,8 +35,8 @@ def complete(words: list[str]) -> None:
     name = next((name for name in commands.names() if line.startswith(f"{name} ")), None)
     if name is None:
         *before, _ = line.split(" ")  # the words that are whole; the last is being typed
-        known = [name.split(" ") for name in commands.names()]
-        next_words = {one[len(before)] for one in known if one[: len(before)] == before}
+        known = [known.split(" ") for known in commands.names()]
+        next_words = {words[len(before)] for words in known if words[: len(before)] == before}
         console.print(" ".join(sorted(next_words)), soft_wrap=True)
         return
     command = commands.find(name)

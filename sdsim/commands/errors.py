@@ -83,8 +83,8 @@ def _several(said: str, command: Command) -> str:
 
 def _key(error: BaseException) -> str | None:
     """The setting of which an error speaks."""
-    for one in (error, error.__cause__):
-        key = getattr(one, "full_key", None)
+    for raised in (error, error.__cause__):
+        key = getattr(raised, "full_key", None)
         if key:
             return str(key)
     match = re.search(r"Could not (?:override|append to config\.?) '?([\w./@]+)'?", str(error))

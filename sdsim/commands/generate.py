@@ -82,8 +82,9 @@ def parse_generate(config: DictConfig) -> Config:
             values[name] = [str(text).replace("\\n", "\n") for text in values[name]]
         elif values[name] is not None:
             values[name] = [str(values[name])]
-    names = [one.name for one in fields(SamplingConfig)]
-    sampling = validate(SamplingConfig, {one: values.pop(one) for one in names if one in values})
+    names = [setting.name for setting in fields(SamplingConfig)]
+    chosen = {name: values.pop(name) for name in names if name in values}
+    sampling = validate(SamplingConfig, chosen)
     return validate(Config, {**values, "sampling": sampling})
 
 

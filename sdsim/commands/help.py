@@ -49,14 +49,10 @@ HYDRA_FULL_ERROR=1 set, in a traceback.
 
 def family(name: str) -> str:
     """Help on the first word of several commands, such as ``theory``."""
-    rows = [(one, commands.find(one).summary) for one in commands.names() if _starts(one, name)]
-    width = max(len(one) for one, _ in rows)
-    lines = [f"  sdsim {one:{width}}  {summary}" for one, summary in rows]
+    members = [member for member in commands.names() if member.startswith(f"{name} ")]
+    width = max(map(len, members))
+    lines = [f"  sdsim {word:{width}}  {commands.find(word).summary}" for word in members]
     return "\n".join([f"sdsim {name} has these commands:", "", *lines, ""])
-
-
-def _starts(command: str, word: str) -> bool:
-    return command.startswith(f"{word} ")
 
 
 def help_of(command: Command, overrides: list[str]) -> str:

@@ -40,7 +40,7 @@ def parse_pretrain(config: DictConfig) -> PretrainConfig:
     values = plain(config)
     if isinstance(values["data"], str):
         values["data"] = [values["data"]]
-    names = [one.name for one in fields(CorpusConfig)]
+    names = [field.name for field in fields(CorpusConfig)]
     corpus = validate(CorpusConfig, {name: values.pop(name) for name in names if name in values})
     return validate(PretrainConfig, {**values, "corpus": corpus})
 

@@ -11,8 +11,8 @@ from sdsim.config import (
     RunConfig,
     TaskConfig,
     TrainConfig,
+    run_id,
 )
-from sdsim.config import run_id as id_of
 from sdsim.sweep.job import GROUPS, SETTINGS, Job, check_device, parse_job, run_job
 from sdsim.training.tracking import TrackingConfig
 
@@ -62,8 +62,8 @@ def run(job: Job) -> None:
     check_device(job.device)
     job.tracking.check()
     store.check()
-    identities = [id_of(one) for one in job.runs]
-    missing = [one for one in identities if one not in store]
+    identities = [run_id(config) for config in job.runs]
+    missing = [identity for identity in identities if identity not in store]
     with Bar("training", "steps") as bar:
         run_job(job, on_step=lambda done: bar.show(done, job.run.train.steps))
     if not all(identity in store for identity in identities):

@@ -59,10 +59,10 @@ def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        errors = [dict(one) for one in error.errors()]
-        # A list whose items are wrong is itself said to be too short.
-        inner = [one for one in errors if not any(_is_within(other, one) for other in errors)]
-        raise ValueError("; ".join(_one_line(one, path) for one in inner)) from error
+        details = [dict(detail) for detail in error.errors()]
+        # A list whose items are wrong is itself reported as too short.
+        inner = [outer for outer in details if not any(_is_within(x, outer) for x in details)]
+        raise ValueError("; ".join(_one_line(detail, path) for detail in inner)) from error
 
 
 def _is_within(inner: dict[str, Any], outer: dict[str, Any]) -> bool:

@@ -32,7 +32,7 @@ GROUPS = {
 }
 """Config groups of a job, and the file that each takes by default."""
 
-_RUN = tuple(one.name for one in fields(RunConfig))
+_RUN = tuple(part.name for part in fields(RunConfig))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -101,7 +101,7 @@ def parse_job(config: DictConfig) -> Job:
     missing = [name for name in ("model", "task") if name not in values]
     if missing:
         raise ValueError(f"{missing[0]} is missing: `{missing[0]}=…` chooses one")
-    task, known = values["task"], {one.name for one in fields(TaskConfig)}
+    task, known = values["task"], {setting.name for setting in fields(TaskConfig)}
     options = {name: task.pop(name) for name in list(task) if name not in known}
     if isinstance(task["options"], dict):
         task["options"] |= options

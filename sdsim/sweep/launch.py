@@ -101,14 +101,14 @@ def launch(plan: Plan, loader: ConfigLoader, on_progress: Callable[[int, int], N
     workers = _workers(plan.composed.hydra.launcher)
 
     def launch_missing(missing: list[str]) -> Sequence[JobReturn]:
-        jobs = group_jobs([plan.runs[one] for one in missing], plan.grid.members, workers)
+        jobs = group_jobs([plan.runs[run] for run in missing], plan.grid.members, workers)
         if deadline is not None:
             jobs = [[*overrides, f"deadline={deadline:.1f}"] for overrides in jobs]
         return launcher.launch(jobs, initial_job_idx=0)
 
     with _watched(store, identities, on_progress):
         _launch_until_stored(launch_missing, store, identities, deadline)
-    return Outcome(store, sum(one in store for one in identities), len(identities))
+    return Outcome(store, sum(identity in store for identity in identities), len(identities))
 
 
 def run_one(config: DictConfig) -> bool:
@@ -246,7 +246,7 @@ def _watched(
         last_look = False
         while not last_look:
             last_look = stop.wait(_POLL_SECONDS)
-            missing.difference_update([one for one in missing if one in store])
+            missing.difference_update([run for run in missing if run in store])
             on_progress(len(identities) - len(missing), len(identities))
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -68,14 +68,15 @@ def make_plan(config: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     keys: dict[str, int] = {}  # of ensembles, numbered as they come
     runs: dict[str, PlannedRun] = {}
     job, impossible = None, None
-    for axes, one in _composed_runs(config, loader, places, expand(grid, chosen)):
+    for axes, composed_run in _composed_runs(config, loader, places, expand(grid, chosen)):
         try:
-            parsed = parse_job(one)
+            parsed = parse_job(composed_run)
             key = ensemble_key(parsed.run)
             if key not in keys:
                 check_run(parsed.run)
         except ValueError as error:
-            if "machine" not in one.model or not any(name.startswith("task") for name in chosen):
+            is_algorithm = "machine" in composed_run.model
+            if not is_algorithm or not any(name.startswith("task") for name in chosen):
                 raise
             logger.warning("left out: %s: %s", " ".join(axes), str(error).splitlines()[0])
             impossible = error
@@ -99,8 +100,8 @@ def runs_of(preset: str) -> list[RunConfig]:
         with composed("sweep", [f"sweep={preset}"]) as (config, loader):
             grid = parse(Grid, config.sweep, path="sweep.")
             return [
-                parse_job(one).run
-                for _, one in _composed_runs(config, loader, [], expand(grid, {}))
+                parse_job(composed_run).run
+                for _, composed_run in _composed_runs(config, loader, [], expand(grid, {}))
             ]
     except MissingConfigException as error:
         raise ValueError(f"preset = {preset!r}: there is no such sweep") from error
@@ -126,6 +127,6 @@ def _composed_runs(
     for overrides in runs:
         choices = tuple(text for text in overrides if text.split("=")[0] in GROUPS)
         values = [parse_override(text) for text in overrides if text not in choices]
-        one = copy.deepcopy(base(choices))
-        ConfigLoaderImpl._apply_overrides_to_config(values, one)
-        yield overrides, one
+        composed_run = copy.deepcopy(base(choices))
+        ConfigLoaderImpl._apply_overrides_to_config(values, composed_run)
+        yield overrides, composed_run

@@ -18,7 +18,7 @@ from sdsim.training.data import (
     loss_and_accuracy,
 )
 from sdsim.training.schedule import warmup_cosine
-from sdsim.training.trainer import BETA1, EPS, Snapshot, Tensors, Trainer, build
+from sdsim.training.trainer import BETA1, EPS, Snapshot, Tensors, Trainer, build, parameter_shapes
 
 
 class EnsembleTrainer(Trainer):
@@ -53,7 +53,7 @@ class EnsembleTrainer(Trainer):
         super().__init__(configs, device, resume_from)
         models = [build(config, device) for config in configs]
         self._loss = _Loss(models[0])
-        self._shapes = {name: one.shape for name, one in models[0].named_parameters()}
+        self._shapes = dict(parameter_shapes(configs[0]))
         if resume_from:
             self._matrix = self._rows([snapshot.parameters for snapshot in resume_from])
             self._first = self._rows([snapshot.exp_avg for snapshot in resume_from])
@@ -73,13 +73,13 @@ class EnsembleTrainer(Trainer):
         task = batches[0].task
         asked = [batch.questions for batch in batches]
         scales = [
-            embedding_scale(config, self.steps_done, one.inputs)
-            for config, one in zip(self.configs, asked, strict=True)
+            embedding_scale(config, self.steps_done, questions.inputs)
+            for config, questions in zip(self.configs, asked, strict=True)
         ]
         inputs = (
-            torch.stack([one.inputs for one in asked]),
-            torch.stack([one.positions for one in asked]),
-            torch.stack([one.targets for one in asked]),
+            torch.stack([questions.inputs for questions in asked]),
+            torch.stack([questions.positions for questions in asked]),
+            torch.stack([questions.targets for questions in asked]),
             self._schedule[self.steps_done],
             *([torch.stack([s for s in scales if s is not None])] if scales[0] is not None else []),
         )
@@ -121,7 +121,7 @@ class EnsembleTrainer(Trainer):
             return outputs
 
         losses, accuracies = vmap(loss, in_dims=(0, 0, None if scale is None else 0))(
-            {f"model.{name}": one for name, one in self._named(matrix).items()},
+            {f"model.{name}": tensor for name, tensor in self._named(matrix).items()},
             (inputs, positions, targets),
             scale,
         )
@@ -163,14 +163,15 @@ class EnsembleTrainer(Trainer):
 
     def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
         parameters, first, second = (
-            {name: one[member].clone() for name, one in self._named(rows).items()}
+            {name: tensor[member].clone() for name, tensor in self._named(rows).items()}
             for rows in (self._matrix, self._first, self._second)
         )
         return parameters, first, second
 
     def _rows(self, members: Sequence[Tensors]) -> Tensor:
         rows = [
-            torch.cat([one[name].detach().flatten() for name in self._shapes]) for one in members
+            torch.cat([member[name].detach().flatten() for name in self._shapes])
+            for member in members
         ]
         return torch.stack(rows).to(self.device)
 

@@ -23,7 +23,7 @@ _QUANTIZED_ROWS = 2048
 def evaluate(
     model: LanguageModel, task: Task, test: EvalConfig, *, seed: int, device: torch.device
 ) -> SliceResult:
-    """Accuracy and loss on examples of the test stream, and the state after one."""
+    """Accuracy and loss on examples of the test stream, and the state after an example."""
     model.eval()
     correct, loss, asked = 0, 0.0, 0
     for batch in _test_batches(task, test.examples, _BATCH, seed, device):

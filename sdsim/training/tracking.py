@@ -72,7 +72,7 @@ def tracked(config: TrackingConfig, store: Path) -> Iterator[Log | None]:
                 runs[identity] = open_run(config, run, store)
             write, _ = runs[identity]
             write(step, numbers)
-        except Exception as error:  # whatever it is, the run goes on
+        except Exception as error:  # whatever it is, the run continues
             failed = True
             logger.warning("no more curves: %s: %s", config.kind, error)
 

@@ -143,7 +143,9 @@ class Trainer(ABC):
         """Copies of a run's parameters and of AdamW's two moments, by name."""
 
     def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:
-        streams = [training_batches(one, self.device, self.steps_done) for one in self.configs]
+        streams = [
+            training_batches(config, self.device, self.steps_done) for config in self.configs
+        ]
         return zip(*streams, strict=True)
 
 
