@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HfHubHTTPError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -134,13 +135,21 @@ class PretrainedModel(
             )
         try:
             model = cls(**model_kwargs)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
-                f"{model_id}: its config.json does not describe a model of sdsim: {error}"
+                f"{model_id}: its config.json does not describe a model of sdsim: {_reason(error)}"
             ) from error
         load_tensors(model, read_tensors(path), str(path))
         model.source = model_id
         return model.to(map_location)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a config, in one line."""
+    if isinstance(error, ValidationError):
+        wrong = error.errors(include_url=False)
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+    return str(error)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
