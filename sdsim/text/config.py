@@ -31,6 +31,7 @@ Strategy = Literal["left_pad", "read_twice", "iterate"]
 - ``"iterate"``: as it is, and again from the start after each new token; expensive.
 """
 
+# Fields of `PretrainConfig` that say how a run is executed, and may change when it is resumed.
 _EXECUTION = (
     "out",
     "device",
@@ -240,7 +241,7 @@ class PretrainConfig:
         return size, share // size
 
     def identity(self) -> dict[str, Any]:
-        """The settings that must be the same for a run to be resumed."""
-        settings = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
-        del settings["corpus"]  # identified by its tokens instead
-        return settings
+        """The fields that must be the same for a run to be resumed, as plain data."""
+        values = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
+        del values["corpus"]  # identified by its tokens instead
+        return values

@@ -35,7 +35,7 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
     """Check that the folder is empty or holds this run.
 
     Raises:
-        ValueError: naming a setting in which the run of the folder differs; with `corpus`, also if
+        ValueError: naming a field in which the run of the folder differs; with `corpus`, also if
             that run was trained on another one.
     """
     path = Path(config.out) / RUN

@@ -89,8 +89,22 @@ def test_a_row_does_not_depend_on_the_others(strategy: Strategy) -> None:
     assert together != continued(model, PROMPTS, sampling=others, strategy=strategy)
 
 
+def test_each_row_draws_from_a_stream_of_its_own() -> None:
+    sampling = SamplingConfig(20, temperature=5.0)
+    first, second = continued(made("jrt_tiny"), [[5, 6, 7]] * 2, sampling=sampling)
+    assert first != second
+
+
+def test_the_mask_is_never_generated() -> None:
+    """Its row of the embedding is the last; at this temperature all tokens are about as likely."""
+    sampling = SamplingConfig(400, temperature=1e6)
+    (tokens,) = continued(made("jrt_tiny"), [[5, 6, 7]], sampling=sampling)
+    assert max(tokens) == 62
+    assert min(tokens) == 0
+
+
 @pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])
-def test_nor_does_it_where_padding_counts(preset: str) -> None:
+def test_a_row_does_not_depend_on_the_others_where_padding_counts(preset: str) -> None:
     model = made(preset, prefix_len=16 if preset == "jrt_tiny" else 0)
     imported = PretrainedModel(asdict(model.config), 64, 40, model.prefix_len, True)
     imported.double().eval().load_state_dict(model.state_dict())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def config(tmp_path: Path, corpus: CorpusConfig) -> PretrainConfig:
         save_every=4,
         log_every=1,
         validate_every=6,
-        validation_windows=4,
+        validation_windows=3,
     )
 
 
@@ -51,7 +52,11 @@ def log(config: PretrainConfig) -> dict[tuple[int, str], float]:
     """Numbers by step and name, without those of speed."""
     lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
     names = ("loss", "ntp", "mlm", "grad_norm", "lr", "validation_loss")
-    return {(line["step"], name): line[name] for line in lines for name in names if name in line}
+    numbers = [
+        ((line["step"], name), line[name]) for line in lines for name in names if name in line
+    ]
+    assert len(dict(numbers)) == len(numbers), "each number once"
+    return dict(numbers)
 
 
 def weights(config: PretrainConfig) -> dict[str, torch.Tensor]:
@@ -97,6 +102,19 @@ def test_the_learning_rate_rises_then_falls_to_its_minimum(config: PretrainConfi
     warmup = [3e-3 / 3, 3e-3 * 2 / 3]  # of 0.2 · 10 steps, then a cosine over eight
     cosine = [8e-5 + (3e-3 - 8e-5) * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)]
     assert rates == pytest.approx([*warmup, *cosine])
+
+
+def test_throughput_is_that_of_the_steps_alone(config: PretrainConfig) -> None:
+    """Neither the log, nor validation, nor a checkpoint counts."""
+    found: list[float] = []
+
+    def slow(step: int, numbers: Mapping[str, float]) -> None:
+        time.sleep(0.5)
+        found.extend(value for name, value in numbers.items() if name == "tokens_per_second")
+
+    pretrain(replace(config, save_every=3, validate_every=3), on_numbers=slow)
+    assert len(found) == 12
+    assert min(found[1:]) > 4 * 32 / 0.5, "the first step also warms up"
 
 
 def test_an_interrupted_run_is_resumed(config: PretrainConfig) -> None:
@@ -153,7 +171,7 @@ def command(config: PretrainConfig, processes: int, *settings: str) -> list[str]
         *(f"steps={config.steps}", f"batch_size={config.batch_size}", f"lr={config.lr}"),
         *(f"min_lr={config.min_lr}", f"warmup={config.warmup}", "threads=1"),
         *(f"save_every={config.save_every}", "log_every=1", "validate_every=6"),
-        *("validation_windows=4", *settings),
+        *("validation_windows=3", *settings),
     ]
 
 
@@ -207,7 +225,8 @@ def test_two_processes_are_one(config: PretrainConfig, parallel: str) -> None:
     pretrain(long)
     two = replace(long, out=f"{long.out}-two")
     kill_at(command(two, 2, f"parallel={parallel}"), two, 16)
-    kill_at(command(two, 2, f"parallel={parallel}", "save_async=true"), two, 31)
+    more = ("save_async=true", "micro_batch_size=1")
+    kill_at(command(two, 2, f"parallel={parallel}", *more), two, 31)
     assert checkpoints(Path(two.out) / "checkpoints")
     pretrain(two)
     assert log(two) == pytest.approx(log(long), rel=2e-3)
