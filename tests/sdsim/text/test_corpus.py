@@ -141,6 +141,7 @@ def test_the_order_is_that_of_runs_before() -> None:
 def test_the_padded_vocabulary_of_gpt2_is_the_papers() -> None:
     assert padded_vocab_size(50_257) == 50_264
     assert padded_vocab_size(2047) == 2048
+    assert padded_vocab_size(2048) == 2056, "there is room for [MASK]"
 
 
 def test_a_tokenizer_can_be_a_file(config: CorpusConfig) -> None:

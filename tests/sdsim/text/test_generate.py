@@ -59,9 +59,10 @@ def test_decoding_agrees_with_reading(preset: str) -> None:
 
 def test_read_twice_fills_the_prefix_with_the_prompt() -> None:
     model = made("jrt_tiny")
-    found = continued(model, PROMPTS, sampling=SamplingConfig(8), strategy="read_twice")
-    first = ([5, 6, 7] * 6)[-16:]
-    assert found[0] == greedily(model, first, 16, 8)
+    prompts = [[1, 2, 3, 4, 5], *PROMPTS[1:]]
+    found = continued(model, prompts, sampling=SamplingConfig(8), strategy="read_twice")
+    assert found[0] == greedily(model, [5, *([1, 2, 3, 4, 5] * 3)], 16, 8)
+    assert found[0] != greedily(model, prompts[0], 5, 8), "reading it once says something else"
     assert found[1] == greedily(model, [9] * 16, 16, 8)
     assert found[2] == greedily(model, list(range(20)), 16, 8)
 

@@ -124,6 +124,8 @@ def test_an_interrupted_run_is_resumed(config: PretrainConfig) -> None:
         broken = replace(config, out=f"{config.out}-{step}", save_async=step == 6)
         with pytest.raises(StopError):
             pretrain(broken, on_numbers=stop_after(step))
+        with (Path(broken.out) / LOG).open("a") as file:
+            file.write('{"step": 3, "lo')  # as a crash may leave it
         pretrain(broken)
         assert log(broken) == log(config)
         assert_equal(weights(broken), weights(config))
@@ -263,6 +265,11 @@ def test_errors_before_any_work(
 
     with pytest.raises(ValueError, match=message):
         pretrain(validate(PretrainConfig, asdict(config) | settings), on_numbers=too_late)
+
+
+def test_an_unknown_preset_is_refused_at_once(config: PretrainConfig) -> None:
+    with pytest.raises(ValueError, match="preset = 'jrt_7b': one of jrt_360m"):
+        replace(config, preset="jrt_7b")
 
 
 def test_processes_must_divide_the_batch(config: PretrainConfig) -> None:
