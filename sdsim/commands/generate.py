@@ -140,12 +140,12 @@ def _read_prompt(file: str | None) -> str:
 
 
 def _load(checkpoint: str) -> PretrainedModel:
-    from sdsim.text.loop import trained
     from sdsim.text.pretrained import load_pretrained
+    from sdsim.text.run_folder import trained_model
 
     path = Path(checkpoint)
     unfinished = path.is_dir() and not (path / "config.json").exists()
-    return trained(path) if unfinished else load_pretrained(checkpoint)
+    return trained_model(path) if unfinished else load_pretrained(checkpoint)
 
 
 COMMAND = Command(

@@ -1,1 +1,1 @@
-"""Full scale: models of the paper's sizes, trained on text, and used."""
+"""Language models on text: presets of the paper's sizes, pretraining, checkpoints, generation."""

@@ -1,13 +1,12 @@
-"""Checkpoints of a run in training: torch's distributed checkpoints, in safetensors files.
+"""Checkpoints of a pretraining run: torch's distributed checkpoints, in safetensors files.
 
-Each process writes what it holds; any number of processes may read it again. A checkpoint is there
-whole or not at all.
+Each process writes its part; any number of processes may read the checkpoint again. It is complete
+or not there at all.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import warnings
@@ -35,26 +34,41 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 from torch.optim import Optimizer
 
+from sdsim.files import sync, write_text
 from sdsim.models import LanguageModel
-from sdsim.text.distributed import Processes
+from sdsim.text.distributed import DistributedContext
 
-warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process is no fault
+# One process alone is as good as several; torch also warns from its writing thread.
+warnings.filterwarnings("ignore", "torch.distributed is disabled")
 
 _PROGRESS = "progress.json"
 _NAME = re.compile(r"step-(\d{8})")
 _MODEL, _OPTIMIZER = "model/", "optimizer/"
 _OPTIONS = StateDictOptions(flatten_optimizer_state_dict=True)
+_WRITE_ERRORS = (CheckpointException, SafetensorError)
+_READ_ERRORS = (  # what torch and safetensors raise for damaged files
+    CheckpointException,
+    SafetensorError,
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    AssertionError,
+    AttributeError,
+)
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """The whole checkpoints in a folder, by step."""
+    """The steps and folders of the complete checkpoints in `folder`, the oldest first."""
     found = [] if not folder.is_dir() else list(folder.iterdir())
     matches = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
     return sorted((int(match[1]), path) for match, path in matches)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Pending:
+    """A checkpoint that is being written."""
+
     wait: Callable[[], object]
     is_written: Callable[[], bool]
     partial: Path
@@ -62,15 +76,15 @@ class _Pending:
 
 
 class Checkpoints:
-    """Where the checkpoints of one run are kept.
+    """The checkpoints of one run. All processes call its methods together.
 
     Args:
         folder: of the checkpoints.
-        model: what is trained, as the optimizer has it.
+        model: the module that is trained, wrapped as its optimizer knows it.
         optimizer: its optimizer.
-        processes: who writes.
-        keep: how many, the newest.
-        background: whether `save` returns before all is written.
+        context: the processes that write.
+        keep: number of checkpoints to keep, the newest ones.
+        background: whether `save` returns before the checkpoint is written.
     """
 
     def __init__(
@@ -78,73 +92,86 @@ class Checkpoints:
         folder: Path,
         model: nn.Module,
         optimizer: Optimizer,
-        processes: Processes,
+        context: DistributedContext,
         *,
         keep: int,
         background: bool,
     ) -> None:
         self.folder, self.model, self.optimizer = folder, model, optimizer
-        self.processes, self.keep, self.background = processes, keep, background
+        self.context, self.keep, self.background = context, keep, background
         self._pending: _Pending | None = None
-        # What is written in the background must not mix its words with training's.
-        together = background and processes.count > 1
-        self._group = dist.new_group(backend="gloo") if together else None
+        # Writing in the background needs a process group apart from training's.
+        separate = background and context.world_size > 1
+        self._group = dist.new_group(backend="gloo") if separate else None
 
     def save(self, step: int) -> None:
-        """Write what has been learned in `step` steps; called by all processes at once.
+        """Write a checkpoint of the model and optimizer after `step` steps.
 
         Raises:
-            OSError: where it cannot be written.
+            OSError: if it, or the one before it, cannot be written.
         """
         self.settle()
         final = self.folder / f"step-{step:08d}"
         partial = final.with_name(f".{final.name}.partial")
-        if self.processes.first:
+        if self.context.is_first:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            _write_progress(partial / _PROGRESS, step)
-        self.processes.wait()
+            progress = {"step": step, "torch": torch.__version__}
+            write_text(partial / _PROGRESS, json.dumps(progress) + "\n")
+        self.context.wait()
         writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
-        settings: dict[str, Any] = {"storage_writer": writer, "no_dist": self.processes.count == 1}
+        alone = self.context.world_size == 1
         try:
             if self.background:
-                started: Any = async_save(self._tensors(), process_group=self._group, **settings)
+                started: Any = async_save(
+                    self._tensors(),
+                    storage_writer=writer,
+                    process_group=self._group,
+                    no_dist=alone,
+                )
                 self._pending = _Pending(started.result, started.done, partial, final)
             else:
-                save(self._tensors(), **settings)
+                save(self._tensors(), storage_writer=writer, no_dist=alone)
                 self._pending = _Pending(lambda: None, lambda: True, partial, final)
                 self.settle()
-        except (CheckpointException, SafetensorError) as error:
+        except _WRITE_ERRORS as error:
             raise OSError(f"{partial} cannot be written: {_reason(error)}") from error
 
     def settle_if_written(self) -> None:
-        """`settle`, unless some process is still writing; called by all processes at once."""
+        """As `settle`, unless some process is still writing."""
         if self._pending is None:
             return
-        written = torch.tensor(float(self._pending.is_written()), device=self.processes.device)
-        if float(self.processes.mean(written)) == 1:
+        written = torch.tensor(float(self._pending.is_written()), device=self.context.device)
+        if float(self.context.mean(written)) == 1:
             self.settle()
 
     def settle(self) -> None:
-        """Wait until what `save` began is there."""
+        """Wait until the checkpoint that `save` began is complete.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
         if self._pending is None:
             return
         pending, self._pending = self._pending, None
         try:
             pending.wait()
-        except (CheckpointException, SafetensorError) as error:
+        except _WRITE_ERRORS as error:
             raise OSError(f"{pending.partial} cannot be written: {_reason(error)}") from error
-        self.processes.wait()
-        if self.processes.first:
-            _sync(pending.partial)
+        self.context.wait()
+        if self.context.is_first:
+            sync(pending.partial)
             shutil.rmtree(pending.final, ignore_errors=True)
             pending.partial.replace(pending.final)
-            _sync(self.folder)
+            sync(self.folder)
             for _, old in checkpoints(self.folder)[: -self.keep]:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self) -> int:
-        """Take up the newest checkpoint; returns its step, 0 where there is none.
+        """Load the newest checkpoint into the model and the optimizer.
+
+        Returns:
+            Its step; 0 if there is no checkpoint.
 
         Raises:
             ValueError: naming a checkpoint that is damaged.
@@ -154,12 +181,12 @@ class Checkpoints:
             return 0
         step, path = found[-1]
         tensors = self._tensors()
-        _read(path, tensors, alone=self.processes.count == 1)
-        everything = get_optimizer_state_dict(self.model, self.optimizer, options=_OPTIONS)
+        _read(path, tensors, alone=self.context.world_size == 1)
+        current = get_optimizer_state_dict(self.model, self.optimizer, options=_OPTIONS)
         optimizer: dict[str, Any] = {
-            name: tensors.get(f"{_OPTIMIZER}{name}", value) for name, value in everything.items()
+            name: tensors.get(f"{_OPTIMIZER}{name}", value) for name, value in current.items()
         }
-        model: dict[str, Any] = _under(tensors, _MODEL)
+        model: dict[str, Any] = _without_prefix(tensors, _MODEL)
         set_state_dict(
             self.model,
             self.optimizer,
@@ -170,64 +197,50 @@ class Checkpoints:
         return step
 
     def _tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint holds, by name; settings, which the config has, left out."""
+        """The tensors of a checkpoint by name; the optimizer's settings are the config's."""
         model, optimizer = get_state_dict(self.model, self.optimizer, options=_OPTIONS)
-        named: dict[str, Any] = {f"{_MODEL}{name}": one for name, one in model.items()}
-        named |= {f"{_OPTIMIZER}{name}": one for name, one in optimizer.items()}
-        return {name: one for name, one in named.items() if isinstance(one, Tensor)}
+        named: dict[str, Any] = {f"{_MODEL}{name}": value for name, value in model.items()}
+        named |= {f"{_OPTIMIZER}{name}": value for name, value in optimizer.items()}
+        return {name: value for name, value in named.items() if isinstance(value, Tensor)}
 
 
 def load_model(path: Path, model: LanguageModel) -> None:
-    """Read the model of a checkpoint, without what else it holds.
+    """Load the weights of a checkpoint, without the optimizer's state.
 
     Raises:
-        ValueError: naming a checkpoint that is damaged, or of another model.
+        ValueError: naming a checkpoint that is damaged or of another model.
     """
-    prefix = f"{_MODEL}model."  # it was a part of the objective
-    tensors = {f"{prefix}{name}": one for name, one in model.state_dict().items()}
+    prefix = f"{_MODEL}model."  # the model is a part of the objective that was trained
+    tensors = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
     _read(path, tensors, alone=True)
-    model.load_state_dict(_under(tensors, prefix))
+    model.load_state_dict(_without_prefix(tensors, prefix))
 
 
 def _read(path: Path, tensors: dict[str, Tensor], *, alone: bool) -> None:
+    """Fill the tensors from a checkpoint."""
     try:
         json.loads((path / _PROGRESS).read_text())
         load(tensors, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=alone)
-    except (
-        *(CheckpointException, SafetensorError, OSError, ValueError, KeyError, RuntimeError),
-        *(AssertionError, AttributeError),
-    ) as error:
+    except _READ_ERRORS as error:
         raise ValueError(
-            f"{path} is damaged or of another model: {_reason(error)}; without that folder, "
-            "training goes on from the one before"
+            f"{path} is damaged or of another model: {_reason(error)}; delete that folder to "
+            "resume from the checkpoint before it"
         ) from error
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, under the rest of their names."""
     return {
-        name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
     }
 
 
 def _reason(error: BaseException) -> str:
+    """The first line of an error, or of the first one in a `CheckpointException`."""
     inner = getattr(error, "failures", None)
     if inner:
         error = next(iter(inner.values()))[0]
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _write_progress(path: Path, step: int) -> None:
-    with path.open("w") as file:
-        file.write(json.dumps({"step": step, "torch": torch.__version__}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder outlive a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

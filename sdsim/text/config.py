@@ -1,6 +1,6 @@
-"""What is pretrained, on which text, with which loss; and how text is generated: plain data.
+"""The configs of pretraining and of generation, as plain data.
 
-No module of this is imported here that imports torch, so that the command line starts fast.
+Neither this module nor `sdsim.text.presets` imports torch, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ PYTHON = "python"
 TRAIN_TOKENIZER = "train"
 """A byte-level BPE, trained on the corpus."""
 
+Split = Literal["train", "validation"]
+"""The documents to train on, and those held out."""
+
 Strategy = Literal["left_pad", "read_twice", "iterate"]
 """How a prompt shorter than the prefix is read (paper, Table 4).
 
 - ``"left_pad"``: as it is, padded on the left;
 - ``"read_twice"``: repeated on the left until it fills the prefix;
-- ``"iterate"``: as it is, and again, with the new token, after each; expensive.
+- ``"iterate"``: as it is, and again from the start after each new token; expensive.
 """
 
+# Fields of `PretrainConfig` that say how a run is executed, and may change when it is resumed.
 _EXECUTION = (
     "out",
     "device",
@@ -49,17 +53,17 @@ _EXECUTION = (
 
 @dataclass(frozen=True, config=STRICT)
 class CorpusConfig:
-    """Text, and how it becomes tokens.
+    """A text, and how it becomes tokens.
 
     Attributes:
-        tokens: folder of the tokens, made on first use; several runs may share it.
+        tokens: folder of the tokens, written on first use; several runs may share it.
         data: files, folders, hf:<dataset> or python, see `sdsim.text.documents.documents`.
-        text_field: what rows of JSONL, Parquet and datasets call their text.
+        text_field: column or key that holds the text in JSONL, Parquet and datasets.
         tokenizer: a tokenizer.json, a name on the Hugging Face hub such as gpt2, or train: a
-            byte-level BPE, trained on the corpus.
-        vocab_size: tokens of a tokenizer that is trained.
-        validation_every: one document in so many is held out.
-        skip_empty: whether documents without text are left out; else they are an error.
+            byte-level BPE trained on the corpus.
+        vocab_size: number of tokens, where the tokenizer is trained.
+        validation_every: every so many documents, one is held out.
+        skip_empty: whether documents without text are skipped; otherwise they are an error.
     """
 
     tokens: str
@@ -73,11 +77,11 @@ class CorpusConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class ObjectiveConfig:
-    """How the two losses are weighted.
+    """The pretraining loss of JRT-RNN: next-token prediction and masked tokens (paper, section 3).
 
     Attributes:
-        ntp_weight: w1, of the next-token loss.
-        mlm_weight: w2, of the loss on masked tokens.
+        ntp_weight: w1, weight of the next-token loss.
+        mlm_weight: w2, weight of the loss on the masked tokens of the prefix.
         mask_share: fraction of the prefix that is masked.
         weighting: paper: (w1·ntp + w2·mlm) / (w1 + w2); released: w1·ntp + w2·mlm, as in the
             paper's released code.
@@ -94,11 +98,11 @@ class SamplingConfig:
     """How the next token is chosen.
 
     Attributes:
-        max_new_tokens: at most, for each prompt.
-        temperature: 0: the likeliest token; else what scores are divided by.
-        top_k: choose among so many likeliest tokens; null: all.
-        top_p: choose among the fewest likeliest tokens that together have this probability.
-        seed: what is drawn depends on it, the prompt's number and the position.
+        max_new_tokens: most tokens generated for each prompt.
+        temperature: divides the logits; 0: always the likeliest token.
+        top_k: sample from so many of the likeliest tokens; null: from all.
+        top_p: sample from the smallest set of likeliest tokens with at least this probability.
+        seed: of the random numbers; each prompt has a stream of its own.
     """
 
     max_new_tokens: Count = 64
@@ -120,42 +124,45 @@ class PretrainConfig:
         objective: the loss.
         preset: a model of `sdsim.text.presets.PRESETS`.
         seq_len: N, tokens of a sequence; null: the preset's.
-        prefix_len: M, tokens of it that are read non-causally; null: the preset's.
+        prefix_len: M, leading tokens of it that are read non-causally; null: the preset's.
         steps: optimizer steps.
-        batch_size: sequences per step, on all devices together.
+        batch_size: sequences per step, over all processes.
         lr: peak learning rate.
-        min_lr: what the learning rate falls to.
-        warmup: fraction of the steps with a rising learning rate.
+        min_lr: learning rate at the end of the cosine.
+        warmup: fraction of the steps in which the learning rate rises.
         beta1, beta2, eps, weight_decay: of AdamW; biases and norms do not decay.
         clip_norm: largest gradient norm.
-        seed: of initialization, the order of the data, and masks.
+        seed: of initialization, the order of the data, and the masks.
 
-    How, which may change whenever a run is resumed:
+    How it is executed, which may change whenever a run is resumed:
 
     Attributes:
-        device: cpu or cuda; under torchrun each process takes a device of its own.
+        device: cpu or cuda; under torchrun each process takes a GPU of its own.
         threads: threads of torch in each process, on the CPU.
-        micro_batch_size: sequences per process in one forward pass; null: all in one.
-        dtype: of matrix products, parameters being kept in float32; null: bfloat16 on CUDA.
+        micro_batch_size: sequences per process in one forward pass; null: its whole share of the
+            batch, without gradient accumulation.
+        dtype: of matrix products, float32 or bfloat16; parameters stay in float32; null: bfloat16
+            on CUDA, float32 elsewhere.
         compile: whether each layer is compiled.
-        recompute: activation checkpointing: compute activations again rather than keep them.
-        parallel: ddp: a whole model on every device; fsdp: parameters, gradients and moments
-            sharded over them (FSDP2).
+        recompute: activation checkpointing: less memory, more time.
+        parallel: ddp: a whole model in every process; fsdp: parameters, gradients and moments
+            sharded over the processes (FSDP2).
         save_every: steps between checkpoints.
-        save_async: whether training goes on while a checkpoint is written.
-        keep: how many checkpoints are kept, the newest.
+        save_async: whether training continues while a checkpoint is written.
+        keep: number of checkpoints kept, the newest ones.
         log_every: steps between lines of the log.
-        validate_every: steps between measurements on held-out text.
-        validation_windows: most sequences of held-out text that are measured.
-        peak_tflops: of the device, for the fraction of it that is used; null: known for some GPUs.
+        validate_every: steps between validations.
+        validation_windows: most held-out sequences read by a validation.
+        peak_tflops: TFLOP/s of the device, for the model FLOPs utilization in the log; null: known
+            for some GPUs.
     """
 
     out: str
     corpus: CorpusConfig
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     preset: str = "jrt_tiny"
-    seq_len: int | None = None
-    prefix_len: int | None = None
+    seq_len: Annotated[int, Field(ge=2)] | None = None
+    prefix_len: Annotated[int, Field(ge=0)] | None = None
     steps: Count = 1000
     batch_size: Count = 8
     lr: Positive = 8e-4
@@ -183,11 +190,10 @@ class PretrainConfig:
     peak_tflops: Positive | None = None
 
     def __post_init__(self) -> None:
+        preset_of(self.preset)
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr = {self.min_lr}: must lie between 0 and lr = {self.lr}")
-        if self.length < 2:
-            raise ValueError(f"seq_len = {self.length}: must be at least 2")
-        if not 0 <= self.prefix < self.length:
+        if self.prefix >= self.length:
             raise ValueError(
                 f"prefix_len = {self.prefix}: must lie between 0 and seq_len - 1 = "
                 f"{self.length - 1}"
@@ -214,25 +220,28 @@ class PretrainConfig:
         return self.dtype or ("bfloat16" if self.device.startswith("cuda") else "float32")
 
     def accumulation(self, processes: int) -> tuple[int, int]:
-        """Sequences per process of one forward pass, and gradient-accumulation steps.
+        """Sequences per process in one forward pass, and gradient-accumulation steps.
+
+        Args:
+            processes: how many share the batch.
 
         Raises:
-            ValueError: where the batch cannot be split into equal parts.
+            ValueError: if the batch cannot be split into equal parts.
         """
         if self.batch_size % processes:
             raise ValueError(
-                f"batch_size = {self.batch_size}: the {processes} processes must divide it"
+                f"batch_size = {self.batch_size}: must be a multiple of the {processes} processes"
             )
         share = self.batch_size // processes
         size = share if self.micro_batch_size is None else self.micro_batch_size
-        if size < 1 or share % size:
+        if share % size:
             raise ValueError(
                 f"micro_batch_size = {size}: must divide the {share} sequences of a process"
             )
         return size, share // size
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
-        whole = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
-        del whole["corpus"]  # its tokens tell
-        return whole
+        """The fields that must be the same for a run to be resumed, as plain data."""
+        values = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
+        del values["corpus"]  # identified by its tokens instead
+        return values

@@ -1,4 +1,4 @@
-"""The processes of one run: which one this is, and what they say to each other."""
+"""The processes of one training run, as torchrun starts them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among the others, as torchrun counts them; alone without it.
+class DistributedContext:
+    """This process among those of its run; without torchrun it is the only one.
 
     Attributes:
-        rank: of this one.
-        count: of all.
-        device: of this one.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        device: that this process computes on.
     """
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
     def mean(self, numbers: Tensor) -> Tensor:
-        """The mean over all processes."""
-        if self.count > 1:
+        """The mean of `numbers` over all processes; all of them must call it."""
+        if self.world_size > 1:
             dist.all_reduce(numbers)
-        return numbers / self.count
+        return numbers / self.world_size
 
     def wait(self) -> None:
-        """For all others to come here."""
-        if self.count > 1:
+        """Wait until all processes have called this."""
+        if self.world_size > 1:
             dist.barrier()
 
 
@@ -49,26 +49,30 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the process that speaks, before they have met."""
+    """As `DistributedContext.is_first`, before there is one."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextlib.contextmanager
-def processes(device: str) -> Iterator[Processes]:
-    """Meet the other processes, and part from them."""
+def distributed_context(device: str) -> Iterator[DistributedContext]:
+    """Join the other processes; leave them at the end.
+
+    Args:
+        device: name of a torch device; with several processes on CUDA, each takes the GPU of its
+            local rank.
+    """
     count = world_size()
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    here = torch.device(device)
-    if count > 1 and here.type == "cuda":
-        here = torch.device("cuda", local)
-    if here.type == "cuda":
-        torch.cuda.set_device(here)
+    own = torch.device(device)
+    if count > 1 and own.type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
     if count == 1:
-        yield Processes(0, 1, here)
+        yield DistributedContext(0, 1, own)
         return
-    # Checkpoints that are written while training goes on need a CPU backend too.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if here.type == "cuda" else "gloo")
+    # Checkpoints that are written in the background need a CPU backend too.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, here)
+        yield DistributedContext(dist.get_rank(), count, own)
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Documents from where they lie: text, JSONL and Parquet files, Hugging Face datasets, Python."""
+"""Documents from text, JSONL and Parquet files, Hugging Face datasets, and Python itself."""
 
 from __future__ import annotations
 
@@ -23,24 +23,22 @@ _ROWS = 4096
 
 
 class Document(NamedTuple):
-    """A text, and where it is from."""
+    """A text, and where it comes from."""
 
     text: str
     where: str
 
 
 def sources(data: Sequence[str]) -> list[str]:
-    """What `documents` reads, in order: files with their sizes, names of datasets.
+    """What `documents` reads, in its order: files with their sizes, names of datasets.
 
     Raises:
-        ValueError: for what is not there, or of no known kind.
+        ValueError: for a file that is not there or of no known kind, and without any source.
     """
     found = []
     for name in data:
         if name.startswith(_HUB) and find_spec("datasets") is None:
-            raise ValueError(
-                f"data = {name!r}: the package datasets is not installed: pip install -e '.[hf]'"
-            )
+            raise ValueError(f"data = {name!r} needs the package datasets: pip install -e '.[hf]'")
         if name == PYTHON:
             found.append(f"{name} {platform.python_version()}")
         elif name.startswith(_HUB):
@@ -56,13 +54,14 @@ def documents(data: Sequence[str], text_field: str) -> Iterator[Document]:
     """All documents, always in the same order.
 
     Args:
-        data: files and folders (read whole, in the order of their names); ``hf:<dataset>`` or
-            ``hf:<dataset>:<config>``, of which the train split is streamed; ``"python"``. A text
-            file is a document; so is a line of a JSONL file, a row of a Parquet file.
-        text_field: what rows call their text.
+        data: files and folders (with all that is below them, by name); ``hf:<dataset>`` or
+            ``hf:<dataset>:<config>``, whose train split is streamed; ``"python"``: Python's
+            documentation and the docstrings of its library. A document is a text file, a line of
+            a JSONL file, or a row of a Parquet file.
+        text_field: key or column that holds the text.
 
     Raises:
-        ValueError: for what is not there or cannot be read, naming the file and line.
+        ValueError: for a file that is not there or cannot be read, naming file and line.
     """
     for name in data:
         if name == PYTHON:
@@ -83,19 +82,20 @@ def _files(name: str) -> list[Path]:
             if file.is_file() and file.name.endswith((*_JSONL, *_PARQUET, *_TEXT))
         ]
         if not known:
-            raise ValueError(f"data = {name!r}: the folder holds {_kinds()} nowhere")
+            raise ValueError(f"data = {name!r}: the folder holds no file that ends with {_kinds()}")
         return known
     if not path.exists():
         raise ValueError(
             f"data = {name!r}: there is no such file; a dataset's name begins with {_HUB}"
         )
     if not path.name.endswith((*_JSONL, *_PARQUET, *_TEXT)):
-        raise ValueError(f"data = {name!r}: {_kinds()} is needed")
+        raise ValueError(f"data = {name!r}: must end with {_kinds()}")
     return [path]
 
 
 def _kinds() -> str:
-    return f"a file of {', '.join((*_TEXT, *_JSONL, *_PARQUET))}"
+    *others, last = (*_TEXT, *_JSONL, *_PARQUET)
+    return f"{', '.join(others)} or {last}"
 
 
 def _file(path: Path, text_field: str) -> Iterator[Document]:
@@ -117,7 +117,7 @@ def _jsonl(path: Path, text_field: str) -> Iterator[Document]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"{where}: no JSON: {error}") from error
+                raise ValueError(f"{where}: not JSON: {error}") from error
             text = row.get(text_field) if isinstance(row, dict) else None
             yield _row(text, text_field, where)
 
@@ -126,7 +126,9 @@ def _parquet(path: Path, text_field: str) -> Iterator[Document]:
     table = pl.scan_parquet(path)
     if text_field not in table.collect_schema():
         columns = ", ".join(table.collect_schema())
-        raise ValueError(f"{path} has no column {text_field!r} (text_field), but {columns}")
+        raise ValueError(
+            f"{path} has no column {text_field!r} (text_field); its columns are {columns}"
+        )
     total = table.select(pl.len()).collect().item()
     for start in range(0, total, _ROWS):
         texts = table.select(text_field).slice(start, _ROWS).collect()[text_field]
@@ -140,7 +142,7 @@ def _hub(name: str, text_field: str) -> Iterator[Document]:
     dataset, _, config = name.removeprefix(_HUB).partition(":")
     try:
         stream = load_dataset(dataset, config or None, split="train", streaming=True)
-    except Exception as error:  # whatever the network, the hub or the library has to say
+    except Exception as error:  # of the network, the hub or the library
         raise ValueError(f"data = {name!r}: {str(error).splitlines()[0]}") from error
     for number, row in enumerate(stream, 1):
         yield _row(row.get(text_field), text_field, f"{name}, row {number}")
@@ -170,7 +172,7 @@ def _python() -> Iterator[Document]:
 def _docstrings(path: Path) -> str:
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # templates and samples that are no programs
+    except (SyntaxError, ValueError):  # templates and samples that are not programs
         return ""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds)]

@@ -1,4 +1,4 @@
-"""Text from a model: a prompt is read once, then each token costs the same."""
+"""Text from a model: a prompt is read at once, then each token takes one recurrent step."""
 
 from __future__ import annotations
 
@@ -11,24 +11,12 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
 from sdsim.models.state import ModelState
+from sdsim.seeding import seeded_generator
 from sdsim.text.config import SamplingConfig, Strategy
 from sdsim.text.pretrained import PretrainedModel
 
 Stop = Callable[[int, Sequence[int]], bool]
-"""Told a row and its new tokens so far: whether it ends there."""
-
-
-def choose(sampling: SamplingConfig, logits: Tensor, generator: torch.Generator) -> int:
-    """The next token by its scores (V,)."""
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    scores = logits.double().cpu() / sampling.temperature
-    ranked, tokens = scores.sort(descending=True, stable=True)
-    if sampling.top_k is not None:
-        ranked = ranked[: sampling.top_k]
-    probabilities = ranked.softmax(0)
-    probabilities = probabilities[probabilities.cumsum(0) - probabilities < sampling.top_p]
-    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
+"""Called with a row and its new tokens so far; true ends the row."""
 
 
 @torch.inference_mode()
@@ -44,75 +32,107 @@ def generate(
     """Continue prompts, token by token.
 
     Prompts that fit into the prefix are read together, whatever their lengths; longer ones with
-    those of their own length, since the prefix must end at the same token. A row's tokens do not
-    depend on the other rows.
+    those of the same length, since the prefix must end at the same token. The tokens of a row do
+    not depend on the other rows.
 
     Args:
         model: in evaluation mode, on its device.
         prompts: tokens, at least one each.
         sampling: how tokens are chosen; None: the defaults.
-        strategy: how short prompts are read.
+        strategy: how prompts shorter than the prefix are read.
         stop: ends a row early.
         allow_longer: whether prompts may be longer than the sequences of training.
 
     Yields:
-        (row, token), row by row as they come.
+        (row, token), for all active rows in turn.
 
     Raises:
-        ValueError: for prompts that are empty, too long, or of tokens that the model does not
-            have; at the call's first item.
+        ValueError: for prompts that are empty, too long, or hold tokens that the model does not
+            have; when the first item is taken.
     """
     sampling = sampling or SamplingConfig()
     _check(model, prompts, allow_longer=allow_longer)
-    generators = [_generator(sampling.seed, row) for row in range(len(prompts))]
-    made: list[list[int]] = [[] for _ in prompts]
-
-    def choose_all(rows: Sequence[int], logits: Tensor) -> list[tuple[int, int]]:
-        """A token for each of these rows."""
-        chosen = []
-        for row, scores in zip(rows, logits, strict=True):
-            token = choose(sampling, scores[: model.vocab_size - 1], generators[row])  # no [MASK]
-            made[row].append(token)
-            chosen.append((row, token))
-        return chosen
-
-    def goes_on(row: int) -> bool:
-        return len(made[row]) < sampling.max_new_tokens and not (stop and stop(row, made[row]))
-
+    rows = _Rows(prompts, sampling, stop)
     if strategy == "iterate":
-        rows = list(range(len(prompts)))
-        while rows:
-            for group in _groups(model, [[*prompts[row], *made[row]] for row in rows]):
-                members = [rows[index] for index in group]
-                texts = [[*prompts[row], *made[row]] for row in members]
-                yield from choose_all(members, _read(model, texts)[0])
-            rows = [row for row in rows if goes_on(row)]
+        yield from _iterate(model, rows)
         return
-    texts = [
-        _repeated(one, model.prefix_len) if strategy == "read_twice" else list(one)
-        for one in prompts
-    ]
-    for rows in _groups(model, texts):
-        logits, state = _read(model, [texts[row] for row in rows])
-        active = set(rows)
+    texts = [list(prompt) for prompt in prompts]
+    if strategy == "read_twice":
+        texts = [_repeated(text, model.prefix_len) for text in texts]
+    for group in _groups(model, texts):
+        logits, state = _read(model, [texts[row] for row in group])
+        active = group
         while True:
-            chosen = choose_all(rows, logits)
-            yield from ((row, token) for row, token in chosen if row in active)
-            active = {row for row in active if goes_on(row)}
+            tokens = [rows.choose(row, scores) for row, scores in zip(group, logits, strict=True)]
+            chosen = dict(zip(group, tokens, strict=True))
+            yield from ((row, chosen[row]) for row in active)
+            active = [row for row in active if not rows.ended(row)]
             if not active:
                 break
-            tokens = torch.tensor([token for _, token in chosen], device=logits.device)
-            logits, state = model.step(tokens, state)
+            logits, state = model.step(torch.tensor(tokens, device=logits.device), state)
+
+
+def _iterate(model: PretrainedModel, rows: _Rows) -> Iterator[tuple[int, int]]:
+    """Read the whole text again before each new token."""
+    active = list(range(len(rows.prompts)))
+    while active:
+        texts = [[*rows.prompts[row], *rows.generated[row]] for row in active]
+        for group in _groups(model, texts):
+            logits, _ = _read(model, [texts[index] for index in group])
+            for index, scores in zip(group, logits, strict=True):
+                yield active[index], rows.choose(active[index], scores)
+        active = [row for row in active if not rows.ended(row)]
+
+
+class _Rows:
+    """The prompts, and the tokens generated for each; random numbers are a row's own."""
+
+    def __init__(
+        self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, stop: Stop | None
+    ) -> None:
+        self.prompts, self.sampling, self.stop = prompts, sampling, stop
+        self.generated: list[list[int]] = [[] for _ in prompts]
+        self._generators = [
+            seeded_generator("generate", sampling.seed, row) for row in range(len(prompts))
+        ]
+
+    def choose(self, row: int, logits: Tensor) -> int:
+        """The next token of a row, by its logits (V,)."""
+        no_mask = logits[:-1]  # the last token is [MASK]
+        token = choose(self.sampling, no_mask, self._generators[row])
+        self.generated[row].append(token)
+        return token
+
+    def ended(self, row: int) -> bool:
+        """Whether a row gets no more tokens."""
+        generated = self.generated[row]
+        if len(generated) >= self.sampling.max_new_tokens:
+            return True
+        return self.stop is not None and self.stop(row, generated)
+
+
+def choose(sampling: SamplingConfig, logits: Tensor, generator: torch.Generator) -> int:
+    """The next token by its logits (V,)."""
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    scores = logits.double().cpu() / sampling.temperature
+    ranked, tokens = scores.sort(descending=True, stable=True)
+    if sampling.top_k is not None:
+        ranked = ranked[: sampling.top_k]
+    probabilities = ranked.softmax(0)
+    probabilities = probabilities[probabilities.cumsum(0) - probabilities < sampling.top_p]
+    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
 
 
 def _check(model: PretrainedModel, prompts: Sequence[Sequence[int]], *, allow_longer: bool) -> None:
+    """Raise `ValueError` for prompts that the model cannot read."""
     for row, prompt in enumerate(prompts):
         if not len(prompt):
             raise ValueError(f"prompt {row + 1} is empty: at least one token is needed")
         if len(prompt) > model.seq_len and not allow_longer:
             raise ValueError(
                 f"prompt {row + 1} has {len(prompt)} tokens, more than the {model.seq_len} of "
-                "training; allow_longer=true reads it all the same"
+                "training; allow_longer=true reads it anyway"
             )
         if not 0 <= min(prompt) <= max(prompt) < model.vocab_size:
             raise ValueError(
@@ -127,16 +147,16 @@ def _groups(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> list[list
         return [list(range(len(texts)))]
     groups: dict[int, list[int]] = {}
     for index, text in enumerate(texts):
-        beyond = len(text) if len(text) > model.prefix_len else 0
-        groups.setdefault(beyond, []).append(index)
+        length = len(text) if len(text) > model.prefix_len else 0
+        groups.setdefault(length, []).append(index)
     return list(groups.values())
 
 
 def _read(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> tuple[Tensor, ModelState]:
-    """Scores (B, V) of what comes after texts, padded on the left, and the state."""
+    """Logits (B, V) of the token after each text, and the state; texts are padded on the left."""
     device = model.embedding.weight.device
     length = max(map(len, texts))
-    if model.zeroes_padding:  # padding counts, so there must be as much of it as in training
+    if model.zeroes_padding:  # padding counts: there must be as much as in training
         length = max(length, model.prefix_len)
     tokens = torch.zeros(len(texts), length, dtype=torch.int64)
     mask = torch.zeros(len(texts), length, dtype=torch.bool)
@@ -152,14 +172,10 @@ def _read(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> tuple[Tenso
 
 
 def _repeated(prompt: Sequence[int], length: int) -> list[int]:
-    """A prompt, with as much of itself before it as makes `length` tokens."""
+    """A prompt, repeated on its left until it has `length` tokens."""
     if len(prompt) >= length:
         return list(prompt)
     return (list(prompt) * math.ceil(length / len(prompt)))[-length:]
-
-
-def _generator(seed: int, row: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed * 1_000_003 + row) % 2**63)
 
 
 def generate_text(
@@ -173,14 +189,15 @@ def generate_text(
     end: int | None = None,
     allow_longer: bool = False,
 ) -> Iterator[tuple[int, str]]:
-    """Continue texts, piece by piece; arguments as `generate`.
+    """Continue texts, piece by piece; arguments and errors as in `generate`.
 
     Args:
-        stop: strings of which the first to appear ends a text, before it.
-        end: a token that ends a text.
+        stop: strings that end a text, which is cut before the first of them.
+        end: the token that ends a text.
 
     Yields:
-        (row, new text). What might be the beginning of a stop string is held back until it is told.
+        (row, new text). What may be the beginning of a stop string is held back until it is known
+        not to be.
     """
     encoded = tokenizer.encode_batch(list(prompts), add_special_tokens=False)
     writers = [_Writer(tokenizer, stop, end) for _ in prompts]
@@ -189,7 +206,7 @@ def generate_text(
         [encoding.ids for encoding in encoded],
         sampling,
         strategy=strategy,
-        stop=lambda row, tokens: writers[row].ended(tokens),
+        stop=lambda row, _: writers[row].ended(),
         allow_longer=allow_longer,
     )
     for row, token in pairs:
@@ -206,13 +223,14 @@ class _Writer:
     """One row's tokens as text, up to a stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], end: int | None) -> None:
-        self.tokenizer, self.stop, self.end = tokenizer, [one for one in stop if one], end
+        self.tokenizer, self.end = tokenizer, end
+        self.stop = [text for text in stop if text]
         self._stream = DecodeStream(skip_special_tokens=True)
         self._held = ""
         self._done = False
 
     def add(self, token: int) -> str:
-        """What can be shown after one more token."""
+        """One more token; returns the text that it completes."""
         if token == self.end:
             self._done = True
             return ""
@@ -220,25 +238,22 @@ class _Writer:
         found = [place for place in map(self._held.find, self.stop) if place >= 0]
         if found:
             self._done = True
-            self._held, shown = "", self._held[: min(found)]
-            return shown
-        keep = max(map(self._beginning, self.stop), default=0)
-        shown, self._held = (
-            self._held[: len(self._held) - keep],
-            self._held[len(self._held) - keep :],
-        )
-        return shown
+            text, self._held = self._held[: min(found)], ""
+            return text
+        shown = len(self._held) - max(map(self._beginning, self.stop), default=0)
+        text, self._held = self._held[:shown], self._held[shown:]
+        return text
 
-    def ended(self, tokens: Sequence[int]) -> bool:
-        """Whether the row is done; asked after each token."""
+    def ended(self) -> bool:
+        """Whether the row has met a stop string or the token that ends a text."""
         return self._done
 
     def rest(self) -> str:
-        """What was held back at the end."""
+        """The text that is still held back at the end."""
         rest, self._held = self._held, ""
         return rest
 
     def _beginning(self, stop: str) -> int:
-        """How much of the end of the text may be the beginning of a stop string."""
+        """How many of the last characters may be the beginning of a stop string."""
         longest = min(len(stop) - 1, len(self._held))
         return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)

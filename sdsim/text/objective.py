@@ -1,4 +1,4 @@
-"""JRT-RNN's training loss: masked tokens of the prefix, next tokens after it (paper, section 3)."""
+"""JRT-RNN's loss: masked tokens of the prefix, next tokens after it (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from synthetic.counter_rng import distinct, example_keys
 
 
 class Losses(NamedTuple):
-    """Mean cross-entropies, nats: what is learned from, and its two parts."""
+    """Mean cross-entropies in nats: the weighted loss, and its two parts."""
 
     loss: Tensor
     ntp: Tensor
     mlm: Tensor
 
 
-def combined(config: ObjectiveConfig, ntp: Tensor, mlm: Tensor) -> Tensor:
-    """The weighted loss of both parts."""
+def weighted_loss(config: ObjectiveConfig, ntp: Tensor, mlm: Tensor) -> Tensor:
+    """The loss that is minimized, from the next-token loss and that of masked tokens."""
     total = config.ntp_weight * ntp + config.mlm_weight * mlm
     if config.weighting == "released":
         return total
@@ -30,22 +30,26 @@ def combined(config: ObjectiveConfig, ntp: Tensor, mlm: Tensor) -> Tensor:
 
 
 def masked_positions(
-    seed: int, examples: Tensor, prefix_len: int, share: float, device: torch.device | str = "cpu"
+    seed: int,
+    examples: Tensor,
+    prefix_len: int,
+    fraction: float,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Which tokens of the prefix are masked: int64 (len(examples), K), K the same for all.
+    """Which tokens of the prefix are masked: int64 (B, K), with the same K for all examples.
 
-    A function of the seed and the number of the example alone. The prefix's last token stays: it
-    says the first token after it.
+    A function of the seed and the example's number alone. The last token of the prefix is never
+    masked: it predicts the first token after the prefix.
 
     Args:
         seed: of the run.
-        examples: numbers of the examples in the order of training, so that a text that is read
-            again is masked anew; consecutive.
+        examples: numbers of the examples (B,), consecutive, counted over the whole run, so that a
+            text is masked anew in each epoch.
         prefix_len: M.
-        share: of the M tokens.
+        fraction: of the M tokens.
         device: of the result.
     """
-    count = min(max(1, round(share * prefix_len)), prefix_len - 1) if prefix_len > 1 else 0
+    count = min(max(1, round(fraction * prefix_len)), prefix_len - 1) if prefix_len > 1 else 0
     if not count:
         return torch.empty(len(examples), 0, dtype=torch.int64, device=device)
     keys = example_keys("mlm", seed, start=int(examples[0]), count=len(examples), device=device)
@@ -53,13 +57,13 @@ def masked_positions(
 
 
 class Objective(nn.Module):
-    """A language model and its loss, as one module, so that it can be wrapped for many devices.
+    """A language model and its loss as one module, which DDP or FSDP can wrap.
 
     Args:
-        model: what is trained.
-        config: the weights.
-        prefix_len: M, tokens that are read non-causally. 0: a plain next-token loss over all.
-        mask_id: the token that stands for a masked one; no text holds it.
+        model: the model that is trained.
+        config: the weights of the losses.
+        prefix_len: M, tokens that are read non-causally; 0: a next-token loss over the sequence.
+        mask_id: the token [MASK], which no text holds.
     """
 
     def __init__(
@@ -72,24 +76,24 @@ class Objective(nn.Module):
     def forward(self, tokens: Tensor, masked: Tensor) -> Losses:
         """The losses on tokens (B, N), of which those at `masked` (B, K) are hidden.
 
-        A masked token is to be named where it stood; each token after the prefix by the one before
-        it, the first by the prefix's last.
+        A masked token is predicted at its own position; each token after the prefix at the position
+        before it, the first one at the prefix's last.
         """
         inputs = tokens.scatter(1, masked, self.mask_id)
         hidden = self.model.hidden(inputs, self.prefix_len)
         first = max(self.prefix_len, 1)
-        asked = [hidden[:, first - 1 : -1]]
+        features = [hidden[:, first - 1 : -1]]
         targets = [tokens[:, first:]]
         if masked.shape[1]:
-            asked.append(hidden.gather(1, masked[..., None].expand(-1, -1, hidden.shape[-1])))
+            features.append(hidden.gather(1, masked[..., None].expand(-1, -1, hidden.shape[-1])))
             targets.append(tokens.gather(1, masked))
-        logits = self.model.logits(torch.cat(asked, dim=1)).float()
-        each = F.cross_entropy(
+        logits = self.model.logits(torch.cat(features, dim=1)).float()
+        losses = F.cross_entropy(
             logits.flatten(0, 1), torch.cat(targets, dim=1).flatten(), reduction="none"
         ).view(len(tokens), -1)
         after = tokens.shape[1] - first
-        ntp = each[:, :after].mean()
+        ntp = losses[:, :after].mean()
         if not masked.shape[1]:
             return Losses(ntp, ntp.detach(), torch.zeros_like(ntp))
-        mlm = each[:, after:].mean()
-        return Losses(combined(self.config, ntp, mlm), ntp.detach(), mlm.detach())
+        mlm = losses[:, after:].mean()
+        return Losses(weighted_loss(self.config, ntp, mlm), ntp.detach(), mlm.detach())

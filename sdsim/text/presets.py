@@ -1,7 +1,7 @@
-"""The paper's full-scale models, and small ones of the same shape (arXiv:2407.05483, Table 15).
+"""The paper's full-scale models, and tiny ones of the same layout (arXiv:2407.05483, Table 15).
 
-Where the paper gives no number (the 1.3B Transformer's depth and width) it is ours, chosen to its
-parameter count.
+The paper gives no depth and width for the Transformer of 1.3B parameters; ours match its parameter
+count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sdsim.models import LanguageModel
 
 VOCAB_SIZE = 50_264
-"""GPT-2's 50,257 tokens, padded to a multiple of 8; [MASK] is 50,263."""
+"""GPT-2's 50,257 tokens and [MASK], padded to a multiple of 8; [MASK] is token 50,263."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Preset:
 
     Attributes:
         config: the model.
-        vocab_size: V, tokens.
+        vocab_size: V, rows of the embedding; the last one is [MASK].
         seq_len: N, tokens of a training sequence.
-        prefix_len: M, of these, that are read non-causally; 0: none.
+        prefix_len: M, leading tokens of it that are read non-causally; 0: none.
     """
 
     config: ModelConfig
@@ -39,7 +39,13 @@ _CONV, _WINDOW = "base_conv", "sliding_window_attention"
 
 
 def _hybrid(linear: str, depth: int, groups: int) -> tuple[str, ...]:
-    """Linear attention at layers 1, 6, 11, … and a window after each, `groups` times; BaseConv."""
+    """BaseConv layers, with linear attention at 1, 6, 11, … and a sliding window after each.
+
+    Args:
+        linear: the mixer of linear attention.
+        depth: number of layers.
+        groups: how many of them are linear attention.
+    """
     places = {5 * group + 1: linear for group in range(groups)}
     places |= {5 * group + 2: _WINDOW for group in range(groups)}
     return tuple(places.get(layer, _CONV) for layer in range(depth))
@@ -94,11 +100,11 @@ for _kind, _mixers in (
 
 
 def build(name: str, vocab_size: int | None = None) -> LanguageModel:
-    """A preset's model, on the current device; ``with torch.device("meta")`` it costs nothing.
+    """A preset's model on the current device; under ``torch.device("meta")`` without memory.
 
     Args:
         name: a key of `PRESETS`.
-        vocab_size: of another tokenizer; None: the preset's.
+        vocab_size: rows of the embedding, for another tokenizer; None: the preset's.
 
     Raises:
         ValueError: for an unknown name.
@@ -110,7 +116,11 @@ def build(name: str, vocab_size: int | None = None) -> LanguageModel:
 
 
 def preset_of(name: str) -> Preset:
-    """The preset of a name; `ValueError` where there is none."""
+    """The preset of this name.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
     if name not in PRESETS:
         raise ValueError(f"preset = {name!r}: one of {', '.join(PRESETS)}")
     return PRESETS[name]

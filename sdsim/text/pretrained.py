@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +11,12 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HfHubHTTPError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sdsim.config import ModelConfig
+from sdsim.files import atomic_folder
 from sdsim.models.language_model import LanguageModel
 from sdsim.models.mixers.linear_attention import LinearAttention
 
@@ -33,18 +33,21 @@ class PretrainedModel(
     library_name="sdsim",
     tags=["linear-attention", "recurrent", "jrt"],
 ):
-    """A language model that knows how it was trained; see `from_pretrained`, `save_pretrained`.
+    """A language model that knows how it was trained.
+
+    `from_pretrained` reads it from a folder or the Hugging Face hub; `save_pretrained` and
+    `push_to_hub` write it.
 
     Args:
         model: fields of a `ModelConfig`.
         vocab_size: V, rows of the embedding; the last one is [MASK].
-        seq_len: N, tokens of the sequences that it was trained on.
-        prefix_len: M, of these, that it read non-causally; 0: none.
-        zeroes_padding: whether padding is treated as the paper's released code does, for models
-            that were trained by it; see `LinearAttention.zeroes_padding`.
+        seq_len: N, tokens of a training sequence.
+        prefix_len: M, leading tokens of it that were read non-causally; 0: none.
+        zeroes_padding: whether padding is treated as in the paper's released code, for models that
+            were trained by it; see `LinearAttention.zeroes_padding`.
 
     Attributes:
-        source: folder or name that it was read from.
+        source: folder or hub name that it was read from.
     """
 
     source: str | None = None
@@ -66,20 +69,20 @@ class PretrainedModel(
                 layer.mixer.zeroes_padding = zeroes_padding
 
     def save_with(self, tokenizer: Tokenizer, folder: Path) -> None:
-        """`save_pretrained`, with the tokenizer; the folder is there whole or not at all."""
-        partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-        try:
+        """`save_pretrained` with the tokenizer; the folder is complete or not there at all.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        with atomic_folder(folder) as partial:
             self.save_pretrained(partial)
             tokenizer.save(str(partial / _TOKENIZER))
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer beside the weights.
 
         Raises:
-            ValueError: where there is none.
+            ValueError: if there is none, or it is damaged.
         """
         from tokenizers import Tokenizer
 
@@ -109,9 +112,13 @@ class PretrainedModel(
         strict: bool = True,
         **model_kwargs: Any,
     ) -> Self:
-        """Read the weights; `ValueError` names what is missing, left over or misshapen."""
+        """Called by `from_pretrained`, with the fields of config.json.
+
+        Raises:
+            ValueError: if the files do not hold a model.
+        """
         if "model" not in model_kwargs:
-            raise ValueError(f"{model_id} holds no model of sdsim: its config.json is missing")
+            raise ValueError(f"{model_id} holds no model of sdsim: there is no config.json of one")
         if Path(model_id).is_dir():
             path = Path(model_id, SAFETENSORS_SINGLE_FILE)
         else:
@@ -128,17 +135,29 @@ class PretrainedModel(
             )
         try:
             model = cls(**model_kwargs)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
-                f"{model_id}: its config.json is no model's of sdsim: {error}"
+                f"{model_id}: its config.json does not describe a model of sdsim: {_reason(error)}"
             ) from error
         load_tensors(model, read_tensors(path), str(path))
         model.source = model_id
         return model.to(map_location)
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a config, in one line."""
+    if isinstance(error, ValidationError):
+        wrong = error.errors(include_url=False)
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+    return str(error)
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; `ValueError` where it is none, or damaged."""
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        ValueError: if the file is damaged or not a safetensors file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -147,30 +166,35 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give a model its weights.
+    """Load weights into a model, cast to its types.
+
+    Args:
+        model: the model.
+        tensors: its weights, by name.
+        where: what the error calls their file.
 
     Raises:
-        ValueError: naming each tensor that is missing, left over, or of another shape.
+        ValueError: naming the tensors that are missing, not the model's, or of another shape.
     """
     needed = model.state_dict()
     wrong = [f"{name} is missing" for name in needed if name not in tensors]
     wrong += [f"{name} is not the model's" for name in tensors if name not in needed]
     wrong += [
-        f"{name} is of shape {tuple(tensors[name].shape)} rather than {tuple(one.shape)}"
-        for name, one in needed.items()
-        if name in tensors and tensors[name].shape != one.shape
+        f"{name} is of shape {tuple(tensors[name].shape)} rather than {tuple(own.shape)}"
+        for name, own in needed.items()
+        if name in tensors and tensors[name].shape != own.shape
     ]
     if wrong:
         more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(f"{where} does not fit: {'; '.join(wrong[:5])}{more}")
-    model.load_state_dict({name: one.to(needed[name].dtype) for name, one in tensors.items()})
+    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
 
 
 def load_pretrained(checkpoint: str) -> PretrainedModel:
     """A model from a folder or from the Hugging Face hub.
 
     Raises:
-        ValueError: where it is not to be had or does not fit.
+        ValueError: if it is not there, or its files do not fit together.
     """
     if not Path(checkpoint).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint):
         raise ValueError(f"checkpoint = {checkpoint!r}: there is no such folder")
@@ -179,5 +203,5 @@ def load_pretrained(checkpoint: str) -> PretrainedModel:
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"checkpoint = {checkpoint!r}: neither a folder nor to be had from the hub ({reason})"
+            f"checkpoint = {checkpoint!r}: not a folder, and not available from the hub ({reason})"
         ) from error

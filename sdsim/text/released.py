@@ -1,4 +1,4 @@
-"""The paper's released checkpoints, by the names that their tensors have (paper, section 4)."""
+"""The paper's released checkpoints, read by the names of their tensors (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _LAYER = re.compile(r"transformer\.layers\.(\d+)\.(norm[12]|mlp|mixer)\.(.+)")
 def import_released(
     path: Path | str, preset: str, *, window: int | None = None, allow_pickle: bool = False
 ) -> PretrainedModel:
-    """Read a released checkpoint as a model of ours.
+    """Read a released checkpoint.
 
     Args:
         path: its folder, or its file of weights.
         preset: which model it is, a key of `sdsim.text.presets.PRESETS`.
-        window: of its sliding-window layers, which no tensor tells; None: the preset's. The paper's
-            table, text and released config say 64, 128 and 256.
+        window: tokens that its sliding-window layers see, which the tensors do not say; None: the
+            preset's. The paper's table, text and released config say 64, 128 and 256.
         allow_pickle: whether a ``pytorch_model.bin`` may be read, with ``weights_only=True``.
 
     Raises:
-        ValueError: for a file that cannot be read, and naming each tensor that is missing, left
-            over or of another shape.
+        ValueError: for a file that cannot be read, and naming the tensors that are missing, not the
+            model's, or of another shape.
     """
     chosen = preset_of(preset)
     file = _weights(Path(path))
@@ -44,10 +44,10 @@ def import_released(
     renamed = rename(tensors, str(file))
     config = chosen.config if window is None else replace(chosen.config, window=window)
     model = _build(chosen, config.window, len(renamed["embedding.weight"]))
-    # Some were saved without the convolution's bias, which they then do not have.
+    # Some released models have no bias in the convolution.
     zeros = {
-        name: torch.zeros_like(one)
-        for name, one in model.state_dict().items()
+        name: torch.zeros_like(value)
+        for name, value in model.state_dict().items()
         if name.endswith("mixer.conv.bias") and name not in renamed
     }
     load_tensors(model, {**renamed, **zeros}, str(file))
@@ -60,11 +60,15 @@ def _build(preset: Preset, window: int, vocab_size: int) -> PretrainedModel:
 
 
 def rename(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Tensors by our names.
+    """Tensors of a released checkpoint by the names of `PretrainedModel`.
+
+    Args:
+        tensors: by their released names; metrics among them are left out.
+        where: what errors call their file.
 
     Raises:
-        ValueError: naming each whose name is none of a released checkpoint's, and a read-out that
-            is not the embedding.
+        ValueError: naming the tensors that no released model has; if there is no embedding, or the
+            read-out differs from it.
     """
     renamed, unknown = {}, []
     read_out = None
@@ -90,7 +94,7 @@ def rename(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     if embedding is None:
         raise ValueError(f"{where}: transformer.embeddings.word_embeddings.weight is missing")
     if read_out is not None and not torch.equal(read_out, embedding):
-        raise ValueError(f"{where}: lm_head.weight is not the embedding, to which it is tied")
+        raise ValueError(f"{where}: lm_head.weight differs from the embedding, to which it is tied")
     return renamed
 
 
@@ -110,13 +114,15 @@ def _read(file: Path, *, allow_pickle: bool) -> dict[str, Tensor]:
         return read_tensors(file)
     if not allow_pickle:
         raise ValueError(
-            f"{file} is a pickle, which can hold more than tensors; allow_pickle=true reads it, "
-            "tensors alone"
+            f"{file} is a pickle, which can hold more than tensors; allow_pickle=true reads its "
+            "tensors, and nothing else"
         )
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, by what the file is
+    except Exception as error:  # torch raises many kinds
         raise ValueError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(loaded, dict) or not all(isinstance(one, Tensor) for one in loaded.values()):
-        raise ValueError(f"{file} holds something other than tensors by name")
+    if not isinstance(loaded, dict) or not all(
+        isinstance(value, Tensor) for value in loaded.values()
+    ):
+        raise ValueError(f"{file} does not hold named tensors alone")
     return loaded

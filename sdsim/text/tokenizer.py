@@ -1,4 +1,4 @@
-"""Tokenizers of the `tokenizers` library: GPT-2's, a file's, or one trained on the corpus."""
+"""Tokenizers of the `tokenizers` library: from a file or the hub, or trained on the corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
 
 
 def identity_of(name: str) -> str:
-    """What tells a tokenizer from others: the digest of its file, or its name on the hub."""
+    """What identifies a tokenizer: the digest of its file, or its name on the hub."""
     path = Path(name, "tokenizer.json") if Path(name).is_dir() else Path(name)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else name
 
@@ -22,7 +22,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     """A tokenizer by the path of its ``tokenizer.json``, or by its name on the Hugging Face hub.
 
     Raises:
-        ValueError: where it is not to be had.
+        ValueError: if there is no such file, or the hub does not give it.
     """
     path = Path(name)
     if path.is_dir():
@@ -34,15 +34,15 @@ def load_tokenizer(name: str) -> Tokenizer:
     except Exception as error:  # the library raises nothing narrower
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"tokenizer = {name!r}: neither a tokenizer.json nor to be had from the hub ({reason})"
+            f"tokenizer = {name!r}: not a tokenizer.json, and not available from the hub ({reason})"
         ) from error
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A byte-level BPE of `vocab_size` tokens, the end of a text among them.
+    """A byte-level BPE of exactly `vocab_size` tokens, `END_OF_TEXT` included.
 
     Raises:
-        ValueError: where the documents do not give so many.
+        ValueError: if the documents do not give so many tokens.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -57,25 +57,31 @@ def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
     found = tokenizer.get_vocab_size()
     if found != vocab_size:
         raise ValueError(
-            f"vocab_size = {vocab_size}: the text gives a BPE of {found} tokens; at least "
-            "257, and more text for more"
+            f"vocab_size = {vocab_size}: the text gives a BPE of {found} tokens; choose that many, "
+            "or more text"
         )
     return tokenizer
 
 
 def end_of_text(tokenizer: Tokenizer) -> int:
-    """The token that stands after each document; `ValueError` where there is none."""
+    """The token that ends a document.
+
+    Raises:
+        ValueError: if the tokenizer has none.
+    """
     for name in _ENDS:
         token = tokenizer.token_to_id(name)
         if token is not None:
             return int(token)
-    raise ValueError(f"tokenizer: it has no token for the end of a text ({', '.join(_ENDS)})")
+    raise ValueError(f"tokenizer: it has no token that ends a text ({', '.join(_ENDS)})")
 
 
-def rows(vocab_size: int) -> int:
-    """Rows of an embedding: the tokens and [MASK], padded to a multiple of 8; [MASK] is the last.
+def padded_vocab_size(vocab_size: int) -> int:
+    """Rows of the embedding: a tokenizer's tokens and [MASK], padded to a multiple of 8.
 
-    >>> rows(50_257)  # GPT-2's
+    [MASK] is the last one.
+
+    >>> padded_vocab_size(50_257)  # GPT-2's
     50264
     """
     return -(-(vocab_size + 1) // 8) * 8

@@ -1,4 +1,4 @@
-"""`sdsim confirm`, whole: it trains eight models, so it is among the slow ones."""
+"""`sdsim confirm` in full: it trains eight models, so it is slow."""
 
 import subprocess
 import sys

@@ -1,5 +1,9 @@
-"""The commands of full scale, as a user meets them."""
+"""`sdsim pretrain`, `generate` and `import`, as a user meets them."""
 
+import io
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,43 +11,79 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sdsim.text import CorpusConfig
+from sdsim.text.config import CorpusConfig, PretrainConfig
+from sdsim.text.loop import pretrain
 from sdsim.text.presets import build
+from sdsim.text.tokenizer import train_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]
 
-SMALL = [
-    *("steps=30", "batch_size=4", "seq_len=32", "prefix_len=16", "threads=1", "save_every=10"),
-    *("vocab_size=280", "validation_every=10", "validate_every=30", "log_every=10"),
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
+TEXTS = [" ".join(WORDS[(n * k) % 8] for k in range(40)) + f" {n}." for n in range(100)]
+PRETRAIN = [
+    "pretrain",
+    "data=text.jsonl",
+    "out=run",
+    "steps=30",
+    "batch_size=4",
+    "seq_len=32",
+    "prefix_len=16",
+    "threads=1",
+    "save_every=10",
+    "vocab_size=280",
+    "validation_every=10",
+    "validate_every=30",
+    "log_every=10",
 ]
+NO_PROMPT = "prompt is missing: give prompt=…, prompt_file=…, or standard input"
 
 
-def words(corpus: CorpusConfig) -> list[str]:
-    return [*SMALL, f"data={corpus.data[0]}", f"tokens={corpus.tokens}", "out=run"]
+def write_texts(folder: Path) -> Path:
+    path = folder / "text.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return path
 
 
-def test_trained_asked_and_gone_on_with(run: Run, corpus: CorpusConfig) -> None:
-    code, out, _ = run("pretrain", *words(corpus))
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that has learned a little."""
+    folder = tmp_path_factory.mktemp("trained")
+    source = str(write_texts(folder))
+    corpus = CorpusConfig(str(folder / "tokens"), (source,), vocab_size=280, validation_every=10)
+    out = str(folder / "run")
+    return pretrain(PretrainConfig(out, corpus, seq_len=32, prefix_len=16, steps=10, threads=1))
+
+
+@pytest.fixture
+def generate(model: Path, run: Run) -> Callable[..., str]:
+    """The output of ``sdsim generate`` with a model that has learned a little."""
+
+    def generate(*words: str) -> str:
+        code, out, err = run("generate", f"checkpoint={model}", "max_new_tokens=8", *words)
+        assert code == 0, err
+        return out
+
+    return generate
+
+
+def test_a_model_is_trained_used_and_resumed(run: Run, tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    code, out, _ = run(*PRETRAIN)
     assert code == 0
     assert "280 in the vocabulary" in out
     assert "step 30 of 30: loss " in out
     assert "tokens per second" in out
-    assert "`sdsim generate checkpoint=run/model` asks it" in out
-    answers = [
+    assert "`sdsim generate checkpoint=run/model`" in out
+    results = [
         run("generate", f"checkpoint={where}", "prompt=alpha beta gamma", "max_new_tokens=8")
         for where in ("run", "run/model")
     ]
-    assert answers[0] == answers[1]
-    assert answers[0][0] == 0
-    assert answers[0][1].startswith("alpha beta gamma")
-    assert len(answers[0][1].strip()) > len("alpha beta gamma")
-    code, out, _ = run("generate", "checkpoint=run", 'prompt=["alpha","beta"]', "temperature=1.0")
+    assert results[0] == results[1]
+    code, out, _ = results[0]
     assert code == 0
-    assert "[1] alpha" in out
-    assert "[2] beta" in out
-    lines = ["generate", "checkpoint=run", 'prompt=["one\\ntwo"]', "max_new_tokens=1"]
-    assert run(*lines)[1].startswith("one\ntwo")
-    code, out, _ = run("pretrain", *words(corpus))
+    assert out.startswith("alpha beta gamma")
+    assert len(out.strip()) > len("alpha beta gamma")
+    code, out, _ = run(*PRETRAIN)
     assert code == 0
     assert "step" not in out, "nothing is done again"
 
@@ -55,19 +95,20 @@ def test_trained_asked_and_gone_on_with(run: Run, corpus: CorpusConfig) -> None:
         (["preset=jrt_7b"], "preset = 'jrt_7b': one of jrt_360m"),
         (["preset=jrt_tiny", "prefix_len=32"], "prefix_len = 32: must lie between 0"),
         (["data=gone.txt"], "data = 'gone.txt': there is no such file"),
-        (["steps=0"], "steps = 0"),
-        (["objective.mask_share=2"], "objective.mask_share = 2.0"),
+        (["steps=0"], "steps = 0: must be greater than or equal to 1"),
+        (["objective.mask_share=2"], "objective.mask_share = 2: must be less than 1"),
         (["objective.mask_shar=2"], "did you mean objective.mask_share?"),
         (["seq_len=100000"], "fewer than a sequence of seq_len = 100000"),
         (["device=warp"], "device = 'warp' cannot be used"),
-        (["vocab_size=5"], "vocab_size = 5"),
-        (["data=hf:some/where"], "pip install 'sdsim[hf]'"),
+        (["vocab_size=5"], "vocab_size = 5: must be greater than or equal to 257"),
+        (["data=hf:some/where"], "needs the package datasets: pip install -e '.[hf]'"),
     ],
 )
-def test_a_run_that_cannot_be(
-    settings: list[str], expected: str, run: Run, corpus: CorpusConfig, tmp_path: Path
+def test_what_cannot_be_trained(
+    settings: list[str], expected: str, run: Run, tmp_path: Path
 ) -> None:
-    code, _, err = run("pretrain", *words(corpus), *settings)
+    write_texts(tmp_path)
+    code, _, err = run(*PRETRAIN, *settings)
     assert code == 2
     assert expected in " ".join(err.split())
     assert not (tmp_path / "run" / "checkpoints").exists()
@@ -75,34 +116,107 @@ def test_a_run_that_cannot_be(
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        "alpha, beta, gamma",
+        "alpha,beta",
+        "alpha\nbeta\n\ngamma",
+        "alpha \"beta\" 'gamma'",
+        "it's alpha",
+        "{alpha: beta}, (gamma",
+        "alpha = beta = gamma",
+        "3",
+        "alpha: null",
+    ],
+)
+def test_a_prompt_needs_no_quotes(prompt: str, generate: Callable[..., str]) -> None:
+    out = generate(f"prompt={prompt}")
+    assert out.startswith(prompt)
+    assert len(out) > len(f"{prompt}\n"), "the model has added something"
+
+
+def test_several_prompts_stand_in_a_list(generate: Callable[..., str]) -> None:
+    out = generate('prompt=["alpha, beta","gamma\\ndelta"]', "temperature=1.0")
+    assert out.startswith("[1] alpha, beta")
+    assert "\n[2] gamma\ndelta" in out
+
+
+def test_a_prompt_can_come_from_a_file_or_standard_input(
+    generate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "alpha, beta\ngamma"
+    expected = generate(f"prompt={prompt}")
+    (tmp_path / "prompt.txt").write_text(f"{prompt}\n")
+    assert generate("prompt_file=prompt.txt") == expected
+    for words in ([], ["prompt_file=-"]):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{prompt}\n"))
+        assert generate(*words) == expected
+
+
+def test_a_prompt_can_come_through_a_pipe(model: Path) -> None:
+    command = [sys.executable, "-m", "sdsim", "generate", f"checkpoint={model}", "threads=1"]
+    prompt = "alpha, beta\ngamma\n"
+    done = subprocess.run(command, input=prompt, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(prompt.strip())
+    assert len(done.stdout) > len(prompt)
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         (["checkpoint=gone", "prompt=a"], "checkpoint = 'gone': there is no such folder"),
         (["checkpoint=empty", "prompt=a"], "empty holds neither a model nor a checkpoint"),
-        (["checkpoint=gone"], "prompt"),
-        (["checkpoint=gone", "prompt=a", "temperature=-1"], "temperature = -1"),
-        (["checkpoint=gone", "prompt=a", "strategy=twice"], "strategy = 'twice'"),
+        (["checkpoint=gone"], NO_PROMPT),
+        (["checkpoint=gone", "prompt_file=-"], NO_PROMPT),
+        (["checkpoint=gone", "prompt_file=empty.txt"], NO_PROMPT),
+        (["checkpoint=gone", "prompt_file=gone.txt"], "prompt_file = 'gone.txt': cannot be read"),
+        (["checkpoint=gone", "prompt_file=a.txt", "prompt=a"], "prompt_file = 'a.txt'"),
+        (["checkpoint=gone", "prompt=a", "temperature=-1"], "temperature = -1: must be"),
+        (["checkpoint=gone", "prompt=a", "strategy=twice"], "strategy = 'twice': must be"),
     ],
 )
-def test_a_question_that_cannot_be(
-    settings: list[str], expected: str, run: Run, tmp_path: Path
+def test_what_cannot_be_generated(
+    settings: list[str],
+    expected: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     code, _, err = run("generate", *settings)
     assert code == 2
     assert expected in " ".join(err.split())
 
 
-def test_a_released_checkpoint_is_read(run: Run, corpus: CorpusConfig, tmp_path: Path) -> None:
-    model = build("transformer_tiny")
-    names = {"embedding.weight": "transformer.embeddings.word_embeddings.weight"}
-    names["norm.weight"] = "transformer.ln_f.weight"
+def test_a_terminal_is_not_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def read(self, size: int | None = -1) -> str:
+            pytest.fail("it would wait for the user to type")
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    code, _, err = run("generate", "checkpoint=gone")
+    assert code == 2
+    assert NO_PROMPT in " ".join(err.split())
+
+
+def test_a_released_checkpoint_is_imported(run: Run, tmp_path: Path) -> None:
+    train_tokenizer(TEXTS, 280).save(str(tmp_path / "tokenizer.json"))
+    names = {
+        "embedding.weight": "transformer.embeddings.word_embeddings.weight",
+        "norm.weight": "transformer.ln_f.weight",
+    }
     tensors = {
-        names.get(name, f"transformer.{name}".replace("in_proj", "Wqkv")): one
-        for name, one in model.state_dict().items()
+        names.get(name, f"transformer.{name}".replace("in_proj", "Wqkv")): tensor
+        for name, tensor in build("transformer_tiny").state_dict().items()
     }
     save_file(tensors, tmp_path / "model.safetensors")
-    command = ["import", "checkpoint=model.safetensors", f"tokenizer={corpus.tokens}"]
+    command = ["import", "checkpoint=model.safetensors", "tokenizer=tokenizer.json"]
     code, out, _ = run(*command, "preset=transformer_tiny", "out=mine")
     assert code == 0
     assert "parameters are in mine" in out
@@ -115,8 +229,7 @@ def test_a_released_checkpoint_is_read(run: Run, corpus: CorpusConfig, tmp_path:
     assert "is missing" in err
     assert not (tmp_path / "other").exists()
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    code, _, err = run(
-        *[*command, "preset=transformer_tiny", "checkpoint=pytorch_model.bin"], "out=x"
-    )
+    pickled = [*command, "checkpoint=pytorch_model.bin"]
+    code, _, err = run(*pickled, "preset=transformer_tiny", "out=x")
     assert code == 2
     assert "allow_pickle=true" in err

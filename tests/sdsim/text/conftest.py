@@ -1,10 +1,10 @@
-"""A corpus for all tests of training."""
+"""A corpus, and its tokens, for all tests of training."""
 
 import json
 
 import pytest
 
-from sdsim.text import CorpusConfig
+from sdsim.text.config import CorpusConfig
 from sdsim.text.corpus import prepare
 
 

@@ -1,4 +1,4 @@
-"""Text to tokens: what is read, what is kept of it, what is refused."""
+"""Text to tokens: what is read, how it is stored, what is refused."""
 
 import gzip
 import json
@@ -12,10 +12,13 @@ import polars as pl
 import pytest
 import torch
 
+from sdsim.conf.compose import validate
 from sdsim.text import corpus as module
-from sdsim.text.corpus import Corpus, CorpusConfig, Order, prepare
+from sdsim.text.config import CorpusConfig
+from sdsim.text.corpus import Corpus, prepare
 from sdsim.text.documents import documents
-from sdsim.text.tokenizer import load_tokenizer, rows
+from sdsim.text.sequences import Order
+from sdsim.text.tokenizer import load_tokenizer, padded_vocab_size
 
 TEXTS = [f"Document {n} says: " + "the quick brown fox jumps. " * (n % 7 + 1) for n in range(60)]
 
@@ -34,11 +37,11 @@ def test_every_document_is_kept_in_order_with_its_bounds(config: CorpusConfig) -
     held_out = [text for number, text in enumerate(TEXTS, 1) if number % 10 == 0]
     trained_on = [text for number, text in enumerate(TEXTS, 1) if number % 10]
     for split, texts in (("train", trained_on), ("validation", held_out)):
-        read = list(corpus.documents(split))  # type: ignore[arg-type]
-        assert [int(one[-1]) for one in read] == [corpus.end] * len(texts)
-        assert [corpus.tokenizer.decode(one[:-1].tolist()) for one in read] == texts
-        assert sum(map(len, read)) == corpus.tokens(split)  # type: ignore[arg-type]
-    counts = Counter(token for one in corpus.documents("train") for token in one.tolist())
+        read = list(corpus.documents(split))
+        assert [int(tokens[-1]) for tokens in read] == [corpus.end] * len(texts)
+        assert [corpus.tokenizer.decode(tokens[:-1].tolist()) for tokens in read] == texts
+        assert sum(map(len, read)) == corpus.tokens(split)
+    counts = Counter(token for tokens in corpus.documents("train") for token in tokens.tolist())
     total = sum(counts.values())
     entropy = -sum(n / total * log(n / total) for n in counts.values())
     assert corpus.unigram_entropy("train") == pytest.approx(entropy)
@@ -56,18 +59,19 @@ def test_all_kinds_of_files_give_the_same_documents(tmp_path: Path) -> None:
         (folder / f"{number}.txt").write_text(text)
     (folder / "image.png").write_bytes(b"\x89")
     for name in ("a.jsonl", "b.jsonl.gz", "c.parquet", "d"):
-        assert [one.text for one in documents([str(tmp_path / name)], "body")] == texts, name
+        read = documents([str(tmp_path / name)], "body")
+        assert [document.text for document in read] == texts, name
     everything = list(documents([str(tmp_path)], "body"))
-    assert [one.text for one in everything] == texts * 4
+    assert [document.text for document in everything] == texts * 4
 
 
 def test_pythons_own_text_is_there() -> None:
-    read = list(documents(["python"], "text"))
-    assert any("for_stmt" in one.text or 'The "for" statement' in one.text for one in read)
-    assert sum(len(one.text) for one in read) > 1e6
+    texts = [document.text for document in documents(["python"], "text")]
+    assert any("for_stmt" in text or 'The "for" statement' in text for text in texts)
+    assert sum(map(len, texts)) > 1e6
 
 
-def test_killed_while_writing_it_goes_on(
+def test_making_tokens_is_resumed_after_the_last_shard(
     config: CorpusConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SHARD_TOKENS", 100)
@@ -82,25 +86,28 @@ def test_killed_while_writing_it_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         prepare(config, stop)
-    with pytest.raises(ValueError, match="not whole yet"):
+    with pytest.raises(ValueError, match="not complete yet"):
         Corpus(config.tokens)
+    left = Path(config.tokens) / ".train-00001.tokens.npy-killed"
+    left.write_bytes(b"half a shard")
     again: list[int] = []
     corpus = prepare(config, again.append)
     assert again[0] > 3, "the first documents are not read again"
+    assert not left.exists(), "nothing is left of a process that was killed"
     for split in ("train", "validation"):
-        pairs = zip(corpus.documents(split), whole.documents(split), strict=True)  # type: ignore[arg-type]
-        assert all(np.array_equal(one, other) for one, other in pairs)
+        pairs = zip(corpus.documents(split), whole.documents(split), strict=True)
+        assert all(np.array_equal(tokens, expected) for tokens, expected in pairs)
     prepare(config, lambda _: pytest.fail("all is there"))
 
 
-def test_windows_cover_the_shards(config: CorpusConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequences_cover_the_shards(config: CorpusConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SHARD_TOKENS", 300)
     monkeypatch.setattr(module, "_BLOCK_CHARACTERS", 200)
     corpus = prepare(config)
-    windows = corpus.windows("train", 16)
+    sequences = corpus.sequences("train", 16)
     assert len(list(Path(config.tokens).glob("train-*.tokens.npy"))) > 2
-    read = windows[torch.arange(len(windows))]
-    assert read.shape == (len(windows), 16)
+    read = sequences[torch.arange(len(sequences))]
+    assert read.shape == (len(sequences), 16)
     assert read.dtype == torch.int64
     stream = np.concatenate(list(corpus.documents("train")))
     ends = [len(shard) for shard in corpus._shards["train"]]
@@ -112,7 +119,7 @@ def test_windows_cover_the_shards(config: CorpusConfig, monkeypatch: pytest.Monk
     ]
     assert np.array_equal(read.numpy(), np.stack(expected))
     with pytest.raises(ValueError, match="fewer than a sequence of seq_len = 100000"):
-        corpus.windows("train", 100_000)
+        corpus.sequences("train", 100_000)
 
 
 def test_each_epoch_reads_everything_in_another_order() -> None:
@@ -125,12 +132,19 @@ def test_each_epoch_reads_everything_in_another_order() -> None:
     assert not torch.equal(Order(10, seed=4)[torch.arange(30)], read)
 
 
-def test_rows_are_the_papers_for_gpt2() -> None:
-    assert rows(50_257) == 50_264
-    assert rows(2047) == 2048
+def test_the_order_is_that_of_runs_before() -> None:
+    """A run that was begun earlier must resume with the sequences that it has not read."""
+    expected = [0, 6, 1, 3, 9, 4, 5, 8, 2, 7, 6, 7, 0, 8, 9, 2, 1, 4, 5, 3]
+    assert Order(10, seed=3)[torch.arange(20)].tolist() == expected
 
 
-def test_a_file_of_a_tokenizer_serves(config: CorpusConfig) -> None:
+def test_the_padded_vocabulary_of_gpt2_is_the_papers() -> None:
+    assert padded_vocab_size(50_257) == 50_264
+    assert padded_vocab_size(2047) == 2048
+    assert padded_vocab_size(2048) == 2056, "there is room for [MASK]"
+
+
+def test_a_tokenizer_can_be_a_file(config: CorpusConfig) -> None:
     first = prepare(config)
     second = prepare(
         replace(config, tokens=config.tokens + "-2", tokenizer=f"{config.tokens}/tokenizer.json")
@@ -161,14 +175,14 @@ def test_a_truncated_shard_is_named(config: CorpusConfig) -> None:
         Corpus(config.tokens)
 
 
-def test_an_empty_document_is_named_or_left_out(config: CorpusConfig, tmp_path: Path) -> None:
+def test_an_empty_document_is_named_or_skipped(config: CorpusConfig, tmp_path: Path) -> None:
     source = tmp_path / "gaps.jsonl"
     source.write_text(json.dumps({"text": TEXTS[0]}) + "\n" + json.dumps({"text": " \n"}) + "\n")
     gaps = replace(config, data=(*config.data, str(source)), tokens=config.tokens + "-gaps")
     with pytest.raises(ValueError, match=r"gaps.jsonl, line 2: the document is empty"):
         prepare(gaps)
     corpus = prepare(replace(gaps, skip_empty=True))
-    assert sum(1 for split in ("train", "validation") for _ in corpus.documents(split)) == 61  # type: ignore[arg-type]
+    assert sum(1 for split in ("train", "validation") for _ in corpus.documents(split)) == 61
 
 
 def test_what_cannot_be_read_is_named(config: CorpusConfig, tmp_path: Path) -> None:
@@ -181,14 +195,17 @@ def test_what_cannot_be_read_is_named(config: CorpusConfig, tmp_path: Path) -> N
     table = tmp_path / "table.parquet"
     pl.DataFrame({"body": ["a"]}).write_parquet(table)
     (tmp_path / "empty").mkdir()
+    program = tmp_path / "program.exe"
+    program.write_bytes(b"MZ")
     for name, message in (
-        (broken, "line 2: no JSON"),
+        (broken, "line 2: not JSON"),
         (other, "line 1: no text under 'text'"),
         (binary, "cannot be read"),
-        (table, "no column 'text' .*, but body"),
-        (tmp_path / "empty", "the folder holds a file of .txt"),
+        (table, "no column 'text' .*; its columns are body"),
+        (tmp_path / "empty", "the folder holds no file that ends with .txt"),
         (tmp_path / "gone.txt", "there is no such file"),
         (tmp_path / "empty.exe", "no such file"),
+        (program, "must end with .txt, .md, .rst, .jsonl, .jsonl.gz or .parquet"),
     ):
         with pytest.raises(ValueError, match=message):
             list(documents([str(name)], "text"))
@@ -198,7 +215,7 @@ def test_what_cannot_be_read_is_named(config: CorpusConfig, tmp_path: Path) -> N
         load_tokenizer("gone.json")
 
 
-def test_a_folder_keeps_to_its_text(config: CorpusConfig, tmp_path: Path) -> None:
+def test_a_folder_holds_one_text(config: CorpusConfig, tmp_path: Path) -> None:
     prepare(config)
     with pytest.raises(ValueError, match=r"holds tokens of other text \(validation_every differ"):
         prepare(replace(config, validation_every=5))
@@ -211,8 +228,11 @@ def test_a_folder_keeps_to_its_text(config: CorpusConfig, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"validation_every": 1}, "validation_every = 1"), ({"vocab_size": 5}, "vocab_size = 5")],
+    [
+        ({"validation_every": 1}, "^validation_every = 1: must be greater than or equal to 2$"),
+        ({"vocab_size": 5}, "^vocab_size = 5: must be greater than or equal to 257$"),
+    ],
 )
 def test_errors(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CorpusConfig("tokens", **settings)  # type: ignore[arg-type]
+        validate(CorpusConfig, {"tokens": "tokens", **settings})

@@ -44,12 +44,12 @@ def test_the_layers_are_those_of_table_15() -> None:
     assert {mixer for preset in PRESETS.values() for mixer in preset.config.mixers} <= set(MIXERS)
 
 
-def test_an_unknown_preset_names_the_known() -> None:
+def test_the_error_for_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="preset = 'jrt_7b': one of jrt_360m, jrt_1b3"):
         preset_of("jrt_7b")
 
 
-def test_rotary_positions_are_transformers() -> None:
+def test_rotary_positions_are_those_of_transformers() -> None:
     x, positions = torch.randn(2, 3, 9, 8), torch.arange(4, 13)
     angles = positions[:, None] * 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
     cos, sin = (f(torch.cat([angles, angles], dim=-1))[None] for f in (torch.cos, torch.sin))
@@ -62,7 +62,7 @@ def test_rotary_positions_are_transformers() -> None:
 
 @pytest.mark.parametrize("mixer", ["rotary_attention", "sliding_window_attention"])
 def test_only_differences_of_positions_matter(mixer: str) -> None:
-    """So that padding on the left, which shifts all positions, changes nothing."""
+    """Padding on the left, which shifts all positions, changes nothing."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig("m", (mixer,), width=16, depth=2, heads=2, mlp="swiglu", window=4)

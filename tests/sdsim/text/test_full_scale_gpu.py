@@ -1,4 +1,4 @@
-"""Full-scale layouts on a CUDA device: what they say, learn and write (`make test-gpu`)."""
+"""Full-scale layouts on a CUDA device: forward pass, generation, training (`make test-gpu`)."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdsim.text import CorpusConfig, PretrainConfig, pretrain
-from sdsim.text.config import SamplingConfig
+from sdsim.text.config import CorpusConfig, PretrainConfig, SamplingConfig
 from sdsim.text.generate import generate
+from sdsim.text.loop import pretrain
 from sdsim.text.presets import build, preset_of
 from sdsim.text.pretrained import PretrainedModel
 
@@ -17,7 +17,7 @@ KINDS = ["jrt_tiny", "based_tiny", "transformer_tiny"]
 
 
 @pytest.mark.parametrize("preset", KINDS)
-def test_a_gpu_reads_as_a_cpu_does(preset: str) -> None:
+def test_a_gpu_agrees_with_a_cpu(preset: str) -> None:
     model = build(preset).eval()
     tokens = torch.randint(2047, (2, 256), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -27,7 +27,7 @@ def test_a_gpu_reads_as_a_cpu_does(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", KINDS)
-def test_a_gpu_writes_what_it_reads(preset: str) -> None:
+def test_decoding_on_a_gpu_agrees_with_reading(preset: str) -> None:
     chosen = preset_of(preset)
     model = PretrainedModel(asdict(chosen.config), 64, 256, 128).cuda().eval()
     prompts = [[1, 2, 3], list(range(40))]
@@ -44,7 +44,7 @@ def test_a_gpu_writes_what_it_reads(preset: str) -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_gpu_learns_in_bfloat16(corpus: CorpusConfig, tmp_path: Path, compiled: bool) -> None:
+def test_a_gpu_trains_in_bfloat16(corpus: CorpusConfig, tmp_path: Path, compiled: bool) -> None:
     config = PretrainConfig(
         str(tmp_path / "run"),
         corpus,

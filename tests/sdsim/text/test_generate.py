@@ -1,4 +1,4 @@
-"""Generation: the recurrent view says what the parallel one says, whatever else is in the batch."""
+"""Generation: the recurrent view agrees with the parallel one, whatever else is in the batch."""
 
 import resource
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from sdsim.conf.compose import validate
 from sdsim.text.config import SamplingConfig, Strategy
-from sdsim.text.generate import generate, generate_text
+from sdsim.text.generate import choose, generate, generate_text
 from sdsim.text.presets import preset_of
 from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.tokenizer import train_tokenizer
@@ -22,7 +23,7 @@ def made(preset: str, prefix_len: int = 16, seq_len: int = 40) -> PretrainedMode
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = PretrainedModel(config, 64, seq_len, prefix_len).double().eval()
-        for parameter in model.parameters():  # far from the read-out that repeats its input
+        for parameter in model.parameters():  # so that the model does not just repeat its input
             torch.nn.init.normal_(parameter, std=0.3)
     return model
 
@@ -31,7 +32,7 @@ def continued(
     model: PretrainedModel, prompts: Sequence[Sequence[int]], **settings: object
 ) -> list[list[int]]:
     rows: list[list[int]] = [[] for _ in prompts]
-    for row, token in generate(model, prompts, **settings):  # type: ignore[arg-type]
+    for row, token in generate(model, prompts, **settings):
         rows[row].append(token)
     return rows
 
@@ -47,20 +48,21 @@ def greedily(model: PretrainedModel, text: list[int], prefix_len: int, count: in
 
 
 @pytest.mark.parametrize("preset", KINDS)
-def test_decoding_says_what_reading_says(preset: str) -> None:
+def test_decoding_agrees_with_reading(preset: str) -> None:
     """Prompts of different lengths in one batch, shorter and longer than the prefix."""
     model = made(preset)
     found = continued(model, PROMPTS, sampling=SamplingConfig(12))
     for prompt, tokens in zip(PROMPTS, found, strict=True):
         assert tokens == greedily(model, prompt, min(len(prompt), 16), 12)
-    assert len({tuple(one) for one in found}) > 1, "the prompts matter"
+    assert len({tuple(tokens) for tokens in found}) > 1, "the prompts matter"
 
 
 def test_read_twice_fills_the_prefix_with_the_prompt() -> None:
     model = made("jrt_tiny")
-    found = continued(model, PROMPTS, sampling=SamplingConfig(8), strategy="read_twice")
-    first = ([5, 6, 7] * 6)[-16:]
-    assert found[0] == greedily(model, first, 16, 8)
+    prompts = [[1, 2, 3, 4, 5], *PROMPTS[1:]]
+    found = continued(model, prompts, sampling=SamplingConfig(8), strategy="read_twice")
+    assert found[0] == greedily(model, [5, *([1, 2, 3, 4, 5] * 3)], 16, 8)
+    assert found[0] != greedily(model, prompts[0], 5, 8), "reading it once says something else"
     assert found[1] == greedily(model, [9] * 16, 16, 8)
     assert found[2] == greedily(model, list(range(20)), 16, 8)
 
@@ -88,17 +90,31 @@ def test_a_row_does_not_depend_on_the_others(strategy: Strategy) -> None:
     assert together != continued(model, PROMPTS, sampling=others, strategy=strategy)
 
 
+def test_each_row_draws_from_a_stream_of_its_own() -> None:
+    sampling = SamplingConfig(20, temperature=5.0)
+    first, second = continued(made("jrt_tiny"), [[5, 6, 7]] * 2, sampling=sampling)
+    assert first != second
+
+
+def test_the_mask_is_never_generated() -> None:
+    """Its row of the embedding is the last; at this temperature all tokens are about as likely."""
+    sampling = SamplingConfig(400, temperature=1e6)
+    (tokens,) = continued(made("jrt_tiny"), [[5, 6, 7]], sampling=sampling)
+    assert max(tokens) == 62
+    assert min(tokens) == 0
+
+
 @pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])
-def test_nor_where_padding_counts(preset: str) -> None:
+def test_a_row_does_not_depend_on_the_others_where_padding_counts(preset: str) -> None:
     model = made(preset, prefix_len=16 if preset == "jrt_tiny" else 0)
     imported = PretrainedModel(asdict(model.config), 64, 40, model.prefix_len, True)
     imported.double().eval().load_state_dict(model.state_dict())
     together = continued(imported, PROMPTS, sampling=SamplingConfig(6))
-    alone = [continued(imported, [one], sampling=SamplingConfig(6))[0] for one in PROMPTS]
+    alone = [continued(imported, [prompt], sampling=SamplingConfig(6))[0] for prompt in PROMPTS]
     assert together == alone
 
 
-def test_a_stopped_row_lets_the_others_go_on() -> None:
+def test_a_row_that_has_ended_does_not_stop_the_others() -> None:
     model = made("jrt_tiny")
     found = continued(
         model,
@@ -106,27 +122,29 @@ def test_a_stopped_row_lets_the_others_go_on() -> None:
         sampling=SamplingConfig(9),
         stop=lambda row, made: row == 0 and len(made) == 4,
     )
-    assert [len(one) for one in found] == [4, 9]
+    assert [len(tokens) for tokens in found] == [4, 9]
     assert found[1] == continued(model, PROMPTS[1:2], sampling=SamplingConfig(9))[0]
 
 
-def test_what_is_drawn_has_the_shares_it_should() -> None:
-    logits = torch.tensor([3.0, 1.0, 2.0, 0.0]).log1p()  # shares 4 : 2 : 3 : 1
+def test_tokens_are_drawn_with_their_probabilities() -> None:
+    logits = torch.tensor([3.0, 1.0, 2.0, 0.0]).log1p()  # probabilities 4 : 2 : 3 : 1
     generator = torch.Generator().manual_seed(0)
 
-    def shares(sampling: Sampling) -> list[float]:
-        drawn = [sampling.choose(logits, generator) for _ in range(4000)]
+    def frequencies(sampling: SamplingConfig) -> list[float]:
+        drawn = [choose(sampling, logits, generator) for _ in range(4000)]
         return [drawn.count(token) / 4000 for token in range(4)]
 
     close = {"abs": 0.03}
-    assert shares(SamplingConfig(temperature=1.0)) == pytest.approx([0.4, 0.2, 0.3, 0.1], **close)
+    assert frequencies(SamplingConfig(temperature=1.0)) == pytest.approx(
+        [0.4, 0.2, 0.3, 0.1], **close
+    )
     squared = [16 / 30, 4 / 30, 9 / 30, 1 / 30]
-    assert shares(SamplingConfig(temperature=0.5)) == pytest.approx(squared, **close)
+    assert frequencies(SamplingConfig(temperature=0.5)) == pytest.approx(squared, **close)
     two = [4 / 7, 0, 3 / 7, 0]
-    assert shares(SamplingConfig(temperature=1.0, top_k=2)) == pytest.approx(two, **close)
-    assert shares(SamplingConfig(temperature=1.0, top_p=0.5)) == pytest.approx(two, **close)
-    assert shares(SamplingConfig(temperature=1.0, top_p=0.3)) == [1, 0, 0, 0]
-    assert shares(SamplingConfig()) == [1, 0, 0, 0]
+    assert frequencies(SamplingConfig(temperature=1.0, top_k=2)) == pytest.approx(two, **close)
+    assert frequencies(SamplingConfig(temperature=1.0, top_p=0.5)) == pytest.approx(two, **close)
+    assert frequencies(SamplingConfig(temperature=1.0, top_p=0.3)) == [1, 0, 0, 0]
+    assert frequencies(SamplingConfig()) == [1, 0, 0, 0]
 
 
 def test_memory_stays_as_it_is_for_ten_thousand_tokens() -> None:
@@ -178,16 +196,18 @@ def test_longer_prompts_on_request() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens = 0"),
-        ({"temperature": -1}, "temperature = -1"),
-        ({"top_k": 0}, "top_k = 0"),
-        ({"top_p": 0}, "top_p = 0"),
-        ({"seed": -1}, "seed = -1"),
+        ({"max_new_tokens": 0}, "^max_new_tokens = 0: must be greater than or equal to 1$"),
+        ({"temperature": -1}, "^temperature = -1: must be greater than or equal to 0$"),
+        ({"top_k": 0}, "^top_k = 0: must be greater than or equal to 1$"),
+        ({"top_p": 0}, "^top_p = 0: must be greater than 0$"),
+        ({"top_p": 1.5}, "^top_p = 1.5: must be less than or equal to 1$"),
+        ({"seed": -1}, "^seed = -1: must be greater than or equal to 0$"),
+        ({"seed": 2**63}, "^seed = 9223372036854775808: must be less than 9223372036854775808$"),
     ],
 )
-def test_sampling_that_cannot_be(settings: dict[str, int], message: str) -> None:
+def test_sampling_errors(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SamplingConfig(**settings)  # type: ignore[arg-type]
+        validate(SamplingConfig, settings)
 
 
 def test_text_ends_before_a_stop_string_and_at_the_end() -> None:
@@ -195,12 +215,12 @@ def test_text_ends_before_a_stop_string_and_at_the_end() -> None:
     script = tokenizer.encode("xy\nAnswer: é end").ids
 
     class Scripted(PretrainedModel):
-        """Says what it is told to, token by token."""
+        """Predicts the tokens of the script, one after the other."""
 
         def logits(self, hidden: torch.Tensor) -> torch.Tensor:
             scores = torch.zeros(len(hidden), self.vocab_size, dtype=hidden.dtype)
-            self.said = getattr(self, "said", -1) + 1
-            scores[:, script[self.said] if self.said < len(script) else 0] = 1
+            self.position = getattr(self, "position", -1) + 1
+            scores[:, script[self.position] if self.position < len(script) else 0] = 1
             return scores
 
     def text(stop: Sequence[str] = (), end: int | None = 0, count: int = 60) -> list[str]:
@@ -218,4 +238,4 @@ def test_text_ends_before_a_stop_string_and_at_the_end() -> None:
     assert "".join(text(["\n"])) == "xy"
     assert "".join(text(["Answer: é"])) == "xy\n"
     assert "".join(text(["Answer:!", "end"])) == "xy\nAnswer: é "
-    assert "".join(text(["xyz"], count=2)) == "xy", "what was held back is told at the end"
+    assert "".join(text(["xyz"], count=2)) == "xy", "what was held back comes at the end"

@@ -1,12 +1,14 @@
-"""Training from a checkpoint is unbroken training: alone, in two processes, from two to one."""
+"""A resumed run is an unbroken run: in one process, in two, from two to one."""
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from sdsim.conf.compose import validate
 from sdsim.models import LanguageModel
-from sdsim.text import CorpusConfig, PretrainConfig, pretrain
 from sdsim.text.checkpoint import checkpoints
+from sdsim.text.config import CorpusConfig, PretrainConfig
 from sdsim.text.flops import training_flops
-from sdsim.text.loop import LOG, trained
+from sdsim.text.loop import pretrain
 from sdsim.text.presets import PRESETS, Preset
 from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.run_folder import LOG, RUN, trained_model
 
 SEQUENCE = {"seq_len": 32, "prefix_len": 16}
 
@@ -40,23 +44,32 @@ def config(tmp_path: Path, corpus: CorpusConfig) -> PretrainConfig:
         save_every=4,
         log_every=1,
         validate_every=6,
-        validation_windows=4,
+        validation_windows=3,
     )
 
 
 def log(config: PretrainConfig) -> dict[tuple[int, str], float]:
-    """Numbers by step and name, those of speed left out."""
+    """Numbers by step and name, without those of speed."""
     lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
     names = ("loss", "ntp", "mlm", "grad_norm", "lr", "validation_loss")
-    return {(line["step"], name): line[name] for line in lines for name in names if name in line}
+    numbers = [
+        ((line["step"], name), line[name]) for line in lines for name in names if name in line
+    ]
+    assert len(dict(numbers)) == len(numbers), "each number once"
+    return dict(numbers)
 
 
 def weights(config: PretrainConfig) -> dict[str, torch.Tensor]:
     return load_file(Path(config.out) / "model" / "model.safetensors")
 
 
+def assert_equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 class StopError(Exception):
-    """Training that is broken off."""
+    """Training that is interrupted."""
 
 
 def stop_after(step: int) -> Any:
@@ -67,7 +80,7 @@ def stop_after(step: int) -> Any:
     return stop
 
 
-def test_it_learns_and_says_how_it_went(config: PretrainConfig) -> None:
+def test_it_learns_and_logs_how(config: PretrainConfig) -> None:
     longer = replace(config, steps=150, log_every=10)
     folder = pretrain(longer)
     numbers = log(longer)
@@ -83,16 +96,39 @@ def test_it_learns_and_says_how_it_went(config: PretrainConfig) -> None:
     assert model.vocab_size == 288
 
 
-def test_broken_off_and_gone_on_with(config: PretrainConfig) -> None:
+def test_the_learning_rate_rises_then_falls_to_its_minimum(config: PretrainConfig) -> None:
+    pretrain(replace(config, steps=10))
+    rates = [rate for (_, name), rate in log(replace(config, steps=10)).items() if name == "lr"]
+    warmup = [3e-3 / 3, 3e-3 * 2 / 3]  # of 0.2 · 10 steps, then a cosine over eight
+    cosine = [8e-5 + (3e-3 - 8e-5) * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)]
+    assert rates == pytest.approx([*warmup, *cosine])
+
+
+def test_throughput_is_that_of_the_steps_alone(config: PretrainConfig) -> None:
+    """Neither the log, nor validation, nor a checkpoint counts."""
+    found: list[float] = []
+
+    def slow(step: int, numbers: Mapping[str, float]) -> None:
+        time.sleep(0.5)
+        found.extend(value for name, value in numbers.items() if name == "tokens_per_second")
+
+    pretrain(replace(config, save_every=3, validate_every=3), on_numbers=slow)
+    assert len(found) == 12
+    assert min(found[1:]) > 4 * 32 / 0.5, "the first step also warms up"
+
+
+def test_an_interrupted_run_is_resumed(config: PretrainConfig) -> None:
     """Bit for bit: whatever step it stopped at, with or without a checkpoint there."""
     pretrain(config)
     for step in (3, 4, 6, 11):
         broken = replace(config, out=f"{config.out}-{step}", save_async=step == 6)
         with pytest.raises(StopError):
             pretrain(broken, on_numbers=stop_after(step))
+        with (Path(broken.out) / LOG).open("a") as file:
+            file.write('{"step": 3, "lo')  # as a crash may leave it
         pretrain(broken)
         assert log(broken) == log(config)
-        assert all(torch.equal(weights(broken)[name], one) for name, one in weights(config).items())
+        assert_equal(weights(broken), weights(config))
 
 
 def test_a_batch_in_parts_is_the_batch(config: PretrainConfig) -> None:
@@ -110,19 +146,19 @@ def test_what_is_done_is_not_done_again(config: PretrainConfig) -> None:
     assert [step for step, _ in checkpoints(Path(config.out) / "checkpoints")] == [8, 12]
 
 
-def test_an_unfinished_run_can_be_asked(config: PretrainConfig) -> None:
+def test_an_unfinished_run_can_be_used(config: PretrainConfig) -> None:
     with pytest.raises(StopError):
         pretrain(config, on_numbers=stop_after(9))
-    early = trained(Path(config.out))
+    early = trained_model(Path(config.out))
     folder = pretrain(config)
-    late = trained(Path(config.out))
+    late = trained_model(Path(config.out))
     assert not torch.equal(early.embedding.weight, late.embedding.weight)
     assert torch.equal(
         late.embedding.weight, PretrainedModel.from_pretrained(folder).embedding.weight
     )
     assert early.tokenizer().get_vocab_size() == 280
     with pytest.raises(ValueError, match="neither a model nor a checkpoint"):
-        trained(Path(config.out).parent)
+        trained_model(Path(config.out).parent)
 
 
 def command(config: PretrainConfig, processes: int, *settings: str) -> list[str]:
@@ -137,7 +173,7 @@ def command(config: PretrainConfig, processes: int, *settings: str) -> list[str]
         *(f"steps={config.steps}", f"batch_size={config.batch_size}", f"lr={config.lr}"),
         *(f"min_lr={config.min_lr}", f"warmup={config.warmup}", "threads=1"),
         *(f"save_every={config.save_every}", "log_every=1", "validate_every=6"),
-        *("validation_windows=4", *settings),
+        *("validation_windows=3", *settings),
     ]
 
 
@@ -155,12 +191,22 @@ def kill_at(words: list[str], config: PretrainConfig, step: int) -> None:
         if path.exists() and f'"step": {step},' in path.read_text():
             break
         time.sleep(0.01)
-    # torchrun's processes are sessions of their own: all that name the folder are killed.
-    subprocess.run(["pkill", "-9", "-f", f"out={config.out} "], check=True)
+    # torchrun's processes are sessions of their own, which a killed torchrun leaves behind.
+    for process in (started.pid, *descendants(started.pid)):
+        os.kill(process, signal.SIGKILL)
     assert started.wait() == -signal.SIGKILL, "it ended before it could be killed"
 
 
-def test_killed_and_gone_on_with(config: PretrainConfig) -> None:
+def descendants(process: int) -> list[int]:
+    """The processes that one has started, and those that they have, as Linux lists them."""
+    found = []
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        for child in map(int, (thread / "children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def test_a_killed_run_is_resumed(config: PretrainConfig) -> None:
     long = replace(config, steps=60, save_every=9)
     pretrain(long)
     killed = replace(long, out=f"{long.out}-killed")
@@ -168,12 +214,12 @@ def test_killed_and_gone_on_with(config: PretrainConfig) -> None:
         kill_at(command(killed, 1), killed, step)
     run(command(killed, 1))
     assert log(killed) == log(long)
-    assert all(torch.equal(weights(killed)[name], one) for name, one in weights(long).items())
+    assert_equal(weights(killed), weights(long))
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_are_one(config: PretrainConfig, parallel: str) -> None:
-    """Killed as two, gone on with as two, and then as one: the losses are those of one alone.
+    """Killed in two processes, resumed in two, then in one: the losses of one process alone.
 
     Two processes add up gradients in another order, hence the tolerance.
     """
@@ -181,52 +227,96 @@ def test_two_processes_are_one(config: PretrainConfig, parallel: str) -> None:
     pretrain(long)
     two = replace(long, out=f"{long.out}-two")
     kill_at(command(two, 2, f"parallel={parallel}"), two, 16)
-    kill_at(command(two, 2, f"parallel={parallel}", "save_async=true"), two, 31)
+    more = ("save_async=true", "micro_batch_size=1")
+    kill_at(command(two, 2, f"parallel={parallel}", *more), two, 31)
     assert checkpoints(Path(two.out) / "checkpoints")
     pretrain(two)
     assert log(two) == pytest.approx(log(long), rel=2e-3)
-    for name, one in weights(long).items():
-        torch.testing.assert_close(weights(two)[name], one, rtol=0, atol=3e-3, msg=name)
+    for name, expected in weights(long).items():
+        torch.testing.assert_close(weights(two)[name], expected, rtol=0, atol=3e-3, msg=name)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"batch_size": 3, "micro_batch_size": 2}, "micro_batch_size = 2: must divide the 3"),
-        ({"steps": 0}, "steps = 0"),
-        ({"lr": -1.0}, "lr = -1.0"),
-        ({"min_lr": 1.0}, "min_lr = 1.0: must lie between 0 and lr"),
-        ({"warmup": 1.0}, "warmup = 1.0"),
+        ({"micro_batch_size": 0}, "micro_batch_size = 0: must be greater than or equal to 1"),
+        ({"steps": 0}, "steps = 0: must be greater than or equal to 1"),
+        ({"lr": -1.0}, "lr = -1.0: must be greater than 0"),
+        ({"min_lr": 1.0}, "min_lr = 1.0: must lie between 0 and lr = 0.003"),
+        ({"warmup": 1.0}, "warmup = 1.0: must be less than 1"),
+        ({"beta2": 1.0}, "beta2 = 1.0: must be less than 1"),
+        ({"seq_len": 1}, "seq_len = 1: must be greater than or equal to 2"),
+        ({"prefix_len": -1}, "prefix_len = -1: must be greater than or equal to 0"),
+        ({"peak_tflops": 0}, "peak_tflops = 0: must be greater than 0"),
+        ({"dtype": "float16"}, "dtype = 'float16': must be 'float32' or 'bfloat16'"),
+        ({"parallel": "tp"}, "parallel = 'tp': must be 'ddp' or 'fsdp'"),
         ({"prefix_len": 32}, "prefix_len = 32: must lie between 0 and seq_len - 1 = 31"),
         ({"preset": "jrt_7b"}, "preset = 'jrt_7b': one of jrt_360m"),
         ({"seq_len": 100_000, "prefix_len": 5}, "fewer than a sequence of seq_len = 100000"),
-        ({"seed": -1}, "seed = -1"),
+        ({"seed": -1}, "seed = -1: must be greater than or equal to 0"),
     ],
 )
 def test_errors_before_any_work(
     config: PretrainConfig, settings: dict[str, Any], message: str
 ) -> None:
+    def too_late(step: int, numbers: object) -> None:
+        pytest.fail(f"step {step} was taken")
+
     with pytest.raises(ValueError, match=message):
-        pretrain(replace(config, **settings), on_numbers=lambda *_: pytest.fail("too late"))
+        pretrain(validate(PretrainConfig, asdict(config) | settings), on_numbers=too_late)
+
+
+def test_an_unknown_preset_is_refused_at_once(config: PretrainConfig) -> None:
+    with pytest.raises(ValueError, match="preset = 'jrt_7b': one of jrt_360m"):
+        replace(config, preset="jrt_7b")
 
 
 def test_processes_must_divide_the_batch(config: PretrainConfig) -> None:
-    with pytest.raises(ValueError, match="batch_size = 4: the 3 processes must divide it"):
-        config.passes(3)
-    assert config.passes(2) == (2, 1)
-    assert replace(config, micro_batch_size=1).passes(2) == (1, 2)
+    with pytest.raises(ValueError, match="batch_size = 4: must be a multiple of the 3 processes"):
+        config.accumulation(3)
+    assert config.accumulation(2) == (2, 1)
+    assert replace(config, micro_batch_size=1).accumulation(2) == (1, 2)
 
 
-def test_a_folder_keeps_to_its_run(config: PretrainConfig) -> None:
+def test_a_folder_holds_one_run(config: PretrainConfig) -> None:
     with pytest.raises(StopError):
         pretrain(config, on_numbers=stop_after(5))
-    with pytest.raises(ValueError, match=r"of which lr = 0\.003 rather than 0\.001"):
+    with pytest.raises(ValueError, match=r"another run, with lr = 0\.003 rather than 0\.001"):
         pretrain(replace(config, lr=1e-3))
     path = checkpoints(Path(config.out) / "checkpoints")[-1][1]
     (shard,) = path.glob("*.safetensors")
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"step-00000004 is damaged"):
         pretrain(config)
+
+
+def test_a_run_is_identified_as_before(config: PretrainConfig) -> None:
+    """Other keys, or other values for the same run, and a run begun earlier is not resumed."""
+    with pytest.raises(StopError):
+        pretrain(config, on_numbers=stop_after(1))
+    stored = json.loads((Path(config.out) / RUN).read_text())
+    assert stored.keys() == {"config", "tokens", "corpus", "model"}
+    objective = {"ntp_weight": 1.0, "mlm_weight": 0.25, "mask_share": 0.15, "weighting": "paper"}
+    assert stored["config"] == {
+        "objective": objective,
+        "preset": "jrt_tiny",
+        "seq_len": 32,
+        "prefix_len": 16,
+        "steps": 12,
+        "batch_size": 4,
+        "lr": 3e-3,
+        "min_lr": 8e-5,
+        "warmup": 0.2,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        "eps": 1e-8,
+        "weight_decay": 0.1,
+        "clip_norm": 1.0,
+        "seed": 0,
+    }
+    assert stored["corpus"].keys() == {"tokenizer", "train", "validation"}
+    assert stored["model"].keys() == {"model", "vocab_size", "seq_len", "prefix_len"}
 
 
 def test_two_do_not_train_in_one_folder(config: PretrainConfig) -> None:
@@ -239,20 +329,20 @@ def test_two_do_not_train_in_one_folder(config: PretrainConfig) -> None:
         pretrain(config, on_numbers=again)
 
 
-def test_a_loss_that_is_no_number_ends_it(config: PretrainConfig) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(config: PretrainConfig) -> None:
     with pytest.raises(RuntimeError, match="diverged at step"):
         pretrain(replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0))
     assert not (Path(config.out) / "model").exists()
 
 
-def test_what_is_no_number_is_never_saved(config: PretrainConfig) -> None:
-    """Nor does it push out what is good."""
+def test_what_is_not_finite_is_never_saved(config: PretrainConfig) -> None:
+    """Nor does it push out a good checkpoint."""
     broken = replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0, save_every=1, log_every=9)
     with pytest.raises(RuntimeError, match="diverged at step"):
         pretrain(broken)
     for _, path in checkpoints(Path(config.out) / "checkpoints"):
         (shard,) = path.glob("*.safetensors")
-        assert all(one.isfinite().all() for one in load_file(shard).values())
+        assert all(tensor.isfinite().all() for tensor in load_file(shard).values())
 
 
 def test_what_is_written_in_the_background_is_there_soon(config: PretrainConfig) -> None:
@@ -279,8 +369,8 @@ def test_biases_and_norms_do_not_decay(
     decaying, other = made[0]
     assert decaying["weight_decay"] == 0.1
     assert other["weight_decay"] == 0
-    assert all(one.ndim > 1 for one in decaying["params"])
-    assert {one.ndim for one in other["params"]} == {1}
+    assert all(parameter.ndim > 1 for parameter in decaying["params"])
+    assert {parameter.ndim for parameter in other["params"]} == {1}
 
 
 def test_the_flops_of_a_transformer_are_the_usual_count() -> None:
@@ -288,12 +378,12 @@ def test_the_flops_of_a_transformer_are_the_usual_count() -> None:
     with torch.device("meta"):
         preset: Preset = PRESETS["transformer_360m"]
         model = LanguageModel(preset.config, preset.vocab_size)
-    count = sum(one.numel() for one in model.parameters())
+    count = sum(parameter.numel() for parameter in model.parameters())
     usual = 6 * count * 2048 + 24 * 6 * 1024 * 2048**2
     assert training_flops(model, 2048, 0, 2048) == pytest.approx(usual, rel=1e-3)
 
 
-def test_checkpointing_of_activations_is_asked_for(config: PretrainConfig) -> None:
+def test_activations_are_checkpointed_on_request(config: PretrainConfig) -> None:
     calls: list[int] = []
 
     class Counting(nn.Module):
@@ -309,4 +399,4 @@ def test_checkpointing_of_activations_is_asked_for(config: PretrainConfig) -> No
         model.recompute = recompute
         model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
         assert len(calls) == expected
-    assert math.isfinite(float(model.embedding.weight.grad.sum()))  # type: ignore[union-attr]
+    assert math.isfinite(float(model.embedding.weight.grad.sum()))

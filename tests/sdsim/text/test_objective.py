@@ -1,18 +1,20 @@
-"""The loss, against examples made by hand."""
+"""The loss, against examples worked out by hand."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sdsim.conf.compose import validate
 from sdsim.models import LanguageModel, ModelConfig
-from sdsim.text.objective import Objective, ObjectiveConfig, masked_positions
+from sdsim.text.config import ObjectiveConfig
+from sdsim.text.objective import Objective, masked_positions, weighted_loss
 
 MASK = 9
 
 
 class Echo(LanguageModel):
-    """Says at each position what it reads there, and remembers what it was given."""
+    """Predicts at each position the token that it reads there; keeps its arguments."""
 
     def __init__(self) -> None:
         super().__init__(ModelConfig("echo", ("base_conv",), width=10, depth=1), 10)
@@ -26,13 +28,13 @@ class Echo(LanguageModel):
         return hidden
 
 
-def named(token: int, target: int) -> float:
-    """The loss of `Echo`, having read a token, on a target."""
+def cross_entropy(token: int, target: int) -> float:
+    """The loss of `Echo` on a target, at a position where it reads `token`."""
     scores = 4.0 * F.one_hot(torch.tensor(token), 10)
     return float(F.cross_entropy(scores, torch.tensor(target)))
 
 
-def test_masked_tokens_are_asked_where_they_stood_the_others_one_ahead() -> None:
+def test_masked_tokens_are_predicted_in_place_and_the_others_one_ahead() -> None:
     tokens = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])  # M = 4: the prefix is 1 2 3 4
     masked = torch.tensor([[1]])
     model = Echo()
@@ -40,30 +42,37 @@ def test_masked_tokens_are_asked_where_they_stood_the_others_one_ahead() -> None
     assert model.given is not None
     assert model.given[0].tolist() == [[1, MASK, 3, 4, 5, 6, 7]]
     assert model.given[1] == 4
-    assert float(losses.mlm) == pytest.approx(named(MASK, 2))
-    expected = [named(4, 5), named(5, 6), named(6, 7)]  # the prefix's last says the first after it
+    assert float(losses.mlm) == pytest.approx(cross_entropy(MASK, 2))
+    expected = [
+        cross_entropy(4, 5),
+        cross_entropy(5, 6),
+        cross_entropy(6, 7),
+    ]  # the prefix's last predicts the first after it
     assert float(losses.ntp) == pytest.approx(sum(expected) / 3)
-    assert float(losses.loss) == pytest.approx((sum(expected) / 3 + 0.25 * named(MASK, 2)) / 1.25)
+    assert float(losses.loss) == pytest.approx(
+        (sum(expected) / 3 + 0.25 * cross_entropy(MASK, 2)) / 1.25
+    )
 
 
 def test_the_two_weightings() -> None:
     ntp, mlm = torch.tensor(2.0), torch.tensor(4.0)
-    assert float(ObjectiveConfig().combine(ntp, mlm)) == pytest.approx((2 + 0.25 * 4) / 1.25)
-    assert float(ObjectiveConfig(weighting="released").combine(ntp, mlm)) == pytest.approx(3)
+    paper, released = ObjectiveConfig(), ObjectiveConfig(weighting="released")
+    assert float(weighted_loss(paper, ntp, mlm)) == pytest.approx((2 + 0.25 * 4) / 1.25)
+    assert float(weighted_loss(released, ntp, mlm)) == pytest.approx(3)
     heavy = ObjectiveConfig(ntp_weight=2, mlm_weight=1)
-    assert float(heavy.combine(ntp, mlm)) == pytest.approx(8 / 3)
+    assert float(weighted_loss(heavy, ntp, mlm)) == pytest.approx(8 / 3)
 
 
-def test_without_a_prefix_every_next_token_is_asked() -> None:
+def test_without_a_prefix_every_next_token_is_predicted() -> None:
     tokens = torch.tensor([[1, 1, 2], [3, 3, 3]])
     masked = masked_positions(0, torch.arange(2), 0, 0.15)
     losses = Objective(Echo(), ObjectiveConfig(), 0, MASK)(tokens, masked)
-    expected = [named(1, 1), named(1, 2), named(3, 3), named(3, 3)]
+    expected = [cross_entropy(1, 1), cross_entropy(1, 2), cross_entropy(3, 3), cross_entropy(3, 3)]
     assert float(losses.loss) == pytest.approx(sum(expected) / 4)
     assert float(losses.mlm) == 0
 
 
-def test_masks_come_from_the_seed_and_the_example_alone() -> None:
+def test_masks_depend_on_the_seed_and_the_example_alone() -> None:
     whole = masked_positions(7, torch.arange(20), 100, 0.15)
     assert whole.shape == (20, 15)
     assert all(len(set(row)) == 15 for row in whole.tolist())
@@ -73,17 +82,19 @@ def test_masks_come_from_the_seed_and_the_example_alone() -> None:
     assert not torch.equal(masked_positions(8, torch.arange(20), 100, 0.15), whole)
     counts = masked_positions(0, torch.arange(2000), 21, 0.15).flatten().bincount(minlength=20)
     assert counts.min() > 0.8 * 300
-    assert counts.max() < 1.2 * 300, "all alike: 3 of 20 places in 2000 examples"
+    assert counts.max() < 1.2 * 300, "uniform: 3 of 20 positions in 2000 examples"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ntp_weight": 0}, "ntp_weight = 0"),
-        ({"mlm_weight": -1}, "mlm_weight = -1"),
-        ({"mask_share": 1}, "mask_share = 1"),
+        ({"ntp_weight": 0}, "^objective.ntp_weight = 0: must be greater than 0$"),
+        ({"mlm_weight": -1}, "^objective.mlm_weight = -1: must be greater than or equal to 0$"),
+        ({"mask_share": 0}, "^objective.mask_share = 0: must be greater than 0$"),
+        ({"mask_share": 1}, "^objective.mask_share = 1: must be less than 1$"),
+        ({"weighting": "equal"}, "^objective.weighting = 'equal': must be 'paper' or 'released'$"),
     ],
 )
 def test_errors(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ObjectiveConfig(**settings)  # type: ignore[arg-type]
+        validate(ObjectiveConfig, settings, "objective.")

@@ -1,4 +1,4 @@
-"""Models as files: ours, and the paper's released ones by their names."""
+"""Models as files: our own, and the paper's released ones."""
 
 import json
 from dataclasses import asdict
@@ -29,7 +29,7 @@ def made(preset: str) -> PretrainedModel:
         ).eval()
 
 
-def said(model: LanguageModel) -> Tensor:
+def logits_of(model: LanguageModel) -> Tensor:
     tokens = torch.arange(40)[None] * 37 % 2048
     with torch.no_grad():
         return model(tokens, 20)
@@ -40,7 +40,7 @@ def test_what_is_saved_is_read_again(preset: str, tmp_path: Path) -> None:
     model = made(preset)
     model.save_with(train_tokenizer(["a text"], 257), tmp_path / "model")
     again = load_pretrained(str(tmp_path / "model"))
-    assert torch.equal(said(again), said(model))
+    assert torch.equal(logits_of(again), logits_of(model))
     assert again.config == model.config
     assert (again.seq_len, again.prefix_len) == (model.seq_len, model.prefix_len)
     assert again.tokenizer().get_vocab_size() == 257
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             load_pretrained(str(tmp_path))
 
-    gone = {name: one for name, one in whole.items() if name != "norm.weight"}
+    gone = {name: value for name, value in whole.items() if name != "norm.weight"}
     read_with(gone, "norm.weight is missing")
     read_with({**whole, "extra": torch.zeros(1)}, "extra is not the model's")
     small = {**whole, "norm.weight": torch.zeros(3)}
@@ -71,13 +71,19 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model.safetensors cannot be read"):
         load_pretrained(str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
-    for wrong in ({"seq_len": None}, {"model": {**config["model"], "depths": 3}}):
+    model = config["model"]
+    for wrong, reason in (
+        ({"seq_len": None}, "'seq_len'"),
+        ({"model": {**model, "depths": 3}}, "depths: Unexpected keyword argument"),
+        ({"model": {**model, "heads": 0}}, "heads: Input should be greater than or equal to 1"),
+        ({"model": {**model, "mixers": ["gone"]}}, "model.mixers names gone: .*"),
+    ):
         changed = {k: v for k, v in {**config, **wrong}.items() if v is not None}
         (tmp_path / "config.json").write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match=r"config.json is no model's"):
+        with pytest.raises(ValueError, match=f"does not describe a model of sdsim: .*{reason}$"):
             load_pretrained(str(tmp_path))
     (tmp_path / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"config.json is missing"):
+    with pytest.raises(ValueError, match=r"there is no config.json"):
         load_pretrained(str(tmp_path))
     with pytest.raises(ValueError, match="there is no such folder"):
         load_pretrained(str(tmp_path / "gone"))
@@ -106,16 +112,16 @@ def released(model: PretrainedModel) -> dict[str, Tensor]:
 @pytest.mark.parametrize("preset", KINDS)
 def test_released_names_are_understood(preset: str, prefix: str, tmp_path: Path) -> None:
     model = made(preset)
-    tensors = {f"{prefix}{name}": one for name, one in released(model).items()}
+    tensors = {f"{prefix}{name}": value for name, value in released(model).items()}
     tensors[f"{prefix}metrics.train.count"] = torch.zeros(1)
     save_file(tensors, tmp_path / "model.safetensors")
     read = import_released(tmp_path, preset)
-    assert torch.equal(said(read), said(model))
+    assert torch.equal(logits_of(read), logits_of(model))
     assert read.zeroes_padding
 
 
 def test_the_names_are_those_of_the_paper() -> None:
-    """All four mixers, as section 4 of the facts lists them."""
+    """All four mixers, with the names of the released checkpoints."""
     found = {name.split(".", 3)[3] for name in released(made("jrt_tiny")) if ".mixer." in name}
     assert found == {
         *(f"mixer.{name}.weight" for name in ("proj_q", "proj_k", "proj_v", "out_proj", "Wqkv")),
@@ -129,21 +135,21 @@ def test_a_convolution_without_a_bias_has_none(tmp_path: Path) -> None:
     model = made("based_tiny")
     with torch.no_grad():
         for layer in (0, 3):
-            model.layers[layer].mixer.conv.bias.zero_()  # type: ignore[union-attr,operator]
+            model.layers[layer].mixer.conv.bias.zero_()
     tensors = {n: t for n, t in released(model).items() if not n.endswith("conv.conv.bias")}
     save_file(tensors, tmp_path / "weights.safetensors")
     assert torch.equal(
-        said(import_released(tmp_path / "weights.safetensors", "based_tiny")), said(model)
+        logits_of(import_released(tmp_path / "weights.safetensors", "based_tiny")), logits_of(model)
     )
 
 
-def test_a_pickle_is_read_on_request_alone(tmp_path: Path) -> None:
+def test_a_pickle_is_read_only_on_request(tmp_path: Path) -> None:
     model = made("jrt_tiny")
     torch.save(released(model), tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"is a pickle, .* allow_pickle=true"):
         import_released(tmp_path, "jrt_tiny")
     read = import_released(tmp_path, "jrt_tiny", allow_pickle=True)
-    assert torch.equal(said(read), said(model))
+    assert torch.equal(logits_of(read), logits_of(model))
 
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -155,7 +161,7 @@ def test_a_pickle_is_read_on_request_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "harm").exists()
 
 
-def test_what_is_no_released_model_is_named(tmp_path: Path) -> None:
+def test_what_is_not_a_released_model_is_named(tmp_path: Path) -> None:
     whole = released(made("jrt_tiny"))
     embedding = "transformer.embeddings.word_embeddings.weight"
 
@@ -165,13 +171,16 @@ def test_what_is_no_released_model_is_named(tmp_path: Path) -> None:
             import_released(tmp_path, preset)
 
     def without(name: str) -> dict[str, Tensor]:
-        return {one: tensor for one, tensor in whole.items() if one != name}
+        return {other: tensor for other, tensor in whole.items() if other != name}
 
     read_with({**whole, "decoder.weight": torch.zeros(1)}, "has a tensor decoder.weight")
     read_with(without(embedding), f"{embedding} is missing")
     read_with(without("transformer.layers.1.norm1.weight"), r"layers.1.norm1.weight is missing")
     read_with(without("transformer.layers.0.mixer.in_proj.bias"), r"in_proj.bias is missing")
-    read_with({**whole, "lm_head.weight": torch.ones(2048, 128)}, "lm_head.weight is not the")
+    read_with(
+        {**whole, "lm_head.weight": torch.ones(2048, 128)},
+        "lm_head.weight differs from the embedding",
+    )
     read_with(whole, r"proj_k_enc.weight is not the model's", "based_tiny")
     wrong = {**whole, "transformer.layers.1.mixer.proj_q.weight": torch.zeros(2, 128)}
     read_with(wrong, r"proj_q.weight is of shape \(2, 128\) rather than \(32, 128\)")
@@ -182,7 +191,7 @@ def test_what_is_no_released_model_is_named(tmp_path: Path) -> None:
         import_released(tmp_path / "empty", "jrt_tiny")
 
 
-def test_the_window_of_a_released_model_can_be_said(tmp_path: Path) -> None:
+def test_the_window_of_a_released_model_can_be_chosen(tmp_path: Path) -> None:
     save_file(released(made("jrt_tiny")), tmp_path / "model.safetensors")
     assert import_released(tmp_path, "jrt_tiny").config.window == 32
     assert import_released(tmp_path, "jrt_tiny", window=8).config.window == 8
@@ -198,8 +207,8 @@ def test_zeroed_keys_of_padding_add_their_values(kind: type[LinearAttention]) ->
         x = torch.randn(1, 7, 8, dtype=torch.float64)
     mask = torch.arange(7)[None] >= 3
     mixer.zeroes_padding = True
-    q, k, v = (one[0] for one in mixer._project(x))  # (N, H, …)
-    encoded = [one[0] for one in mixer._encode(x[:, :5], None)]
+    q, k, v = (batch[0] for batch in mixer._project(x))  # (N, H, …)
+    encoded = [batch[0] for batch in mixer._encode(x[:, :5], None)]
     scale = 3**-0.5
     for i in range(3, 7):
         for h in range(2):
@@ -208,8 +217,9 @@ def test_zeroed_keys_of_padding_add_their_values(kind: type[LinearAttention]) ->
                 ke, ve = encoded
                 pairs += [(ke[j, h] * mask[0, j], ve[j, h]) for j in range(5)]
             similar = [float(q[i, h] @ key) * scale for key, _ in pairs]
-            share = [1 + s + s * s / 2 for s in similar]
-            y = sum(w * value for w, (_, value) in zip(share, pairs, strict=True)) / sum(share)
+            weights = [1 + s + s * s / 2 for s in similar]
+            total = sum(w * value for w, (_, value) in zip(weights, pairs, strict=True))
+            y = total / sum(weights)
             merged = mixer.prefill(x, 5, mask)[0]
             if h == 0:
                 heads = [y]

@@ -1,0 +1,153 @@
+"""The folder of a pretraining run: which run it holds, its log, its model."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from sdsim.files import write_text
+from sdsim.text.config import PretrainConfig
+from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.tokenizer import padded_vocab_size
+
+if TYPE_CHECKING:
+    from sdsim.text.corpus import Corpus
+
+Numbers = Mapping[str, float]
+OnNumbers = Callable[[int, Numbers], object]
+"""Called with a step and the numbers that the log has of it."""
+
+RUN, LOG, MODEL, CHECKPOINTS = "run.json", "log.jsonl", "model", "checkpoints"
+"""The files and folders of a run."""
+
+_LOCK_SECONDS = 5
+"""How long a process that was killed may hold its lock."""
+
+
+def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None:
+    """Check that the folder is empty or holds this run.
+
+    Raises:
+        ValueError: naming a field in which the run of the folder differs; with `corpus`, also if
+            that run was trained on another one.
+    """
+    path = Path(config.out) / RUN
+    if not path.exists():
+        return
+    stored = json.loads(path.read_text())
+    identity = json.loads(json.dumps(config.identity()))
+    for name, value in identity.items():
+        before = stored["config"].get(name)
+        if before != value:
+            raise ValueError(
+                f"out = {config.out!r}: the folder holds another run, with {name} = {before!r} "
+                f"rather than {value!r}; choose another folder"
+            )
+    if corpus is not None and stored["corpus"] != corpus.identity():
+        raise ValueError(
+            f"out = {config.out!r}: the folder holds a run on another corpus; choose another folder"
+        )
+
+
+def describe_run(config: PretrainConfig, corpus: Corpus) -> None:
+    """Write ``run.json``, unless it is there; all processes may call this at once.
+
+    Raises:
+        ValueError: see `check_same_run`.
+    """
+    check_same_run(config, corpus)
+    path = Path(config.out) / RUN
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    description = {
+        "config": config.identity(),
+        "tokens": str(Path(config.corpus.tokens).absolute()),
+        "corpus": corpus.identity(),
+        "model": model_arguments(config, corpus),
+    }
+    write_text(path, json.dumps(description, indent=1) + "\n")
+
+
+def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:
+    """The arguments of `PretrainedModel` for the model of this run, as plain data."""
+    return {
+        "model": asdict(config.model.config),
+        "vocab_size": padded_vocab_size(corpus.vocab_size),
+        "seq_len": config.length,
+        "prefix_len": config.prefix,
+    }
+
+
+def trained_model(path: Path) -> PretrainedModel:
+    """The model in a run's folder: the finished one, else that of the newest checkpoint.
+
+    Raises:
+        ValueError: if there is neither, or it is damaged.
+    """
+    if (path / MODEL).exists():
+        return PretrainedModel.from_pretrained(path / MODEL)
+    from sdsim.text.checkpoint import checkpoints, load_model  # these import FSDP
+
+    found = checkpoints(path / CHECKPOINTS)
+    if not found:
+        raise ValueError(f"{path} holds neither a model nor a checkpoint")
+    description = json.loads((path / RUN).read_text())
+    model = PretrainedModel(**description["model"])
+    load_model(found[-1][1], model)
+    model.source = description["tokens"]
+    return model
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other runs from training in the folder meanwhile.
+
+    Raises:
+        ValueError: if one does already.
+    """
+    try:
+        with FileLock(out / ".lock", timeout=_LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise ValueError(f"out = {str(out)!r}: another process is training there") from error
+
+
+class Log(AbstractContextManager["Log"]):
+    """A file of numbers by step, one JSON object a line.
+
+    Args:
+        path: of the file.
+        step: the step that training resumes from; lines of later steps are deleted.
+        on_numbers: called with each new line.
+    """
+
+    def __init__(self, path: Path, step: int, on_numbers: OnNumbers | None) -> None:
+        self._on_numbers = on_numbers
+        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+        write_text(path, "".join(kept))
+        self._file = path.open("a")
+
+    def write(self, step: int, numbers: Numbers) -> None:
+        """Append a line."""
+        self._file.write(json.dumps({"step": step, **numbers}) + "\n")
+        self._file.flush()
+        if self._on_numbers is not None:
+            self._on_numbers(step, numbers)
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """The lines of a log; the last one may have been cut off by a crash, and then is left out."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
