@@ -39,7 +39,7 @@ test-faults: $(READY)
 
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:
-	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
+	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
 
 bench: $(READY)
 	$(BIN)/sdsim bench

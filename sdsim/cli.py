@@ -160,7 +160,7 @@ def _as_written(override: str) -> str:
             return override
     # Backslashes escape an interpolation or a quote, and are themselves doubled before one alone.
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    text = re.sub(r'(\\*)("|$)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
+    text = re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
     return f'{key}="{text}"'
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 def atomic_file(path: Path) -> Iterator[Path]:
     """A scratch path beside `path` to write to; on success it takes `path`'s place at once.
 
-    What processes that were killed have left of the same file is removed first.
+    A process that is killed leaves its scratch file; `remove_scratch` is for the only writer.
 
     Raises:
         OSError: if it cannot be written; `path` is then as it was.
@@ -49,6 +49,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_scratch(folder: Path, pattern: str = "*") -> None:
+    """Remove what killed writers of the files that match have left; no other may be writing."""
+    for left in folder.glob(f".{pattern}-{'[0-9a-f]' * 32}"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -42,7 +42,7 @@ CSV, and drawn; `sdsim figures bench=<folder>` draws them again.
 def run(config: BenchConfig) -> None:
     """Measure, print, and keep what was asked for."""
     from sdsim.bench.report import measure, notes, shown
-    from sdsim.sweep.job import check_device
+    from sdsim.training.device import check_device
 
     check_device(config.device)
     out = None if config.out is None else Path(config.out)

@@ -93,9 +93,9 @@ def run(config: Config) -> None:
     prompts = config.prompt or (_read_prompt(config.prompt_file),)
     import torch
 
-    from sdsim.sweep.job import check_device
     from sdsim.text.generate import generate_text
     from sdsim.text.tokenizer import end_of_text
+    from sdsim.training.device import check_device
 
     check_device(config.device)
     torch.set_num_threads(config.threads)

@@ -47,10 +47,10 @@ def parse_pretrain(config: DictConfig) -> PretrainConfig:
 
 def run(config: PretrainConfig) -> None:
     """Make the tokens, train, say where the model is."""
-    from sdsim.sweep.job import check_device
     from sdsim.text.corpus import prepare
     from sdsim.text.distributed import is_first
     from sdsim.text.loop import check_ready, pretrain
+    from sdsim.training.device import check_device
 
     check_device(config.device)
     for place, name in ((config.out, "out"), (config.corpus.tokens, "tokens")):

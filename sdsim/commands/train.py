@@ -13,7 +13,7 @@ from sdsim.config import (
     TrainConfig,
     run_id,
 )
-from sdsim.sweep.job import GROUPS, SETTINGS, Job, check_device, parse_job, run_job
+from sdsim.sweep.job import GROUPS, SETTINGS, Job, parse_job, run_job
 from sdsim.training.tracking import TrackingConfig
 
 HELP = """\
@@ -55,6 +55,7 @@ KEPT = ": finished runs are stored, the same command does the others"
 def run(job: Job) -> None:
     """Do what the store lacks of a job, and print what was measured."""
     from sdsim.store.store import Store
+    from sdsim.training.device import check_device
     from sdsim.training.tasks import check_run
 
     check_run(job.run)

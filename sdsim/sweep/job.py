@@ -112,17 +112,6 @@ def parse_job(config: DictConfig) -> Job:
     return validate(Job, {**values, "run": run})
 
 
-def check_device(name: str) -> None:
-    """Raise `ValueError` unless torch can compute on the device of this name."""
-    import torch
-
-    try:
-        float(torch.ones(1, device=name).sum())
-    except (RuntimeError, AssertionError) as error:  # torch raises both, by backend
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device = {name!r} cannot be used: {reason}") from error
-
-
 def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
     """Do the runs of a job, except those that are stored or being done by another process.
 
@@ -141,10 +130,12 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
         ours = [run for run in job.runs if claims.enter_context(store.claim(run_id(run)))]
         if not ours:
             return 0
-        check_device(job.device)
         import torch
 
+        from sdsim.training.device import check_device
         from sdsim.training.run import Conditions, execute_all
+
+        check_device(job.device)
 
         torch.set_num_threads(job.threads)
         log = claims.enter_context(tracked(job.tracking, store.path))

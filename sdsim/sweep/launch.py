@@ -27,7 +27,7 @@ from sdsim.conf.compose import composed
 from sdsim.config import AlgorithmConfig, ensemble_key
 from sdsim.store.store import Store
 from sdsim.sweep.grid import split_overrides
-from sdsim.sweep.job import check_device, parse_job, register_jobs, run_job
+from sdsim.sweep.job import parse_job, register_jobs, run_job
 from sdsim.sweep.plan import Plan, PlannedRun, make_plan
 
 _POLL_SECONDS = 0.5
@@ -83,6 +83,8 @@ def sweep(
 
 def check(plan: Plan) -> None:
     """Raise `ValueError` unless the runs of a plan can be launched and stored here."""
+    from sdsim.training.device import check_device
+
     launcher = plan.composed.hydra.launcher
     if _is_slurm(launcher) and not shutil.which("srun"):
         raise ValueError("hydra/launcher=slurm: there is no Slurm here (no srun is found)")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from sdsim.files import atomic_file, write_text
+from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
 from sdsim.text.documents import Document, documents, sources
 from sdsim.text.sequences import Sequences
@@ -154,8 +154,7 @@ class _Writer:
 
     def write(self, source: Iterator[Document], on_documents: OnDocuments | None) -> None:
         """Write all documents of the source that are not tokens yet."""
-        for left in self.folder.glob(".*.npy-*"):  # scratch files of a process that was killed
-            left.unlink(missing_ok=True)
+        remove_scratch(self.folder, "*.npy")
         number = self.manifest.documents
         for block in _blocks(islice(source, number, None)):
             for encoding in self.tokenizer.encode_batch_fast(block, add_special_tokens=False):

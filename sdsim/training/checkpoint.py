@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdsim.config import RunConfig
-from sdsim.files import atomic_file
+from sdsim.files import atomic_file, remove_scratch
 from sdsim.training.trainer import Snapshot, log_every, parameter_shapes
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,7 @@ def save(path: Path, snapshot: Snapshot) -> None:
         tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(snapshot, group).items()}
     progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}-*"):  # by a process that was killed
-        left.unlink(missing_ok=True)
+    remove_scratch(path.parent, path.name)
     try:
         with atomic_file(path) as partial:
             save_file(

@@ -439,6 +439,7 @@ def test_version(run: Run) -> None:
         'it\'s "quoted", {braced} [listed] (called)',
         "back\\slash \\n",
         "ends with \\",
+        "two \\ lines \\\n",
         "costs ${x} and $y",
         "\\${x}",
         "  leading",

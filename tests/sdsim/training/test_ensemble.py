@@ -309,7 +309,7 @@ def test_a_checkpoint_of_other_losses_is_damaged(
     trainer = SequentialTrainer(small_run, CPU)
     trainer.step()
     snapshot = trainer.snapshot(0, 1.0)
-    (tmp_path / ".one-left by a killed process").touch()
+    (tmp_path / f".one-{'0a' * 16}").touch()  # left by a killed process
     checkpoint.save(tmp_path / "one", replace(snapshot, losses=torch.zeros(7)))
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     assert checkpoint.load(tmp_path / "one", small_run) is None
