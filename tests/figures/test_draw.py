@@ -53,8 +53,8 @@ def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
         "TZ": "Asia/Tokyo",
     }
     code = (
-        "import sys, figures, sdsim.store as results;"
-        "figures.draw_all(results.load(sys.argv[1]), sys.argv[2])"
+        "import sys, figures, sdsim.store.table as table;"
+        "figures.draw_all(table.load(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(runs), str(tmp_path / "there")]
     subprocess.run(command, env=environment, check=True)
