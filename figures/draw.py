@@ -10,8 +10,9 @@ import polars as pl
 
 from figures import bench, bits, gap, memory, order, passes, theory
 from figures.drawing import Drawing, NothingToDraw
+from figures.pooling import by_slice
+from figures.runs import chosen_runs
 from figures.style import house_style
-from figures.summary import by_slice, chosen_runs
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,6 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
     "passes": passes.draw,
 }
 """File name and function of each figure. A new figure is a module and a line here."""
-
 
 THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
     "memory_over_time": theory.draw_over_time,
@@ -38,7 +38,7 @@ def draw_theory(out: Path | str) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     with house_style():
         drawings = {name: draw() for name, draw in THEORY_FIGURES.items()}
-        return [path for name, one in drawings.items() for path in one.save(out / name)]
+        return [path for name, drawn in drawings.items() for path in drawn.save(out / name)]
 
 
 def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> list[Path]:
@@ -64,7 +64,7 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     and polars. A figure that the runs do not allow is skipped, with the reason in the log.
 
     Args:
-        table: all its runs, from `sdsim.store.load`.
+        table: all its runs, from `sdsim.store.table.load`.
         out: folder for the figures, made if need be; earlier figures in it are replaced.
 
     Returns:

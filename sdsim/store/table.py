@@ -27,13 +27,12 @@ def load(path: Path | str) -> pl.DataFrame:
     """All runs of a store as one table, a row for each run and test slice, in a fixed order.
 
     Columns: run_id; `config_columns` (the run's config, flat; null where a model has no such
-    option); of the model, reader (causal, prefix, noncausal, unknown)
-    and architecture, see `sdsim.store.architecture`; the fields of `SliceResult`, correct counting right
-    answers over `answers` (examples' worth); accuracy with its Wilson 95 % interval (accuracy_low,
-    accuracy_high; the answers of an example count as one observation), above_chance, state_bytes;
-    params, train_loss, diverged (a loss of a network is not finite), steps_done, ensemble, seconds,
-    device, versions, commit; quantized, a list of structs with bits (per number), state_bits (in
-    all) and correct.
+    option); reader and architecture of the model, see `sdsim.store.architecture`; the fields of
+    `SliceResult`, correct counting right answers over `answers` (examples' worth); accuracy with
+    its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
+    observation), above_chance, state_bytes; params, train_loss, diverged (a loss of a network is
+    not finite), steps_done, ensemble, seconds, device, versions, commit; quantized, a list of
+    structs with bits (per number), state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
 

@@ -23,6 +23,10 @@ MIXERS = {
     "mamba2": ("mamba2",),
     "prefix_mamba2": ("prefix_mamba2",),
     "my_model": ("lstm",),
+    "jrt_tiny": ("base_conv", "prefix_linear_attention", "sliding_window_attention", "base_conv"),
+    "my_based": ("base_conv", "linear_attention", "sliding_window_attention"),
+    "passes=3, gru": ("gru",),
+    "my_mixer": ("package.module.Mixer",),
 }
 RECALL = {"name": "associative_recall", "kind": "synthetic.AssociativeRecall"}
 
@@ -38,8 +42,9 @@ def store(tmp_path: Path) -> Path:
 def write_run(store: Path) -> WriteRun:
     """Store a run that never ran: ``correct`` maps (|A|, |B|) to right answers of `examples`.
 
-    The state of every slice is 4 × width bytes, of a machine `budget` bits; n is 12 unless said.
-    `quantized` maps bits per number to right answers of each slice. With an `order` it is recall.
+    The state of every slice is 4 × width bytes, of a streaming algorithm `budget` bits; n is 12
+    unless said. `quantized` maps bits per number to right answers of each slice. With an `order` it
+    is recall.
     """
 
     def write(

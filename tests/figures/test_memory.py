@@ -2,7 +2,8 @@ import pytest
 
 from figures import memory
 from figures.drawing import NothingToDraw
-from figures.summary import by_slice, chosen_runs
+from figures.pooling import by_slice
+from figures.runs import chosen_runs
 from sdsim.store.table import load
 
 
