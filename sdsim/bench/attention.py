@@ -11,7 +11,7 @@ import torch
 from kernels import bench as kernels_bench
 from kernels.bench import METHODS, Case, Roofline, measure_roofline, threads
 from sdsim.bench.config import Attention, BenchConfig
-from sdsim.bench.measured import Measured, Progress, conditions, not_run
+from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
 
 
 def check_methods(config: BenchConfig) -> None:
@@ -58,11 +58,9 @@ def display_table(table: pl.DataFrame) -> pl.DataFrame:
         "batch",
         "length",
         "method",
-        milliseconds=pl.col("seconds") * 1e3,
-        milliseconds_low=pl.col("seconds_low") * 1e3,
-        milliseconds_high=pl.col("seconds_high") * 1e3,
-        calls="calls",
-        speedup="speedup",
+        *MILLISECONDS,
+        "calls",
+        "speedup",
         fraction_of_roofline="attained",
         peak_megabytes=pl.col("peak_bytes") / 1e6,
     )

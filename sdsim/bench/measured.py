@@ -18,6 +18,11 @@ from sdsim.store.provenance import commit
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after each case with the number of cases done and of all cases."""
 
+MILLISECONDS = [
+    (pl.col(f"seconds{end}") * 1e3).alias(f"milliseconds{end}") for end in ("", "_low", "_high")
+]
+"""The median and quartiles of a table in seconds, for display."""
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kernels.bench import measure_roofline, seconds_taken, threads
 from sdsim.bench.config import BenchConfig, ModelTask
-from sdsim.bench.measured import Measured, Progress, conditions, not_run
+from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
 from sdsim.models import LanguageModel
 from sdsim.text.config import ObjectiveConfig
 from sdsim.text.flops import peak_tflops, training_flops
@@ -85,17 +85,13 @@ def display_table(table: pl.DataFrame) -> pl.DataFrame:
         "batch",
         "length",
         "method",
+        *MILLISECONDS,
+        "calls",
         pl.col("tokens_per_second").round(0).cast(pl.Int64),
         "speedup",
         "mfu",
-        milliseconds=pl.col("seconds") * 1e3,
-        milliseconds_low=pl.col("seconds_low") * 1e3,
-        milliseconds_high=pl.col("seconds_high") * 1e3,
-        calls="calls",
     )
-    milliseconds = ["milliseconds", "milliseconds_low", "milliseconds_high"]
-    first = ["batch", "length", "method", *milliseconds, "calls", "tokens_per_second", "speedup"]
-    return timed.select(first if timed["mfu"].is_null().all() else [*first, "mfu"])
+    return timed.drop("mfu") if timed["mfu"].is_null().all() else timed
 
 
 def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
