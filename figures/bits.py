@@ -106,8 +106,8 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("order").n_unique().over("experiment") > 1)
         .sort("experiment", "order", "model", "variant", "state_bits", "accuracy")
     )
-    smaller = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
-    return with_accuracy(pooled.with_columns(best=pl.col("accuracy") > smaller))
+    best_so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
+    return with_accuracy(pooled.with_columns(best=pl.col("accuracy") > best_so_far))
 
 
 def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle]) -> bool:

@@ -33,7 +33,7 @@ THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
 
 
 def draw_theory(out: Path | str) -> list[Path]:
-    """Draw the figures that rest on theory alone; paths as `draw_all`, and as reproducible."""
+    """Draw the figures of theory alone into a folder; as reproducible as those of `draw_all`."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -42,11 +42,11 @@ def draw_theory(out: Path | str) -> list[Path]:
 
 
 def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> list[Path]:
-    """Draw a report of ``sdsim bench`` as ``<what>_time``; paths as `draw_all`.
+    """Draw a report of ``sdsim bench`` as ``<what>_time``; returns paths as `draw_all` does.
 
     Args:
         what, title, table: of the report.
-        out: a folder, made if need be.
+        out: a folder, created if it is missing.
     """
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
@@ -65,7 +65,7 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
 
     Args:
         table: all its runs, from `sdsim.store.table.load`.
-        out: folder for the figures, made if need be; earlier figures in it are replaced.
+        out: folder for the figures, created if it is missing; earlier figures in it are replaced.
 
     Returns:
         Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and

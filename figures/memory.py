@@ -139,7 +139,7 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
 
 
 def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
-    """One row of `needed_memory`, from a series' settings on one slice."""
+    """One row of `needed_memory`, from all states of a series that were tried on one slice."""
     enough = tried.filter(pl.col("above_chance") >= target - _TOLERANCE)
     reached = enough.head(1) if len(enough) else tried.tail(1)
     at = reached.row(0, named=True)

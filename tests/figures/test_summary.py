@@ -128,8 +128,16 @@ def test_the_printed_table(store, write_run):
         write_run(PAIR, model=model, width=width)
     table = summary_table(load(store))
     assert table.columns == [
-        *("model", "width", "feature_dim", "state_bytes", "seeds"),
-        *("accuracy_short_first", "accuracy_long_first", "gap", "gap_low", "gap_high"),
+        "model",
+        "width",
+        "feature_dim",
+        "state_bytes",
+        "seeds",
+        "accuracy_short_first",
+        "accuracy_long_first",
+        "gap",
+        "gap_low",
+        "gap_high",
         "error_over_seeds",
     ]
     assert table["error_over_seeds"].to_list() == [None] * 3, "one seed has no spread"
