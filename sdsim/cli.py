@@ -126,6 +126,8 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
     words = iter(command.shorthand(arguments))
     for word in words:
         flag, equals, value = word.partition("=")
+        if word.startswith("="):
+            raise ValueError(f"{word}: settings are given as key=value")
         if not word.startswith("-"):
             overrides.append(_as_written(word) if flag in command.texts else word)
         elif flag in _CONFIG_DIR:

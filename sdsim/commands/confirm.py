@@ -15,7 +15,6 @@ from sdsim.commands.figures import show_figures
 from sdsim.conf import defaults_of
 from sdsim.conf.compose import parse
 from sdsim.config import STRICT, Count
-from sdsim.sweep.job import register_sweep
 
 HELP = """\
 sdsim confirm: do the full-scale models show what the small ones do? Trains Based and JRT-RNN of one
@@ -72,7 +71,6 @@ def run(config: Config) -> None:
     )
     places = [f"sweep=confirm_{config.scale}", f"store={config.store}", f"device={config.device}"]
     alone = ["hydra.launcher.n_jobs=1"] if config.device != "cpu" else []
-    register_sweep()
     if train.sweep_and_report("sweep", [*places, *alone, *config.overrides]):
         bench.run(measured)
         show_figures(config.store, None)

@@ -9,18 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.table import Table
     from typing_extensions import Self
 
 _SECONDS_BETWEEN_LINES = 15.0
@@ -37,6 +29,15 @@ class Bar:
     """Progress through `unit`: a bar on a terminal, a line now and then in a log."""
 
     def __init__(self, verb: str, unit: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self._verb, self._unit = verb, unit
         self._started = self._last_line = time.monotonic()
         self._first: int | None = None
@@ -85,6 +86,8 @@ class Bar:
 
 def as_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     """A table to print; ``x``, ``x_low`` and ``x_high`` become one column, with an interval."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     names = [name for name in frame.columns if not name.endswith(("_low", "_high"))]
     for name in names:

@@ -30,13 +30,14 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if isinstance(error, MissingConfigException) and key in command.groups:
-            choices = choices_of(command)[key]
+            choices = choices_of(command, overrides)[key]
             if value not in choices and "," not in value:
                 hint = did_you_mean(value, choices, prefix=f"{key}=")
                 return f"{key}={value}: no such choice{hint} There are {', '.join(choices)}."
     if isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
         wrong = _key(error)
-        if wrong and wrong not in (known := settings_of(command)):
+        is_hydras = (wrong or "hydra").split(".")[0] == "hydra"
+        if wrong and not is_hydras and wrong not in (known := settings_of(command)):
             given = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
             hint = _instead(wrong, given.get(wrong, ""), command, known)
             return f"{wrong}: `sdsim {command.name}` has no such setting{hint}"
@@ -92,7 +93,7 @@ def _key(error: BaseException) -> str | None:
 
 def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
     """What might have been meant by a setting that a command does not have; ends the sentence."""
-    for group, names in choices_of(command).items():
+    for group, names in choices_of(command, []).items():
         if value in names and group != key:
             return f"; did you mean {group}={value}?"
     ends = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 import sdsim
@@ -59,14 +61,10 @@ def _starts(command: str, word: str) -> bool:
 
 def help_of(command: Command, overrides: list[str]) -> str:
     """All that a command takes; with overrides, the settings as they then are."""
-    command.register()
     with composed(command.config_name, overrides) as (config, loader):
-        choices = {group: loader.get_group_options(group) for group in command.groups}
         settings = list(_leaves(config))
-        launchers = loader.get_group_options("hydra/launcher") if command.launcher else []
+        choices = _choices(command, overrides, loader)
     parts = [command.help.strip()]
-    if launchers:
-        choices["hydra/launcher"] = [one for one in launchers if not one.startswith("submitit")]
     if choices:
         lines = [_wrapped(f"  {group}: ", ", ".join(names)) for group, names in choices.items()]
         parts.append("\n".join(["Choices:", *lines]))
@@ -128,7 +126,7 @@ def _meanings(command: Command, config: DictConfig) -> dict[str, str]:
 
 
 def attributes(docstring: str) -> dict[str, str]:
-    """The entries under ``Attributes:`` of a docstring, each in its first sentence.
+    """The entries under ``Attributes:`` or ``Args:`` of a docstring, each in its first sentence.
 
     >>> attributes('''A thing.
     ...
@@ -138,7 +136,7 @@ def attributes(docstring: str) -> dict[str, str]:
     {'width': 'numbers per token'}
     """
     entries: dict[str, str] = {}
-    for section in docstring.split("Attributes:")[1:]:
+    for section in re.split(r"^(?:Attributes|Args):$", docstring, flags=re.MULTILINE)[1:]:
         for match in _ENTRY.finditer(section.split("\n\n")[0] + "\n"):
             text = " ".join(match[2].split()).replace("``", "").replace("`", "")
             for name in match[1].split(", "):
@@ -166,13 +164,30 @@ def _docstring_of(path: str) -> str:
 
 def settings_of(command: Command) -> list[str]:
     """The names of all settings that a command has by default."""
-    command.register()
     with composed(command.config_name, []) as (config, _):
         return [name for name, _ in _leaves(config)]
 
 
-def choices_of(command: Command) -> Mapping[str, list[str]]:
-    """The choices of each of a command's config groups."""
-    command.register()
+def choices_of(command: Command, overrides: list[str]) -> Mapping[str, list[str]]:
+    """The choices of each of a command's config groups, those of the user's own folders too."""
     with composed(command.config_name, []) as (_, loader):
-        return {group: loader.get_group_options(group) for group in command.groups}
+        return _choices(command, overrides, loader)
+
+
+def _choices(
+    command: Command, overrides: list[str], loader: ConfigLoader
+) -> Mapping[str, list[str]]:
+    groups = [*command.groups, *(["hydra/launcher"] if command.launcher else [])]
+    if not groups:
+        return {}
+    assert isinstance(loader, ConfigLoaderImpl)  # noqa: S101 (Hydra has no other)
+    # Its public method makes such a repository for each group, which is slow.
+    _, repository = loader._parse_overrides_and_create_caching_repo(command.config_name, overrides)
+    return {
+        group: [
+            name
+            for name in sorted(repository.get_group_options(group))
+            if not name.startswith("submitit")
+        ]
+        for group in groups
+    }

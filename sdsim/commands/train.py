@@ -13,7 +13,6 @@ from sdsim.config import (
     TrainConfig,
 )
 from sdsim.config import run_id as id_of
-from sdsim.store.store import Store
 from sdsim.sweep.job import GROUPS, SETTINGS, Job, check_device, parse_job, run_job
 from sdsim.training.tracking import TrackingConfig
 
@@ -55,9 +54,7 @@ KEPT = ": finished runs are stored, the same command does the others"
 
 def run(job: Job) -> None:
     """Do what the store lacks of a job, and print what was measured."""
-    import polars as pl
-
-    from sdsim.store.table import load
+    from sdsim.store.store import Store
     from sdsim.training.tasks import check_run
 
     check_run(job.run)
@@ -73,6 +70,10 @@ def run(job: Job) -> None:
         # Stopped by the deadline, or another process is doing them.
         console.print("not all runs are done yet; the same command resumes them")
         return
+    import polars as pl
+
+    from sdsim.store.table import load
+
     folders = ", ".join(str(store.path / identity) for identity in identities)
     console.print(f"{folders} {'are stored' if missing else 'are there already'}:")
     table = load(store.path).filter(pl.col("run_id").is_in(identities))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -21,6 +22,7 @@ MODULE = "sdsim.conf"
 """Where Hydra finds the YAML files."""
 
 
+@cache
 def register() -> None:
     """Offer the dataclasses' defaults to the YAML files."""
     for name, kind in (

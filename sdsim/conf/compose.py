@@ -59,8 +59,15 @@ def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        lines = "; ".join(_one_line(dict(one), path) for one in error.errors())
-        raise ValueError(lines) from error
+        errors = [dict(one) for one in error.errors()]
+        # A list whose items are wrong is itself said to be too short.
+        inner = [one for one in errors if not any(_is_within(other, one) for other in errors)]
+        raise ValueError("; ".join(_one_line(one, path) for one in inner)) from error
+
+
+def _is_within(inner: dict[str, Any], outer: dict[str, Any]) -> bool:
+    depth = len(outer["loc"])
+    return len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"]
 
 
 def _one_line(error: dict[str, Any], path: str) -> str:

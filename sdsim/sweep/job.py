@@ -21,7 +21,6 @@ from sdsim.config import (
     TaskConfig,
     run_id,
 )
-from sdsim.store.store import Store
 from sdsim.training.tracking import TrackingConfig, tracked
 
 GROUPS = {
@@ -77,8 +76,9 @@ SETTINGS = {"seed": 0} | {
 """Settings of a job's config beside its groups, and their defaults."""
 
 
-def register_sweep() -> None:
-    """Make the primary config ``sweep`` available to Hydra."""
+def register_jobs() -> None:
+    """Make the primary configs ``train`` and ``sweep`` available to Hydra."""
+    register_primary("train", SETTINGS, groups=GROUPS, launcher="joblib")
     register_primary(
         "sweep",
         SETTINGS,
@@ -98,6 +98,9 @@ def parse_job(config: DictConfig) -> Job:
         ValueError: in one line that names each field that is wrong.
     """
     values = plain(config, ("hydra", "sweep"))
+    missing = [name for name in ("model", "task") if name not in values]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing: `{missing[0]}=…` chooses one")
     task, known = values["task"], {one.name for one in fields(TaskConfig)}
     options = {name: task.pop(name) for name in list(task) if name not in known}
     if isinstance(task["options"], dict):
@@ -130,6 +133,8 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
     Returns:
         How many were done here.
     """
+    from sdsim.store.store import Store
+
     store = Store(job.store)
     done = 0
     with contextlib.ExitStack() as claims:

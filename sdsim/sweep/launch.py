@@ -27,7 +27,7 @@ from sdsim.conf.compose import composed
 from sdsim.config import AlgorithmConfig, ensemble_key
 from sdsim.store.store import Store
 from sdsim.sweep.grid import split_overrides
-from sdsim.sweep.job import check_device, parse_job, run_job
+from sdsim.sweep.job import check_device, parse_job, register_jobs, run_job
 from sdsim.sweep.plan import Plan, PlannedRun, make_plan
 
 _POLL_SECONDS = 0.5
@@ -73,6 +73,7 @@ def sweep(
             that cannot be used; nothing has been written then.
         RuntimeError: if a run failed; the others are stored.
     """
+    register_jobs()
     places, _ = split_overrides(arguments)
     with composed(command, places) as (config, loader):
         plan = make_plan(config, loader, arguments)

@@ -6,17 +6,20 @@ import copy
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl  # applies values as compose does
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from sdsim.conf.compose import composed, parse
 from sdsim.config import RunConfig, ensemble_key, run_id
 from sdsim.sweep.grid import GROUPS, Grid, expand, split_overrides
-from sdsim.sweep.job import Job, parse_job, register_sweep
+from sdsim.sweep.job import Job, parse_job, register_jobs
+
+_NOT_OF_RUNS = ("hydra", "sweep")
 
 logger = logging.getLogger(__name__)
 
@@ -67,16 +70,17 @@ def make_plan(config: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     job, impossible = None, None
     for axes, one in _composed_runs(config, loader, places, expand(grid, chosen)):
         try:
-            job = parse_job(one)
-            key = ensemble_key(job.run)
+            parsed = parse_job(one)
+            key = ensemble_key(parsed.run)
             if key not in keys:
-                check_run(job.run)
+                check_run(parsed.run)
         except ValueError as error:
             if "machine" not in one.model or not any(name.startswith("task") for name in chosen):
                 raise
             logger.warning("left out: %s: %s", " ".join(axes), str(error).splitlines()[0])
             impossible = error
             continue
+        job = parsed
         if keys.setdefault(key, len(keys)) % parts == part:
             runs[run_id(job.run)] = PlannedRun(job.run, [*places, *axes])
     if job is None:
@@ -90,7 +94,7 @@ def runs_of(preset: str) -> list[RunConfig]:
     Raises:
         ValueError: if there is none of that name.
     """
-    register_sweep()
+    register_jobs()
     try:
         with composed("sweep", [f"sweep={preset}"]) as (config, loader):
             grid = parse(Grid, config.sweep, path="sweep.")
@@ -110,17 +114,18 @@ def _composed_runs(
     Choosing files is slow and few choices differ: each is composed once, and the single values are
     then set in copies of it.
     """
-    bases: dict[tuple[str, ...], DictConfig] = {}
-    parser = OverridesParser.create()
+    parse_override = cache(OverridesParser.create().parse_override)
+
+    @cache
+    def base(choices: tuple[str, ...]) -> DictConfig:
+        whole = loader.load_sweep_config(config, [*places, *choices])
+        part = OmegaConf.masked_copy(whole, [str(key) for key in whole if key not in _NOT_OF_RUNS])
+        OmegaConf.set_struct(part, True)  # so that a setting that does not exist is refused
+        return part
+
     for overrides in runs:
-        choices = tuple(one for one in overrides if one.split("=")[0] in GROUPS)
-        if choices not in bases:
-            whole = loader.load_sweep_config(config, [*places, *choices])
-            with open_dict(whole):
-                del whole["hydra"]
-            bases[choices] = whole
-        one = copy.deepcopy(bases[choices])
-        values = [text for text in overrides if text not in choices]
-        ConfigLoaderImpl._apply_overrides_to_config(parser.parse_overrides(values), one)
-        OmegaConf.resolve(one)
+        choices = tuple(text for text in overrides if text.split("=")[0] in GROUPS)
+        values = [parse_override(text) for text in overrides if text not in choices]
+        one = copy.deepcopy(base(choices))
+        ConfigLoaderImpl._apply_overrides_to_config(values, one)
         yield overrides, one

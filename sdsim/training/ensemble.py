@@ -18,9 +18,7 @@ from sdsim.training.data import (
     loss_and_accuracy,
 )
 from sdsim.training.schedule import warmup_cosine
-from sdsim.training.trainer import BETA1, Snapshot, Tensors, Trainer, build
-
-_EPS = 1e-8  # AdamW's, torch's default
+from sdsim.training.trainer import BETA1, EPS, Snapshot, Tensors, Trainer, build
 
 
 class EnsembleTrainer(Trainer):
@@ -138,7 +136,7 @@ class EnsembleTrainer(Trainer):
         gradient = gradient * (config.clip_norm / (norm + 1e-6)).clamp(max=1)
         self._first.lerp_(gradient, 1 - BETA1)
         self._second.mul_(config.beta2).addcmul_(gradient, gradient, value=1 - config.beta2)
-        denominator = (self._second / second).sqrt_().add_(_EPS)
+        denominator = (self._second / second).sqrt_().add_(EPS)
         self._matrix.mul_(1 - rates * config.weight_decay)
         self._matrix.sub_(rates / first * self._first / denominator)
 

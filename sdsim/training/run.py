@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from sdsim.config import AlgorithmConfig, RunConfig
-from sdsim.models.streaming import run_algorithm
 from sdsim.training import checkpoint
 from sdsim.training.evaluation import evaluate
 from sdsim.training.modes import TrainingMode, fastest_mode, trainers
@@ -193,6 +192,8 @@ def _run_algorithm(config: RunConfig, algorithm: AlgorithmConfig) -> RunResult:
 
 
 def _algorithm_slice(config: RunConfig, algorithm: AlgorithmConfig, task: Task) -> SliceResult:
+    from sdsim.models.streaming import run_algorithm  # not every run needs the theory
+
     correct, peak_bits = run_algorithm(algorithm, task, config.test.examples, config.seed)
     return SliceResult.of(
         task,

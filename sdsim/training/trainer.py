@@ -24,6 +24,9 @@ from sdsim.training.schedule import warmup_cosine
 BETA1 = 0.9
 """Decay of AdamW's first moment."""
 
+EPS = 1e-8
+"""AdamW's ε, torch's default."""
+
 Tensors: TypeAlias = dict[str, Tensor]
 
 
@@ -156,9 +159,7 @@ def build(config: RunConfig, device: torch.device) -> LanguageModel:
         ValueError: for a streaming algorithm, which is not trained; also see `LanguageModel`.
     """
     if not isinstance(config.model, ModelConfig):
-        raise ValueError(
-            f"model.name = {config.model.name!r}: a streaming algorithm has no weights"
-        )
+        raise ValueError(f"model.name = {config.model.name!r}: an algorithm has no weights")
     # Neither the caller's random state nor the caller's devices are touched.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -172,22 +173,29 @@ def parameter_shapes(config: RunConfig) -> dict[str, torch.Size]:
 
 
 class SequentialTrainer(Trainer):
-    """One run in training, by torch's own means."""
+    """One run in training, by torch's own means.
+
+    AdamW's update is torch's fused operator, called without `torch.optim`: its first use imports
+    the whole compiler, which takes as long as importing torch.
+    """
 
     def __init__(
         self, config: RunConfig, device: torch.device, resume_from: Snapshot | None = None
     ) -> None:
         super().__init__([config], device, [resume_from] if resume_from else [])
         self._model = build(config, device).train()
-        self._optimizer = torch.optim.AdamW(
-            self._model.parameters(),
-            lr=self.config.lr,
-            betas=(BETA1, self.config.beta2),
-            weight_decay=self.config.weight_decay,
-            fused=True,
+        self._parameters = dict(self._model.named_parameters())
+        self._first, self._second = (
+            {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
+            for _ in range(2)
         )
         if resume_from is not None:
-            self._resume(resume_from)
+            self._model.load_state_dict(resume_from.parameters)
+            for own, resumed in (
+                (self._first, resume_from.exp_avg),
+                (self._second, resume_from.exp_avg_sq),
+            ):
+                own |= {name: tensor.to(device, copy=True) for name, tensor in resumed.items()}
 
     def model(self, member: int) -> LanguageModel:
         return self._model
@@ -196,36 +204,43 @@ class SequentialTrainer(Trainer):
         ((_, asked),) = batches
         scale = embedding_scale(self.configs[0], self.steps_done, asked.inputs)
         loss, accuracy = loss_and_accuracy(answer_logits(self._model, asked, scale), asked.targets)
-        factor = warmup_cosine(self.steps_done, self.config.steps, self.config.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.lr * factor
-        self._optimizer.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self.config.clip_norm)
-        self._optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.clip_norm)
+        self._adamw()
         return loss.detach()[None], accuracy[None]
+
+    @torch.no_grad()
+    def _adamw(self) -> None:
+        gradients = {
+            name: parameter.grad
+            for name, parameter in self._parameters.items()
+            if parameter.grad is not None
+        }
+        step = torch.tensor(self.steps_done + 1.0, dtype=torch.float32, device=self.device)
+        factor = warmup_cosine(self.steps_done, self.config.steps, self.config.warmup)
+        torch._fused_adamw_(
+            [self._parameters[name] for name in gradients],
+            list(gradients.values()),
+            [self._first[name] for name in gradients],
+            [self._second[name] for name in gradients],
+            [],
+            [step] * len(gradients),
+            lr=self.config.lr * factor,
+            beta1=BETA1,
+            beta2=self.config.beta2,
+            weight_decay=self.config.weight_decay,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def _keep(self, members: Sequence[int]) -> None:
         """There is one, or none."""
 
     def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
-        moments = self._optimizer.state
-        parameters, first, second = {}, {}, {}
-        for name, parameter in self._model.named_parameters():
-            parameters[name] = parameter.detach().clone()
-            first[name] = moments[parameter]["exp_avg"].clone()
-            second[name] = moments[parameter]["exp_avg_sq"].clone()
+        parameters, first, second = (
+            {name: tensor.detach().clone() for name, tensor in tensors.items()}
+            for tensors in (self._parameters, self._first, self._second)
+        )
         return parameters, first, second
-
-    def _resume(self, snapshot: Snapshot) -> None:
-        self._model.load_state_dict(snapshot.parameters)
-        whole = self._optimizer.state_dict()
-        whole["state"] = {
-            index: {
-                "step": torch.tensor(float(snapshot.step)),
-                "exp_avg": snapshot.exp_avg[name],
-                "exp_avg_sq": snapshot.exp_avg_sq[name],
-            }
-            for index, (name, _) in enumerate(self._model.named_parameters())
-        }
-        self._optimizer.load_state_dict(whole)

@@ -132,7 +132,8 @@ def test_an_ensemble_that_is_killed_goes_on_from_its_checkpoints(tmp_path: Path)
     """
     grid = ["model=gru", "seed=0,1,2,3", "train.steps=6000", "task.train_sizes=[[2,4]]"]
     code = (
-        "import sys, sdsim.training.run; sdsim.training.run.CHECKPOINT_SECONDS = 0.5; from sdsim.cli import main; "
+        "import sys, sdsim.training.run; sdsim.training.run.CHECKPOINT_SECONDS = 0.5; "
+        "from sdsim.cli import main; "
         "sys.argv = ['sdsim', *sys.argv[1:]]; main()"
     )
 

@@ -1,12 +1,12 @@
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from sdsim import cli
-from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
+from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
 from sdsim.store.store import Store
 from sdsim.training.result import RunResult, SliceResult
@@ -36,19 +36,25 @@ def small_run() -> RunConfig:
 def invented_result() -> Callable[..., RunResult]:
     """A result that nothing was trained for: counts of right answers, slice by slice."""
 
-    def make(config: RunConfig, correct: list[int], examples: int = 100) -> RunResult:
+    def make(
+        config: RunConfig,
+        correct: list[int],
+        examples: int = 100,
+        losses: Sequence[float] = (0.5, 0.5),
+        answers: int = 1,
+    ) -> RunResult:
         slices = [
             SliceResult.of(
                 task,
                 examples=examples,
-                answers=1,
+                answers=answers,
                 correct=count,
-                loss=0.5,
+                loss=loss,
                 state_numel=8,
                 state_bits=256,
                 quantized=[],
             )
-            for task, count in zip(eval_tasks(config.task), correct, strict=True)
+            for task, count, loss in zip(eval_tasks(config.task), correct, losses, strict=True)
         ]
         return RunResult(
             slices,

@@ -1,6 +1,7 @@
 """The command as a user meets it: what it says, how it exits, what it leaves behind."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdsim import cli
+from sdsim import commands
+from sdsim.commands.help import choices_of
 from sdsim.store.table import load
 from theory.claims.claim import Claim, Evidence, require
 from theory.claims.verify import verify
@@ -26,79 +28,93 @@ SMALL = [
     ("words", "expected"),
     [
         (["sweeep"], "sweeep is no command; did you mean sweep?"),
-        (["train", "model.widht=3"], "model.widht is no setting"),
+        (["train", "model.widht=3"], "model.widht: `sdsim train` has no such setting"),
         (["train", "model.widht=3"], "did you mean model.width?"),
         (["train", "+model.foo=3"], "model.foo = 3"),
-        (["train", "model=transformer"], "Could not find 'model/transformer'"),
-        (["train", "nonsense"], "Error parsing override 'nonsense'"),
-        (["train", "model.width=-3"], "model.width = -3: must be at least 1"),
-        (["train", "model.width=wide"], "model.width = 'wide': input should be a valid integer"),
+        (["train", "model=transformer"], "did you mean model=transformer_"),
+        (["train", "model=grru"], "model=grru: no such choice; did you mean model=gru?"),
+        (["sweep", "model=grru"], "model=grru: no block of the grid has that"),
+        (["train", "scale=tiny"], "scale: `sdsim train` has no such setting; it is one of"),
+        (["sweep", "scale=tiny"], "did you mean sweep=tiny?"),
+        (["train", "width=8"], "did you mean model.width?"),
+        (["train", "store=a,b"], "store=a,b: several values take `sdsim train -m`"),
+        (["figures", "store=a,b"], "store=a,b: `sdsim figures` takes one value"),
+        (["train", "model.mixers=[gru"], "model.mixers=[gru: this cannot be read"),
+        (["train", "=3"], "=3: settings are given as key=value"),
+        (["train", "nonsense"], "nonsense: settings are given as key=value"),
+        (["train", "model.width=-3"], "model.width = -3: must be greater than or equal to 1"),
+        (["train", "model.width=wide"], "model.width = 'wide': must be a valid integer"),
         (["train", "model.heads=3"], "model.heads = 3 does not divide model.width = 32"),
         (["train", "model.mixers=[mamba]"], "model.mixers names mamba"),
         (["train", "task.train_sizes=[[0,4]]"], "size_a = 0"),
         (["train", "task.train_sizes=[[40,4]]"], "40 + 4 does not fit: vocab_size = 36 leaves 32"),
         (["train", "task.train_sizes=[[4]]"], "task.train_sizes.0.1"),
         (["train", "model=attention", "model.heads=3"], "model.heads = 3 does not divide"),
-        (["train", "task=recall"], "Could not find 'task/recall'"),
-        (["train", "task.name=3"], "task.name = 3: input should be a valid string"),
+        (["train", "task=recall"], "task=recall: no such choice"),
+        (["train", "task.name=3"], "task.name = 3: must be a valid string"),
         (["train", "task.kind=synthetic.Recall"], "task.kind = 'synthetic.Recall'"),
         (["train", "task.answr=token"], "did you mean task.answer?"),
         (["train", "task.answer=maybe"], "task: answer = 'maybe': one of token, decision, all"),
-        (["train", "task.options=3"], "task.options = 3: input should be a valid dictionary"),
+        (["train", "task.options=3"], "task.options = 3: must be a valid dictionary"),
         (["train", "task.weights=[1]"], "task: weights = (1.0,): 2 are needed"),
-        (["train", "test.bits=[0,3]"], "test.bits = [0, 3]: widths must lie between 1 and 16"),
-        (["train", "test.examples=0"], "test.examples = 0: must be at least 1"),
-        (["train", "train.test_examples=9"], "train.test_examples is no setting"),
+        (["train", "test.bits=[0,3]"], "test.bits.0 = 0: must be greater than or equal to 1"),
+        (["train", "test.examples=0"], "test.examples = 0: must be greater than or equal to 1"),
+        (
+            ["train", "train.test_examples=9"],
+            "train.test_examples: `sdsim train` has no such setting",
+        ),
         (["train", "model=one_pass", "model.machine=two_pass"], "model.machine = 'two_pass'"),
         (["train", "model=just_read_twice"], "task.passes = 1: exactly 2 for machine"),
-        (["train", "model=one_pass", "task=associative_recall"], "machines do set disjointness"),
-        (["train", "seed=99999999999999999999"], "seed = 99999999999999999999: must lie in"),
-        (["train", "seed=-1"], "seed = -1: must lie in"),
+        (
+            ["train", "model=one_pass", "task=associative_recall"],
+            "streaming algorithms do set disjointness",
+        ),
+        (["train", "seed=99999999999999999999"], "seed = 99999999999999999999: must be less than"),
+        (["train", "seed=-1"], "seed = -1: must be greater than"),
         (["train", "+new=1"], "new = 1: unexpected"),
-        (["train", "~seed"], "~seed: settings are given as key=value"),
-        (["train", "store=null"], "store = None: input should be a valid string"),
-        (["train", "device=null"], "device = None: input should be a valid string"),
+        (["train", "~model"], "model is missing: `model=…` chooses one"),
+        (["train", "store=null"], "store = None: must be a valid string"),
+        (["train", "device=null"], "device = None: must be a valid string"),
         (["train", "device=meta"], "device = 'meta' cannot be used"),
         (["train", "threads=1.5"], "threads = 1.5"),
-        (["train", "--config-dir=elsewhere"], "--config-dir=elsewhere: settings are given as"),
+        (["train", "--config-dir=elsewhere"], "--config-dir elsewhere: there is no such folder"),
+        (["train", "--verbose"], "--verbose: settings are given as key=value"),
+        (["-sc", "install=cmd"], "install=SHELL"),
         (["sweep", "model.mixers=[mamba]"], "model.mixers names mamba"),
-        (["sweep", "seed=99999999999999999999"], "seed = 99999999999999999999: must lie in"),
+        (["sweep", "seed=99999999999999999999"], "seed = 99999999999999999999: must be less than"),
         (["sweep", "model=gru,lstm"], "model=lstm: no block"),
         (["sweep", "+new=1"], "new = 1: unexpected"),
-        (["sweep", "~seed"], "~seed"),
+        (["sweep", "~nothing"], "nothing"),
         (["sweep", "sweep.grid=3"], "grid = 3"),
         (["sweep", "store=null"], "store = None"),
         (["sweep", "device=null"], "device = None"),
         (["sweep", "hydra.launcher.n_jobs=x"], "Value 'x' of type 'str'"),
         (["figures", "store=null"], "store = None"),
-        (["upgrade", "store=null"], "store = None"),
-        (["upgrade", "store=nowhere"], "store = nowhere: there is no such folder"),
-        (["upgrad"], "did you mean upgrade?"),
         (["figures", "-m"], "-m: settings are given as key=value"),
-        (["theory"], "theory is no command"),
         (["theory", "verfy"], "did you mean theory verify?"),
         (["theory", "bounds", "size_a=2000", "size_b=200"], "size_a"),
         (["theory", "bounds", "error=0.7"], "error = 7/10"),
-        (["theory", "bounds", "size=3"], "size is no setting"),
+        (["theory", "bounds", "size=3"], "size: `sdsim theory bounds` has no such setting"),
         (["bench", "what=generation"], "what = 'generation'"),
         (["bench", "threads=0"], "threads = 0"),
-        (["bench", "lengths=[]"], "lengths = []: one or more numbers from 2"),
-        (["bench", "lengths=[64,1]"], "lengths = [64, 1]: one or more numbers from 2"),
-        (["bench", "what=[]"], "what = []: name at least one"),
-        (["bench", "members=[]"], "members = []: one or more numbers from 1"),
-        (["bench", "workers=0"], "workers = 0: must be at least 1"),
-        (["bench", "settings=0"], "settings = 0: must be at least 1"),
+        (["bench", "lengths=[]"], "lengths = []: tuple should have at least 1 item"),
+        (["bench", "lengths=[64,1]"], "lengths.1 = 1: must be greater than or equal to 2"),
+        (["bench", "what=[]"], "what = []: tuple should have at least 1 item"),
+        (["bench", "members=[]"], "members = []: tuple should have at least 1 item"),
+        (["bench", "workers=0"], "workers = 0: must be greater than or equal to 1"),
+        (["bench", "settings=0"], "settings = 0: must be greater than or equal to 1"),
         (["bench", "what=[sweep]", "preset=nosuch"], "preset = 'nosuch': there is no such sweep"),
         (["train", "tracking=dashboard"], "dashboard"),
         (["train", "tracking.kind=mlflow"], "tracking.kind = 'mlflow'"),
         (
             ["train", "tracking=wandb"],
-            "tracking = wandb: needs the extra of that name: pip install",
+            "tracking = wandb: wandb is not installed: pip install -e '.[wandb]'",
         ),
-        (["sweep", "tracking=tensorboard"], "tracking = tensorboard: needs the extra"),
-        (["bench", "methods=[]"], "methods = []: name at least one"),
-        (["bench", "batches=[0]"], "batches = [0]: one or more numbers from 1"),
-        (["bench", "patience=0"], "patience = 0.0: must be above 0"),
+        (["sweep", "tracking=tensorboard"], "tracking = tensorboard: tensorboard is not installed"),
+        (["bench", "methods=[]"], "methods = []: tuple should have at least 1 item"),
+        (["bench", "batches=[0]"], "batches.0 = 0: must be greater than or equal to 1"),
+        (["bench", "max_seconds=0"], "max_seconds = 0: must be greater than 0"),
+        (["bench", "patience=0"], "max_seconds = 0: must be greater than 0"),
         (["bench", "methods=[flash]"], "methods: 'flash' is not one of 'jrt-rnn'"),
         (["bench", "dtype=float64"], "dtype = 'float64'"),
         (["bench", "device=abacus"], "abacus"),
@@ -114,7 +130,7 @@ SMALL = [
             ["sweep", "model=lstm"],
             "model=lstm: no block of the grid has that; it has based",
         ),
-        (["sweep", "sweep=huge"], "Could not find 'sweep/huge'"),
+        (["sweep", "sweep=huge"], "sweep=huge: no such choice. There are bits,"),
         (["sweep", "model.heads=5"], "model.heads = 5 does not divide"),
         (["sweep", "task.vocab_size=12"], "2 + 14 does not fit: vocab_size = 12 leaves 8"),
         (["sweep", "store=file"], "store = file: cannot write in"),
@@ -141,13 +157,56 @@ def test_help_teaches(run: Run, tmp_path: Path) -> None:
     for words in ([], ["--help"]):
         code, out, _ = run(*words)
         assert code == 0
-        assert all(f"sdsim {name}" in out for name in cli.COMMANDS)
-    for name in cli.COMMANDS:
+        assert all(f"sdsim {name}" in out for name in commands.names())
+    for name in commands.names():
         code, out, _ = run(*name.split(), "--help")
         assert code == 0
-        assert f"sdsim {name}" in out
-        assert "Settings and their defaults" in out
+        assert f"sdsim {name}:" in out
+        assert commands.find(name).summary in run()[1]
+    for words in (["theory"], ["theory", "--help"]):
+        code, out, _ = run(*words)
+        assert code == 0
+        assert "sdsim theory verify" in out
+        assert "sdsim train" not in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_help_gives_each_setting_its_meaning(name: str, run: Run) -> None:
+    """Also the settings of each choice of a model and a task."""
+    groups = commands.find(name).groups
+    others = [
+        f"{group}={choice}"
+        for group in ("model", "task")
+        if group in groups
+        for choice in (
+            "fingerprint",
+            "jrt_360m",
+            "associative_recall",
+            "general_associative_recall",
+        )
+        if choice in choices_of(commands.find(name), [])[group]
+    ]
+    for chosen in [[], *([choice] for choice in others if name != "sweep")]:
+        _, out, _ = run(*name.split(), *chosen, "--help")
+        listed = out.partition("Settings and their defaults:\n")[2]
+        # A meaning stands beside its setting, or below a long one, further in.
+        bare = re.findall(r"^  (\S+=.{0,60}?)\n(?!      )", listed + "\n", re.MULTILINE)
+        assert [line for line in bare if "   " not in line.strip() and "  " not in line] == []
+
+
+def test_help_shows_the_settings_that_overrides_make(run: Run) -> None:
+    _, out, _ = run("train", "model=gru", "model.width=24", "--help")
+    assert "model.width=24" in out
+    assert "model.name=gru" in out
+
+
+def test_help_offers_no_group_that_the_command_cannot_use(run: Run) -> None:
+    _, out, _ = run("train", "--help")
+    assert "\n  model: attention" in out
+    assert "\n  scale:" not in out
+    assert "\n  sweep:" not in out
+    assert "\n  scale: paper, tiny" in run("pretrain", "--help")[1]
 
 
 def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:
@@ -155,7 +214,95 @@ def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "store: elsewhere" in out
     assert "name: tiny" in out
+    code, out, _ = run("train", "~model.window", "--cfg", "job", "--package", "model")
+    assert code == 0
+    assert "width: 32" in out
+    assert "window" not in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_that_is_deleted_has_its_default(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("train", "model=gru", *SMALL, "model.heads=4", "~model.heads")
+    assert code == 0, err
+    assert set(load(tmp_path / "runs")["heads"]) == {2}
+    code, _, err = run("sweep", "sweep=tiny", "model=gru", "model.width=8", *SMALL, "~threads")
+    assert code == 0, err
+
+
+def test_choices_in_a_folder_of_ones_own(run: Run, tmp_path: Path) -> None:
+    """--config-dir, as in any Hydra application; also for a sweep."""
+    folder = tmp_path / "conf" / "model"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "defaults: [/model_defaults@_here_, _self_]\nname: mine\nmixers: [gru]\n"
+    )
+    for words in (["train"], ["train", "-m", "seed=0,1", "hydra.launcher.n_jobs=1"]):
+        code, _, err = run(*words, "model=mine", *SMALL, "--config-dir", "conf")
+        assert code == 0, err
+    assert load(tmp_path / "runs")["model"].to_list() == ["mine"] * 4
+    assert "mine" in run("train", "--config-dir=conf", "--help")[1]
+
+
+def test_the_shell_completes_commands_and_settings(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run("-sc", "install=bash")
+    assert code == 0
+    assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
+    for line, expected in (
+        ("sdsim ", "sweep theory train"),
+        ("sdsim theory ", "bounds figures verify"),
+        ("sdsim theory bounds uni", "universe="),
+        ("sdsim train model=gr", "model=gru"),
+        ("sdsim train model.wi", "model.width= model.window="),
+        ("sdsim sweep sweep=pap", "sweep=paper sweep=paper_released"),
+    ):
+        monkeypatch.setenv("COMP_LINE", line)
+        code, out, _ = run("-sc", "query=bash")
+        assert code == 0
+        assert out.strip().endswith(expected), line
+
+
+def test_a_reader_that_has_seen_enough_is_not_complained_to() -> None:
+    script = f"{sys.executable} -m sdsim sweep --help | head -1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("sdsim sweep:")
+    assert done.stderr == ""
+
+
+HEAVY = ("torch", "sympy", "polars", "numpy", "matplotlib", "huggingface_hub", "tokenizers")
+
+
+@pytest.mark.parametrize("words", [["--help"], *([*n.split(), "--help"] for n in commands.names())])
+def test_help_opens_without_what_is_heavy(words: list[str]) -> None:
+    script = (
+        "import sys; sys.argv = ['sdsim', *sys.argv[1:]]\n"
+        "from sdsim.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_training_begins_without_what_it_does_not_need(tmp_path: Path) -> None:
+    """Up to the first step: no theory, no hub's client, no FSDP, no figures."""
+    script = (
+        "import sys; from sdsim.cli import main; import sdsim.sweep.job as job\n"
+        "def first(trainer):\n"
+        "    unwanted = ('sympy', 'theory', 'figures', 'matplotlib', 'huggingface_hub', 'polars',\n"
+        "                'torch.distributed.fsdp', 'sdsim.text.loop', 'sdsim.bench.report')\n"
+        "    print([name for name in unwanted if name in sys.modules], file=sys.stderr)\n"
+        "    sys.exit(0)\n"
+        "import sdsim.training.trainer as trainer; trainer.Trainer.step = first\n"
+        "sys.argv = ['sdsim', 'train', 'model=gru']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
 
 
 def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
@@ -171,7 +318,7 @@ def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
     assert load(tmp_path / "runs").equals(table)
 
 
-def test_a_machine_is_a_model_that_trains_nothing(run: Run, tmp_path: Path) -> None:
+def test_an_algorithm_is_a_model_that_trains_nothing(run: Run, tmp_path: Path) -> None:
     code, out, err = run("train", "model=fingerprint", "model.budget=20", "test.examples=50")
     assert code == 0, err
     assert "steps" not in err
@@ -251,16 +398,6 @@ def test_a_damaged_report_is_named(run: Run, tmp_path: Path) -> None:
     assert "train.json is not a report of `sdsim bench`" in err
 
 
-def test_a_shadowed_room_is_named(tmp_path: Path) -> None:
-    (tmp_path / "kernels").mkdir()
-    (tmp_path / "kernels" / "__init__.py").write_text("")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import sdsim"
-    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert outcome.returncode == 1
-    assert "another package named 'kernels'" in outcome.stderr
-    assert str(tmp_path) in outcome.stderr
-
-
 def test_theory_bounds_are_printed(run: Run) -> None:
     code, out, _ = run("theory", "bounds", "universe=32", "size_a=4", "size_b=12")
     assert code == 0
@@ -278,8 +415,8 @@ def test_theory_verify_exits_by_its_claims(
         return Evidence(3, "three numbers")
 
     claims = [Claim("planted", "a statement", check)]
-    monkeypatch.setattr(cli, "CLAIMS", claims)
-    monkeypatch.setattr(cli, "verify", lambda: verify(claims))
+    monkeypatch.setattr("theory.claims.verify.CLAIMS", claims)
+    monkeypatch.setattr("theory.claims.verify.verify", lambda: verify(claims))
     code, out, err = run("theory", "verify")
     assert code == (0 if truth else 1)
     assert ("holds" if truth else "FAILS") in out

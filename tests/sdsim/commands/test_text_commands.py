@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sdsim.text.presets import build
 from sdsim.text import CorpusConfig
+from sdsim.text.presets import build
 
 Run = Callable[..., tuple[int, str, str]]
 

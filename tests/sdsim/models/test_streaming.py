@@ -4,9 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from sdsim.config import RunConfig, TaskConfig, EvalConfig
-from sdsim.config import AlgorithmConfig
-from sdsim.models.streaming import run_algorithm
+from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig
 from sdsim.store.store import Store
 from sdsim.store.table import load
 from sdsim.training.run import execute

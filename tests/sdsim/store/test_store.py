@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sdsim.config import RunConfig, TaskConfig
+from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, run_id
 from sdsim.store.intervals import wilson
-from sdsim.config import AlgorithmConfig
-from sdsim.config import run_id
 from sdsim.store.record import RECORD
 from sdsim.store.store import Store
 from sdsim.store.table import config_columns, load
-from sdsim.training.run import RunResult, execute
-from sdsim.training.evaluation import QuantizedResult
+from sdsim.training.result import QuantizedResult, RunResult, finite_or_none
+from sdsim.training.run import execute
 
 Invent = Callable[..., RunResult]
 
@@ -77,25 +75,23 @@ def test_a_stored_run_comes_back_as_rows(
 def test_loss_that_is_not_finite_is_null_not_zero(
     store: Store, small_run: RunConfig, invented_result: Invent
 ) -> None:
-    result = invented_result(small_run, [1, 1])
-    broken = replace(result.slices[0], loss=float("nan"))
-    store.write(
-        small_run,
-        replace(result, slices=[broken, result.slices[1]], train_loss=float("inf")),
-        device="cpu",
-    )
+    """Where it is measured: a result has no other loss."""
+    broken = invented_result(small_run, [1, 1], losses=[float("nan"), 0.5])
+    store.write(small_run, replace(broken, train_loss=finite_or_none(float("inf"))), device="cpu")
     table = load(store.path)
     assert table["loss"].to_list() == [None, 0.5]
     assert table["train_loss"].to_list() == [None, None]
+    with pytest.raises(ValueError, match="finite number"):
+        replace(broken, train_loss=float("inf"))
 
 
 def test_right_answers_are_counted_in_examples(
     store: Store, small_run: RunConfig, invented_result: Invent
 ) -> None:
     """Four answers an example: 100 examples make an interval, not 400 answers."""
-    result = invented_result(small_run, [290, 400])
+    result = invented_result(small_run, [290, 400], answers=4)
     less = [QuantizedResult(2, 40, 100), QuantizedResult(8, 88, 290)]
-    slices = [replace(one, answers=4, quantized=less) for one in result.slices]
+    slices = [replace(one, quantized=less) for one in result.slices]
     store.write(small_run, replace(result, slices=slices), device="cpu")
     first, second = load(store.path).sort("size_a").iter_rows(named=True)
     assert (first["examples"], first["answers"], first["correct"]) == (100, 4, 72.5)
@@ -110,18 +106,13 @@ def test_right_answers_are_counted_in_examples(
 
 @pytest.mark.parametrize("damage", [{"correct": 401}, {"answers": 0}, {"state_bits": 0}])
 def test_counts_that_cannot_be_are_refused(
-    store: Store, small_run: RunConfig, invented_result: Invent, damage: dict[str, int]
+    small_run: RunConfig, invented_result: Invent, damage: dict[str, int]
 ) -> None:
-    result = invented_result(small_run, [400, 400])
-    slices = [replace(one, answers=4) for one in result.slices]
-    store.write(small_run, replace(result, slices=slices), device="cpu")
-    slices[0] = replace(slices[0], **damage)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"a count|a size"):
-        store.write(replace(small_run, seed=1), replace(result, slices=slices), device="cpu")
-    quantized = [QuantizedResult(2, 40, 401)]
-    slices[0] = replace(result.slices[0], answers=4, quantized=quantized)
+    slices = invented_result(small_run, [400, 400], answers=4).slices
+    with pytest.raises(ValueError, match=r"a count|greater than or equal to 1"):
+        replace(slices[0], **damage)
     with pytest.raises(ValueError, match="a count of right answers"):
-        store.write(replace(small_run, seed=1), replace(result, slices=slices), device="cpu")
+        replace(slices[0], quantized=[QuantizedResult(2, 40, 401)])
 
 
 def test_machines_and_networks_share_a_table(
@@ -298,8 +289,8 @@ def test_unwritable_places(tmp_path: Path) -> None:
     file.write_text("")
     for place in (file, file / "store"):
         with pytest.raises(ValueError, match="cannot write in"):
-            Store(place).check_writable()
-    Store(tmp_path / "a" / "b").check_writable()
+            Store(place).check()
+    Store(tmp_path / "a" / "b").check()
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
@@ -309,11 +300,15 @@ from dataclasses import replace
 from sdsim.config import RunConfig
 from sdsim.models import ModelConfig
 from sdsim.store.store import Store
-from sdsim.training.result import RunResult
-from sdsim.training.result import SliceResult
+from sdsim.training.result import RunResult, SliceResult
+from sdsim.training.tasks import eval_tasks
 
 config = RunConfig(ModelConfig(name="gru", mixers=("gru",)))
-slices = [SliceResult(task, 10, 1, 5, 0.5, 8, 256, []) for task in config.task.test_tasks()]
+slices = [
+    SliceResult.of(task, examples=10, answers=1, correct=5, loss=0.5, state_numel=8,
+                   state_bits=256, quantized=[])
+    for task in eval_tasks(config.task)
+]
 result = RunResult(slices, params=1, train_loss=0.0, steps_done=1, ensemble=1, seconds=0.0)
 store = Store(sys.argv[1])
 

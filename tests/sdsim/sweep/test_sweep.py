@@ -16,14 +16,14 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from polars.testing import assert_frame_equal
 
-from sdsim import conf
-from sdsim.config import RunConfig
+from sdsim.config import RunConfig, TaskConfig
 from sdsim.models import ModelConfig
-from sdsim.sweep.ray_launcher import RayLauncher
 from sdsim.store.record import SCHEMA
 from sdsim.store.table import load
 from sdsim.sweep.grid import Grid, expand, split_overrides
-from sdsim.sweep.launch import group_jobs, sweep
+from sdsim.sweep.launch import Outcome, group_jobs, sweep
+from sdsim.sweep.plan import PlannedRun
+from sdsim.sweep.ray_launcher import RayLauncher
 
 GRID = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
@@ -77,7 +77,7 @@ def test_a_sweep_stores_its_grid_and_nothing_else(undisturbed: Path) -> None:
     assert len(finished_runs(undisturbed)) == RUNS
 
 
-def test_killed_at_any_moment_it_goes_on_where_it_was(undisturbed: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_resumes_where_it_was(undisturbed: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     kept: dict[Path, int] = {}
     for runs_before_the_kill in (1, 3):
@@ -191,13 +191,20 @@ def test_shards_split_the_grid(tmp_path: Path) -> None:
     assert all(set(table["seed"]) == {0, 1} for table in stores)
 
 
-def runs_alike(count: int) -> list[tuple[RunConfig, list[str]]]:
-    one = RunConfig(ModelConfig("gru", ("gru",)))
-    return [(replace(one, seed=seed), [f"seed={seed}"]) for seed in range(count)]
+def counts(done: Outcome) -> tuple[int, int]:
+    return done.stored, done.runs
+
+
+def runs_alike(count: int, kind: int) -> list[PlannedRun]:
+    run = RunConfig(ModelConfig("gru", ("gru",)), TaskConfig(vocab_size=40 + kind))
+    return [
+        PlannedRun(replace(run, seed=seed), [f"kind={kind}", f"seed={seed}"])
+        for seed in range(count)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("counts", "most", "workers", "sizes"),
+    ("alike", "most", "workers", "sizes"),
     [
         ([8], None, 2, [4, 4]),
         ([4], None, 2, [2, 2]),
@@ -211,54 +218,47 @@ def runs_alike(count: int) -> list[tuple[RunConfig, list[str]]]:
     ],
 )
 def test_runs_alike_become_jobs_that_leave_no_worker_idle(
-    counts: list[int], most: int | None, workers: int | None, sizes: list[int]
+    alike: list[int], most: int | None, workers: int | None, sizes: list[int]
 ) -> None:
-    runs = [
-        (replace(run, task=replace(run.task, vocab_size=40 + kind)), [f"kind={kind}", *words])
-        for kind, count in enumerate(counts)
-        for run, words in runs_alike(count)
-    ]
-    jobs = _grouped(runs, most, workers)
+    runs = [run for kind, count in enumerate(alike) for run in runs_alike(count, kind)]
+    jobs = group_jobs(runs, most, workers)
     found = [max(1, sum(word.count("[0.003,") for word in job)) for job in jobs]
     assert sorted(found, reverse=True) == sizes
-    assert sum(found) == sum(counts)
+    assert sum(found) == sum(alike)
 
 
 def test_an_ensemble_of_a_sweep_stores_what_its_runs_alone_do(tmp_path: Path) -> None:
-    conf.register()
     small = [
         *("model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "task.vocab_size=12"),
         *("train.steps=20", "test.examples=40", "hydra.launcher.n_jobs=1"),
         *("train.lr=1e-3,1e-2", "seed=0,1"),
     ]
     for name, members in (("alone", 1), ("together", 4)):
-        store, stored, runs = sweep(
+        done = sweep(
             "sweep",
             [*small, "sweep=tiny", f"sweep.members={members}", f"store={tmp_path / name}"],
         )
-        assert stored == runs == 4
-        assert store.path == tmp_path / name
+        assert done.stored == done.runs == 4
+        assert done.store.path == tmp_path / name
     tables = [load(tmp_path / name).drop("seconds") for name in ("alone", "together")]
     same = [name for name in tables[0].columns if name not in ("loss", "train_loss", "ensemble")]
     assert tables[0].select(same).equals(tables[1].select(same))
 
 
 def test_a_time_budget_stops_a_sweep_that_the_same_command_ends(tmp_path: Path) -> None:
-    """The second command has its own budget, and a checkpoint to go on from."""
-    conf.register()
+    """The second command has its own budget, and a checkpoint to resume from."""
     command = [
         *("sweep=tiny", "model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "seed=0"),
         *("task.vocab_size=12", "test.examples=40", "hydra.launcher.n_jobs=1"),
         *("train.steps=3000", f"store={tmp_path}"),
     ]
-    store, stored, runs = sweep("sweep", [*command, "sweep.time_budget=1s"])
-    assert (stored, runs) == (0, 1)
+    assert counts(sweep("sweep", [*command, "sweep.time_budget=1s"])) == (0, 1)
     (checkpoint,) = (tmp_path / ".checkpoints").iterdir()
     assert checkpoint.suffix == ".safetensors"
-    store, stored, runs = sweep("sweep", command)
-    assert (stored, runs) == (1, 1)
+    done = sweep("sweep", command)
+    assert counts(done) == (1, 1)
     assert not list((tmp_path / ".checkpoints").iterdir())
-    assert load(store.path)["steps_done"].to_list() == [3000]
+    assert load(done.store.path)["steps_done"].to_list() == [3000]
 
 
 @pytest.mark.parametrize("budget", ["8", "m", "-1m", "1d", "8m30s"])
@@ -268,16 +268,15 @@ def test_a_time_budget_has_a_unit(budget: str) -> None:
     assert Grid(time_budget="1.5h").seconds == 5400
 
 
-def test_machines_that_cannot_do_a_task_are_left_out(
+def test_algorithms_that_cannot_do_a_task_are_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Unless none remains."""
-    conf.register()
     once = ["sweep=bits_tiny", "task.passes=1", "test.examples=5", "hydra.launcher.n_jobs=1"]
     names = "model=just_read_twice,one_pass"
-    store, stored, runs = sweep("sweep", [*once, names, f"store={tmp_path / 'some'}"])
-    assert (stored, runs) == (1 * 2, 1 * 2)
-    assert load(store.path)["model"].unique().to_list() == ["one_pass"]
+    done = sweep("sweep", [*once, names, f"store={tmp_path / 'some'}"])
+    assert counts(done) == (1 * 2, 1 * 2)
+    assert load(done.store.path)["model"].unique().to_list() == ["one_pass"]
     (record, *_) = caplog.records
     assert record.getMessage().startswith("left out: ")
     assert "task.passes = 1: exactly 2 for machine 'just_read_twice'" in record.getMessage()
@@ -300,7 +299,6 @@ def test_machines_that_cannot_do_a_task_are_left_out(
     ],
 )
 def test_settings_of_a_sweep_that_cannot_be(setting: str, message: str, tmp_path: Path) -> None:
-    conf.register()
     with pytest.raises(
         (ValueError, OmegaConfBaseException, HydraException), match=re.escape(message)
     ):
@@ -312,7 +310,7 @@ def test_settings_of_a_sweep_that_cannot_be(setting: str, message: str, tmp_path
 @pytest.mark.parametrize("value", [-1, "two"])
 def test_settings_of_ray_that_cannot_be(setting: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"hydra\.launcher\.{setting} = {value!r}: a number from"):
-        RayLauncher(**{setting: value})  # type: ignore[arg-type]
+        RayLauncher(**{setting: value})
 
 
 def test_more_than_a_cluster_has_is_not_waited_for() -> None:
@@ -327,7 +325,6 @@ def test_where_there_is_no_slurm_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the device is not asked for here: the runs are elsewhere."""
-    conf.register()
     if find_spec("submitit") is None:
         expected: tuple[type[Exception], str] = (HydraException, "submitit")
     else:
@@ -338,11 +335,8 @@ def test_where_there_is_no_slurm_it_is_said(
 
 
 def test_a_shard_may_be_empty(tmp_path: Path) -> None:
-    conf.register()
-    _, stored, runs = sweep(
-        "sweep", ["model=gru", "model.width=8", "sweep.shard=50/50", f"store={tmp_path}"]
-    )
-    assert (stored, runs) == (0, 0)
+    words = ["model=gru", "model.width=8", "sweep.shard=50/50", f"store={tmp_path}"]
+    assert counts(sweep("sweep", words)) == (0, 0)
 
 
 @pytest.mark.parametrize("command", ["sweep", "train"])
@@ -358,8 +352,7 @@ def test_a_store_of_an_earlier_version_is_not_added_to(command: str, tmp_path: P
         words = [f"store={tmp_path}", "model=gru", "train.steps=2"]
     done = subprocess.run([*start, command, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert (
-        f"1 runs are of an earlier version; `sdsim upgrade store={tmp_path}` first" in done.stderr
-    )
+    assert f"1 runs, such as {record.parent.name}, are of another version" in done.stderr
+    assert "Traceback" not in done.stderr
     assert record.read_text() == old
     assert [path.parent for path in tmp_path.glob("*/run.json")] == [record.parent]

@@ -5,8 +5,8 @@ import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from sdsim.models import MIXERS, LanguageModel, ModelConfig
-from sdsim.text.presets import PRESETS, build, preset_of
 from sdsim.models.mixers.rotary_attention import rotate
+from sdsim.text.presets import PRESETS, build, preset_of
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdsim.text import CorpusConfig, PretrainConfig, pretrain
 from sdsim.text.config import SamplingConfig
 from sdsim.text.generate import generate
 from sdsim.text.presets import build, preset_of
 from sdsim.text.pretrained import PretrainedModel
-from sdsim.text import CorpusConfig, PretrainConfig, pretrain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 KINDS = ["jrt_tiny", "based_tiny", "transformer_tiny"]

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sdsim.models import LanguageModel
-from sdsim.text.presets import PRESETS, Preset
-from sdsim.text.pretrained import PretrainedModel
 from sdsim.text import CorpusConfig, PretrainConfig, pretrain
 from sdsim.text.checkpoint import checkpoints
 from sdsim.text.flops import training_flops
 from sdsim.text.loop import LOG, trained
+from sdsim.text.presets import PRESETS, Preset
+from sdsim.text.pretrained import PretrainedModel
 
 SEQUENCE = {"seq_len": 32, "prefix_len": 16}
 

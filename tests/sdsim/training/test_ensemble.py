@@ -1,6 +1,5 @@
-"""An ensemble's members against the same runs alone, and runs that stop and go on."""
+"""An ensemble's members against the same runs alone, and runs that are interrupted."""
 
-import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from sdsim import checkpoint
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
-from sdsim.training.ensemble import EnsembleTrainer, Way, fastest_way, pace, trainers
-from sdsim.config import AlgorithmConfig
+from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import MIXERS, ModelConfig
-from sdsim.training.run import Conditions, RunResult, execute, execute_all
-from sdsim.training.trainer import PlainTrainer, training_batches
+from sdsim.training import checkpoint
+from sdsim.training.data import training_batches
+from sdsim.training.ensemble import EnsembleTrainer
+from sdsim.training.modes import TrainingMode, fastest_mode, throughput, trainers
+from sdsim.training.result import RunResult
+from sdsim.training.run import Conditions, execute, execute_all
+from sdsim.training.trainer import SequentialTrainer
 
 CPU = torch.device("cpu")
+MODES: tuple[TrainingMode, ...] = ("sequential", "vmap")
 RATES_AND_SEEDS = ((3e-3, 0), (1e-2, 1), (3e-3, 2))
 
 
@@ -25,10 +27,10 @@ def members(run: RunConfig) -> list[RunConfig]:
     return [replace(run, train=replace(run.train, lr=lr), seed=s) for lr, s in RATES_AND_SEEDS]
 
 
-def results(configs: list[RunConfig], way: Way, **conditions: Any) -> list[RunResult]:
+def results(configs: list[RunConfig], mode: TrainingMode, **conditions: Any) -> list[RunResult]:
     done = {
         configs.index(config): result
-        for config, result in execute_all(configs, Conditions(**conditions), way=way)
+        for config, result in execute_all(configs, Conditions(**conditions), mode=mode)
     }
     return [done[index] for index in range(len(configs))]
 
@@ -41,7 +43,7 @@ def test_members_learn_what_they_learn_alone(mixer: str, small_run: RunConfig) -
     configs = members(replace(small_run, model=model))
     torch.set_default_dtype(torch.float64)
     try:
-        alone = [PlainTrainer(config, CPU) for config in configs]
+        alone = [SequentialTrainer(config, CPU) for config in configs]
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of operators that vmap runs one by one
             together = EnsembleTrainer(configs, CPU)
@@ -62,7 +64,7 @@ def test_members_learn_what_they_learn_alone(mixer: str, small_run: RunConfig) -
 
 def test_results_are_those_of_the_runs_alone(small_run: RunConfig) -> None:
     """In float32 a short run's answers are the same ones, and its loss to 1e-4."""
-    alone, together = (results(members(small_run), way) for way in ("plain", "together"))
+    alone, together = (results(members(small_run), mode) for mode in MODES)
     for one, other in zip(alone, together, strict=True):
         assert [s.correct for s in one.slices] == [s.correct for s in other.slices]
         assert one.train_loss == pytest.approx(other.train_loss, abs=1e-4)
@@ -79,10 +81,9 @@ def test_a_member_that_diverges_harms_no_other(small_run: RunConfig) -> None:
         replace(steady, train=replace(steady.train, lr=1e30)),
         replace(steady, seed=1),
     ]
-    with_it = results(configs, "together")
-    without = results([configs[0], configs[2], replace(steady, seed=2)], "together")
-    assert with_it[1].train_loss is not None
-    assert not math.isfinite(with_it[1].train_loss)
+    with_it = results(configs, "vmap")
+    without = results([configs[0], configs[2], replace(steady, seed=2)], "vmap")
+    assert with_it[1].train_loss is None
     for beside, apart in ((with_it[0], without[0]), (with_it[2], without[1])):
         assert replace(beside, seconds=0) == replace(apart, seconds=0)
 
@@ -97,11 +98,13 @@ def easy(small_run: RunConfig, **train: Any) -> RunConfig:
     )
 
 
-@pytest.mark.parametrize("way", ["plain", "together"])
-def test_members_that_reach_the_stopping_accuracy_leave(way: Way, small_run: RunConfig) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_members_that_reach_the_stopping_accuracy_are_dropped(
+    mode: TrainingMode, small_run: RunConfig
+) -> None:
     quick = easy(small_run)
     slow = replace(quick, train=replace(quick.train, lr=1e-9))
-    done = results([quick, slow, replace(quick, seed=1)], way)
+    done = results([quick, slow, replace(quick, seed=1)], mode)
     assert done[1].steps_done == 400
     for result in (done[0], done[2]):
         assert 4 <= result.steps_done < 400
@@ -109,16 +112,16 @@ def test_members_that_reach_the_stopping_accuracy_leave(way: Way, small_run: Run
         assert result.slices[0].correct > 0.8 * small_run.test.examples
 
 
-def test_a_member_leaves_when_it_would_alone(small_run: RunConfig) -> None:
+def test_a_member_ends_when_it_would_alone(small_run: RunConfig) -> None:
     configs = [easy(small_run), replace(easy(small_run), seed=1)]
-    alone, together = (results(configs, way) for way in ("plain", "together"))
+    alone, together = (results(configs, mode) for mode in MODES)
     assert [r.steps_done for r in alone] == [r.steps_done for r in together]
 
 
 @pytest.mark.parametrize("change", [{"examples": 24}, {}])
-@pytest.mark.parametrize("way", ["plain", "together"])
-def test_a_run_goes_on_exactly_where_it_stopped(
-    change: dict[str, Any], way: Way, small_run: RunConfig, tmp_path: Path
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_is_resumed_exactly_where_it_stopped(
+    change: dict[str, Any], mode: TrainingMode, small_run: RunConfig, tmp_path: Path
 ) -> None:
     """Stopped twice, by way of files; dropout and the epochs of fixed examples go on too."""
     configs = members(
@@ -128,7 +131,7 @@ def test_a_run_goes_on_exactly_where_it_stopped(
             train=replace(small_run.train, **change),
         )
     )
-    at_once, interrupted = (next(iter(trainers(way, configs, CPU))) for _ in range(2))
+    at_once, interrupted = (next(iter(trainers(mode, configs, CPU))) for _ in range(2))
     for _ in range(small_run.train.steps):
         at_once.step()
     for stop in (7, 13, small_run.train.steps):
@@ -141,9 +144,9 @@ def test_a_run_goes_on_exactly_where_it_stopped(
             checkpoint.load(file, config)
             for file, config in zip(files, interrupted.configs, strict=True)
         ]
-        starts = [start for start in loaded if start is not None]
-        assert [start.seconds for start in starts] == [1.5] * len(files)
-        interrupted = next(iter(trainers(way, interrupted.configs, CPU, starts)))
+        resume_from = [snapshot for snapshot in loaded if snapshot is not None]
+        assert [snapshot.seconds for snapshot in resume_from] == [1.5] * len(files)
+        interrupted = next(iter(trainers(mode, interrupted.configs, CPU, resume_from)))
     for member in range(len(at_once.configs)):
         one, other = at_once.snapshot(member, 0), interrupted.snapshot(member, 0)
         assert one.step == other.step
@@ -199,7 +202,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_again(
     file = tmp_path / "one"
     assert checkpoint.load(file, small_run) is None
     assert not caplog.text
-    trainer = PlainTrainer(small_run, CPU)
+    trainer = SequentialTrainer(small_run, CPU)
     trainer.step()
     checkpoint.save(file, trainer.snapshot(0, 0.0))
     assert [entry.name for entry in tmp_path.iterdir()] == ["one"]
@@ -217,27 +220,29 @@ def test_only_rate_and_seed_may_differ(small_run: RunConfig) -> None:
         EnsembleTrainer([small_run, other], CPU)
 
 
-def test_the_faster_way_is_taken(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_mode_is_taken(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     long = replace(small_run, train=replace(small_run.train, steps=1000))
-    for together, way in ((3.0, "together"), (1.0, "plain")):
-        paces = {"plain": 2.0, "together": together}
-        monkeypatch.setattr("sdsim.training.ensemble.pace", lambda way, *_, paces=paces: paces[way])
-        assert fastest_way(members(long), CPU) == way
-        assert fastest_way(members(small_run), CPU) == "plain", "too short to ask"
-        assert fastest_way([long], CPU) == "plain"
+    for rate, fastest in ((3.0, "vmap"), (1.0, "sequential")):
+        rates = {"sequential": 2.0, "vmap": rate}
+        monkeypatch.setattr(
+            "sdsim.training.modes.throughput", lambda mode, *_, rates=rates: rates[mode]
+        )
+        assert fastest_mode(members(long), CPU) == fastest
+        assert fastest_mode(members(small_run), CPU) == "sequential", "too short to measure"
+        assert fastest_mode([long], CPU) == "sequential"
 
 
-def test_pace_is_measured_and_what_vmap_cannot_do_has_none(
+def test_throughput_is_measured_and_what_vmap_cannot_do_has_none(
     small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert pace("plain", members(small_run), CPU) > 0
-    assert pace("together", members(small_run), CPU) > 0
+    assert throughput("sequential", members(small_run), CPU) > 0
+    assert throughput("vmap", members(small_run), CPU) > 0
 
     def refuse(*_: object) -> None:
         raise RuntimeError("Batching rule not implemented")
 
     monkeypatch.setattr(EnsembleTrainer, "_update", refuse)
-    assert pace("together", members(small_run), CPU) == 0
+    assert throughput("vmap", members(small_run), CPU) == 0
 
 
 def test_fixed_examples_are_seen_once_an_epoch_in_new_orders(small_run: RunConfig) -> None:
@@ -254,19 +259,21 @@ def test_fixed_examples_are_seen_once_an_epoch_in_new_orders(small_run: RunConfi
 
 
 @pytest.mark.parametrize(("leaver", "after"), [(0, 1), (1, 3), (2, 8)])
-def test_those_that_stay_go_on_as_if_alone(leaver: int, after: int, small_run: RunConfig) -> None:
+def test_the_members_that_stay_train_as_if_alone(
+    leaver: int, after: int, small_run: RunConfig
+) -> None:
     """In float64, to 1e-10: their data, learning rates, moments and losses are still their own."""
-    long = replace(small_run, train=replace(small_run.train, steps=300))  # a window of 3 steps
+    long = replace(small_run, train=replace(small_run.train, steps=300))  # averages over 3 steps
     configs = members(long)
     torch.set_default_dtype(torch.float64)
     try:
         together = EnsembleTrainer(configs, CPU)
         for _ in range(after):
             together.step()
-        together.leave([leaver])
+        together.drop([leaver])
         stayed = [config for index, config in enumerate(configs) if index != leaver]
         assert together.configs == stayed
-        alone = [PlainTrainer(config, CPU) for config in stayed]
+        alone = [SequentialTrainer(config, CPU) for config in stayed]
         for step in range(20):
             for trainer in alone:
                 trainer.step()
@@ -283,13 +290,13 @@ def test_those_that_stay_go_on_as_if_alone(leaver: int, after: int, small_run: R
         torch.set_default_dtype(torch.float32)
 
 
-def test_after_the_deadline_no_time_is_spent_on_choosing(
+def test_after_the_deadline_no_time_is_spent_on_choosing_a_mode(
     small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def asked(*_: object) -> Way:
-        pytest.fail("the ways are timed")
+    def measured(*_: object) -> TrainingMode:
+        pytest.fail("the modes are timed")
 
-    monkeypatch.setattr("sdsim.training.run.fastest_way", asked)
+    monkeypatch.setattr("sdsim.training.run.fastest_mode", measured)
     conditions = Conditions(checkpoint=lambda config: tmp_path / f"{config.seed}", deadline=0.0)
     assert list(execute_all(members(small_run), conditions)) == []
     machine = replace(small_run, model=AlgorithmConfig("one_pass", "one_pass"))
@@ -299,7 +306,7 @@ def test_after_the_deadline_no_time_is_spent_on_choosing(
 def test_a_checkpoint_of_other_losses_is_damaged(
     small_run: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer = PlainTrainer(small_run, CPU)
+    trainer = SequentialTrainer(small_run, CPU)
     trainer.step()
     snapshot = trainer.snapshot(0, 1.0)
     (tmp_path / ".one-left by a killed process").touch()

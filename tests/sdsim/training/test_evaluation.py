@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdsim import testing
-from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
+from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import LanguageModel, ModelConfig
 from sdsim.models.quantization import quantized, quantized_bits
+from sdsim.training import evaluation
 from sdsim.training.result import SliceResult
-from sdsim.training.trainer import PlainTrainer
+from sdsim.training.trainer import SequentialTrainer
 from synthetic import (
     IGNORE_INDEX,
     Batch,
@@ -47,7 +47,7 @@ def trained() -> Train:
                 TaskConfig(vocab_size=12, train_sizes=((2, 4), (4, 2))),
                 TrainConfig(steps=300, batch_size=64, lr=1e-2),
             )
-            trainer = PlainTrainer(config, CPU)
+            trainer = SequentialTrainer(config, CPU)
             while not trainer.finished():
                 trainer.step()
             models[name] = trainer.model(0).eval()
@@ -68,7 +68,7 @@ def untrained(*mixers: str, vocab_size: int = 12, **settings: Any) -> LanguageMo
 
 
 def evaluate(model: LanguageModel, task: Task, examples: int = 50, **test: Any) -> SliceResult:
-    return testing.evaluate(model, task, EvalConfig(examples, **test), seed=0, device=CPU)
+    return evaluation.evaluate(model, task, EvalConfig(examples, **test), seed=0, device=CPU)
 
 
 # --- accuracy ---
@@ -148,8 +148,8 @@ def test_batches_make_no_difference(
     task = SetDisjointness(12, 4, 2)
     settings: dict[str, Any] = {"bits": (2, 8), "quantize": "steps"}
     whole = evaluate(trained("gru"), task, examples, **settings)
-    monkeypatch.setattr(testing, "_BATCH", 100)
-    monkeypatch.setattr(testing, "_QUANTIZED_ROWS", 51)
+    monkeypatch.setattr(evaluation, "_BATCH", 100)
+    monkeypatch.setattr(evaluation, "_QUANTIZED_ROWS", 51)
     parts = evaluate(trained("gru"), task, examples, **settings)
     assert parts.loss == pytest.approx(whole.loss)
     assert replace(parts, loss=whole.loss) == whole
@@ -184,7 +184,7 @@ def test_a_model_is_tested_as_such_and_nothing_has_a_gradient() -> None:
 def test_without_widths_nothing_is_read_again(
     trained: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(testing, "_evaluate_quantized", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(evaluation, "_evaluate_quantized", lambda *_: pytest.fail("read again"))
     assert evaluate(trained("gru"), SetDisjointness(12, 2, 4)).quantized == []
 
 

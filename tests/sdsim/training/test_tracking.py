@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from sdsim.config import RunConfig, TaskConfig, EvalConfig, TrainConfig
+from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig, run_id
 from sdsim.models import ModelConfig
-from sdsim.config import run_id
 from sdsim.training.run import Conditions, execute, execute_all
 from sdsim.training.tracking import TrackingConfig, tracked
 
@@ -64,7 +63,7 @@ def test_each_run_has_its_curve_and_its_tests(
 ) -> None:
     runs = [RUN, replace(RUN, seed=1)]
     with tracked(TrackingConfig(kind), tmp_path) as log:
-        results = dict(enumerate(execute_all(runs, Conditions(track=log), way="together")))
+        results = dict(enumerate(execute_all(runs, Conditions(track=log), mode="vmap")))
         assert not any(one.closed for one in opened)
     assert [one.closed for one in opened] == [1, 1]
     for (run, result), curve in zip(results.values(), opened, strict=True):
