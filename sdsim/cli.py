@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.logging import RichHandler
@@ -147,12 +149,19 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
 
 
 def _as_written(override: str) -> str:
-    """A text setting, quoted for Hydra unless it is a list or quoted already."""
+    """A text setting, quoted for Hydra unless it is a list or a quoted text already."""
     key, _, text = override.partition("=")
-    if text[:1] in ("[", '"', "'", "") or text == "null":
-        return override
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{key}="{escaped}"'
+    if text[:1] in ("[", '"', "'"):
+        try:
+            value = OverridesParser.create().parse_override(override).value()
+        except HydraException:
+            value = None
+        if isinstance(value, list | str):
+            return override
+    # Backslashes escape an interpolation or a quote, and are themselves doubled before one alone.
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    text = re.sub(r'(\\*)("|$)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
+    return f'{key}="{text}"'
 
 
 def _ask_hydra(command: Command, words: list[str]) -> None:

@@ -50,8 +50,8 @@ def parse(kind: type[T], config: DictConfig, *, path: str = "") -> T:
 
 def plain(config: DictConfig, ignore: Collection[str] = ("hydra",)) -> dict[str, Any]:
     """A composed config as plain data, interpolations resolved."""
-    values = {name: value for name, value in config.items() if name not in ignore}
-    return OmegaConf.to_container(OmegaConf.create(values), resolve=True)  # type: ignore[return-value]
+    part = OmegaConf.masked_copy(config, [str(name) for name in config if name not in ignore])
+    return OmegaConf.to_container(part, resolve=True)  # type: ignore[return-value]
 
 
 def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:

@@ -45,7 +45,7 @@ class RayLauncher(Launcher):
             import ray
         except ImportError as error:
             raise ValueError(
-                "hydra/launcher=ray needs Ray, which is not installed: pip install 'sdsim[ray]'"
+                "hydra/launcher=ray needs Ray, which is not installed: pip install -e '.[ray]'"
             ) from error
         self.ray = ray
         self.address, self.workers = address, workers

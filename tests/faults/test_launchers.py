@@ -15,7 +15,7 @@ pytestmark = pytest.mark.faults
 
 
 def test_submitit(undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: Path) -> None:
-    pytest.importorskip("submitit", reason="pip install 'sdsim[slurm]'")
+    pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
     finish(start_sweep(tmp_path / "store", "hydra/launcher=slurm_local"))
     assert_frame_equal(measured(tmp_path / "store"), undisturbed)
     assert any((tmp_path / "store" / ".slurm").iterdir())
@@ -34,7 +34,7 @@ def kill_a_worker(sweep: Sweep, pattern: str) -> None:
 def test_ray_replaces_a_worker_that_is_killed(
     undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray", reason="pip install 'sdsim[ray]'")
+    pytest.importorskip("ray", reason="pip install -e '.[ray]'")
     store = tmp_path / "store"
     sweep = start_sweep(store, "hydra/launcher=ray", "hydra.launcher.workers=2")
     kill_a_worker(sweep, "^ray::_run")
@@ -45,7 +45,7 @@ def test_ray_replaces_a_worker_that_is_killed(
 def test_what_submitit_loses_with_a_process_is_launched_again(
     undisturbed: pl.DataFrame, start_sweep: StartSweep, tmp_path: Path
 ) -> None:
-    pytest.importorskip("submitit", reason="pip install 'sdsim[slurm]'")
+    pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
     store = tmp_path / "store"
     sweep = start_sweep(store, "hydra/launcher=slurm_local")
     kill_a_worker(sweep, f"submitit.core._submit.*{tmp_path}")
@@ -64,5 +64,5 @@ def test_a_launcher_that_is_not_installed_names_the_extra(tmp_path: Path) -> Non
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "pip install 'sdsim[ray]'" in done.stderr
+    assert "pip install -e '.[ray]'" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdsim import commands
+from sdsim import cli, commands
 from sdsim.commands.help import choices_of
+from sdsim.conf.compose import composed
 from sdsim.store.table import load
 from theory.claims.claim import Claim, Evidence, require
 from theory.claims.verify import verify
@@ -428,3 +429,41 @@ def test_version(run: Run) -> None:
     code, out, _ = run("--version")
     assert code == 0
     assert out.startswith("sdsim 0.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello, world",
+        "two\nlines",
+        'it\'s "quoted", {braced} [listed] (called)',
+        "back\\slash \\n",
+        "ends with \\",
+        "costs ${x} and $y",
+        "\\${x}",
+        "  leading",
+        "a=b",
+        "null",
+        "12",
+        "[not closed",
+        '"a quotation" and more',
+        "ünï",
+    ],
+)
+def test_a_text_setting_is_taken_as_written(text: str) -> None:
+    generate = commands.find("generate")
+    generate.register()
+    with composed("generate", ["checkpoint=x", cli._as_written(f"prompt={text}")]) as (config, _):
+        assert generate.parse(config).prompt == (text,)
+
+
+def test_a_text_setting_may_be_a_list_or_quoted() -> None:
+    generate = commands.find("generate")
+    generate.register()
+    for words, expected in (
+        ('["one, two","three"]', ("one, two", "three")),
+        ('"one, two"', ("one, two",)),
+    ):
+        override = cli._as_written(f"prompt={words}")
+        with composed("generate", ["checkpoint=x", override]) as (config, _):
+            assert generate.parse(config).prompt == expected
