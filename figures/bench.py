@@ -8,29 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogFormatter, NullLocator, StrMethodFormatter
 
 from figures.drawing import Drawing, NothingToDraw
+from figures.palette import TIMED
 from figures.style import PAGE_WIDTH, add_legend, add_note
-
-_STYLES = {
-    "jrt-rnn": ("JRT-RNN (prefix N/2)", "#009E73", "D-"),
-    "jrt-rnn, quadratic": ("JRT-RNN, quadratic", "#009E73", "D:"),
-    "based": ("Based (no prefix)", "#0072B2", "o-"),
-    "jrt-prompt": ("JRT-Prompt (2N tokens)", "#E69F00", "^-"),
-    "sdpa, flash": ("Softmax, flash", "#000000", "X-"),
-    "sdpa, cudnn": ("Softmax, cuDNN", "#000000", "s--"),
-    "sdpa, efficient": ("Softmax, memory-efficient", "#000000", "v:"),
-    "fla parallel_based": ("Based, FLA parallel", "#56B4E9", "h--"),
-    "fla fused_chunk_based": ("Based, FLA fused", "#56B4E9", "p:"),
-}
-"""Label, colour and line of each method, the models' as in every figure."""
-
-for _size in ("tiny", "360m", "1b3"):
-    for _family, _like in (
-        ("jrt", "jrt-rnn"),
-        ("based", "based"),
-        ("transformer", "sdpa, flash"),
-    ):
-        _, _colour, _line = _STYLES[_like]
-        _STYLES[f"{_family}_{_size}"] = (f"{_family}_{_size}", _colour, _line)
 
 _AXES = {"length": "Length N, tokens", "batch": "Batch, sequences"}
 
@@ -65,7 +44,7 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
         fixed = timed.filter(pl.col(other) == at)
         _draw_panel(left, axis, fixed, "milliseconds")
         if "limit" in fixed.columns:
-            _draw_limit(left, axis, fixed)
+            _draw_roofline(left, axis, fixed)
         _draw_panel(right, axis, fixed, "speedup")
         right.axhline(1, color="0.4", linewidth=0.8, zorder=1)
         left.set_ylabel(f"Milliseconds\n({other} {at:,})")
@@ -76,14 +55,20 @@ def draw(title: str, table: pl.DataFrame) -> Drawing:
 
 
 def _draw_panel(ax: Axes, axis: str, timed: pl.DataFrame, quantity: str) -> None:
-    for method, (label, colour, line) in _STYLES.items():
+    for method, style in TIMED.items():
         series = timed.filter(pl.col("method") == method).drop_nulls(quantity).sort(axis)
         if series.is_empty():
             continue
-        ax.plot(series[axis], series[quantity], line, color=colour, label=label)
+        ax.plot(
+            series[axis],
+            series[quantity],
+            style.marker + style.line,
+            color=style.colour,
+            label=style.label,
+        )
         if f"{quantity}_low" in series.columns:
             low, high = series[f"{quantity}_low"], series[f"{quantity}_high"]
-            ax.vlines(series[axis], low, high, color=colour, linewidth=0.8)
+            ax.vlines(series[axis], low, high, color=style.colour, linewidth=0.8)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.xaxis.set_major_locator(FixedLocator(sorted(timed[axis].unique().to_list())))
@@ -94,7 +79,8 @@ def _draw_panel(ax: Axes, axis: str, timed: pl.DataFrame, quantity: str) -> None
     ax.set_xlabel(_AXES[axis])
 
 
-def _draw_limit(ax: Axes, axis: str, timed: pl.DataFrame) -> None:
+def _draw_roofline(ax: Axes, axis: str, timed: pl.DataFrame) -> None:
+    """JRT-RNN's time at the device's roofline, the column `limit`."""
     cases = timed.unique(axis).sort(axis)
     label = "JRT-RNN's work at the device's ceiling"
     ax.plot(cases[axis], cases["limit"] * 1e3, color="0.6", linestyle=(0, (4, 2)), label=label)

@@ -1,4 +1,4 @@
-"""Accuracy against bits of state, networks and machines on one pair of axes, under the bound."""
+"""Accuracy against bits of state: networks and streaming algorithms on one pair of axes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.axes import bits_axis
 from figures.bounds import best_accuracy
 from figures.drawing import Drawing, NothingToDraw
-from figures.style import (
-    PAGE_WIDTH,
-    SeriesStyle,
-    add_legend,
-    add_note,
-    bits_axis,
-    series_styles,
-    task_label,
+from figures.palette import SeriesStyle, series_styles
+from figures.pooling import by_slice, with_accuracy
+from figures.runs import (
+    QUANTIZED_NOTE,
+    SERIES,
+    chosen_runs,
+    provenance_note,
+    with_quantized,
 )
-from figures.summary import ROUNDED, basis, by_slice, chosen_runs, with_roundings
-from sdsim.store.intervals import wilson
+from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -43,7 +43,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     """A row of panels for each task, one for each order.
 
     Args:
-        table: from `sdsim.store.load`.
+        table: from `sdsim.store.table.load`.
 
     Returns:
         The figure, and its points: the columns of `points`.
@@ -52,8 +52,8 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless some series has two sizes of state at an order.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, across_passes=True)
-    measured = points(by_slice(with_roundings(runs)))
+    runs = chosen_runs(table, passes="variant")
+    measured = points(by_slice(with_quantized(runs)))
     if measured.is_empty():
         raise NothingToDraw("no kind of model was tested with two sizes of state at two orders")
     styles = series_styles(measured.select("model", "variant").iter_rows())
@@ -70,26 +70,27 @@ def draw(table: pl.DataFrame) -> Drawing:
     for ax in grid[-1]:
         ax.set_xlabel("Recurrent state per sequence, bits (log scale)")
     add_legend(figure)
-    shown = runs.join(measured, on="setting", how="semi")
-    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", rounded=ROUNDED)
-    add_note(figure, note + basis(table, shown))
+    used = runs.join(measured, on="setting", how="semi")
+    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", rounded=QUANTIZED_NOTE)
+    add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, measured.drop("slices"))
 
 
 def points(slices: pl.DataFrame) -> pl.DataFrame:
-    """Accuracy and state of every setting and rounding, the slices of an order pooled.
+    """Accuracy and state of every setting and quantization, the slices of an order pooled.
 
     Args:
-        slices: from `by_slice` of `with_roundings`.
+        slices: from `by_slice` of `with_quantized`.
 
     Returns:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
-        model, variant, setting, rounding, order, state_bits (the most over the slices), accuracy
-        with its interval (accuracy_low, accuracy_high), chance, best (no smaller state of the
-        series has this accuracy), and slices, what `figures.bounds` needs of each.
+        model, variant, setting, rounding (bits per number of a quantized state, else null), order,
+        state_bits (the most over the slices), accuracy with its interval (accuracy_low,
+        accuracy_high), chance, best (no smaller state of the series has this accuracy), and slices,
+        what `figures.bounds` needs of each.
     """
-    keys = ("experiment", "model", "variant", "setting", "rounding", "order")
-    described = ("task", "options", "passes", "order", "universe_size", "vocab_size")
+    keys = (*SERIES, "setting", "rounding", "order")
+    described = ("task", "options", "passes", "universe_size", "vocab_size", "size_a", "size_b")
     total = pl.col("examples").sum()
     pooled = (
         slices.filter(pl.col("order").is_in(list(_ORDERS)))
@@ -100,19 +101,13 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
             correct=pl.col("correct").sum(),
             examples=total,
             chance=pl.col("chance").mean(),
-            slices=pl.struct(*(name for name in described if name != "order"), "size_a", "size_b"),
+            slices=pl.struct(described),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)
         .sort("experiment", "order", "model", "variant", "state_bits", "accuracy")
     )
-    series = ("experiment", "order", "model", "variant")
-    so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(series)
-    intervals = [wilson(*row) for row in pooled.select("correct", "examples").iter_rows()]
-    return pooled.with_columns(
-        best=pl.col("accuracy") > so_far,
-        accuracy_low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),
-        accuracy_high=pl.Series([high for _, high in intervals], dtype=pl.Float64),
-    )
+    best_so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
+    return with_accuracy(pooled.with_columns(best=pl.col("accuracy") > best_so_far))
 
 
 def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle]) -> bool:
@@ -151,8 +146,8 @@ def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], Seri
     low, high = 1.0, 2.0 * max(here["state_bits"])
     bits = np.geomspace(low, high, 400)
     described = here.row(0, named=True)
-    slices = [{**one, "order": described["order"]} for one in described["slices"]]
-    possible = best_accuracy([{**one, "passes": 1} for one in slices], bits)
+    once = {"order": described["order"], "passes": 1}
+    possible = best_accuracy([slice_ | once for slice_ in described["slices"]], bits)
     bits_axis(ax)
     ax.set_xlim(low, high)
     if possible is None:

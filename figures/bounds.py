@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from figures.style import Floats
+from figures.axes import Floats
 from theory import (
     all_told_apart,
     average_recall_bits,
@@ -51,7 +51,7 @@ def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
 
     Args:
         slice_: task, options, passes, order, universe_size, size_a and size_b, as `by_slice` has.
-        accuracy: share of right answers, averaged over instances.
+        accuracy: fraction of right answers, averaged over instances.
 
     Returns:
         Bits, for an accuracy of 1 those of `zero_error_bits` too; None where nothing is proved
@@ -86,8 +86,8 @@ def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | No
     """
     grid = np.linspace(0, 1, 401)
     curves = []
-    for one in slices:
-        needed = [proved_bits(one, float(accuracy)) for accuracy in grid]
+    for slice_ in slices:
+        needed = [proved_bits(slice_, float(accuracy)) for accuracy in grid]
         if None in needed:
             return None
         # The bound grows with the accuracy: the first that it rules out.

@@ -10,8 +10,9 @@ import polars as pl
 
 from figures import bench, bits, gap, memory, order, passes, theory
 from figures.drawing import Drawing, NothingToDraw
+from figures.pooling import by_slice
+from figures.runs import chosen_runs
 from figures.style import house_style
-from figures.summary import by_slice, chosen_runs
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
 }
 """File name and function of each figure. A new figure is a module and a line here."""
 
-
 THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
     "memory_over_time": theory.draw_over_time,
     "memory_against_size": theory.draw_against_size,
@@ -33,20 +33,20 @@ THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
 
 
 def draw_theory(out: Path | str) -> list[Path]:
-    """Draw the figures that rest on theory alone; paths as `draw_all`, and as reproducible."""
+    """Draw the figures of theory alone into a folder; as reproducible as those of `draw_all`."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with house_style():
         drawings = {name: draw() for name, draw in THEORY_FIGURES.items()}
-        return [path for name, one in drawings.items() for path in one.save(out / name)]
+        return [path for name, drawn in drawings.items() for path in drawn.save(out / name)]
 
 
 def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> list[Path]:
-    """Draw a report of ``sdsim bench`` as ``<what>_time``; paths as `draw_all`.
+    """Draw a report of ``sdsim bench`` as ``<what>_time``; returns paths as `draw_all` does.
 
     Args:
         what, title, table: of the report.
-        out: a folder, made if need be.
+        out: a folder, created if it is missing.
     """
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
@@ -64,8 +64,8 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     and polars. A figure that the runs do not allow is skipped, with the reason in the log.
 
     Args:
-        table: all its runs, from `sdsim.store.load`.
-        out: folder for the figures, made if need be; earlier figures in it are replaced.
+        table: all its runs, from `sdsim.store.table.load`.
+        out: folder for the figures, created if it is missing; earlier figures in it are replaced.
 
     Returns:
         Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and

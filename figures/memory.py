@@ -12,19 +12,19 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from figures.bounds import proved_bits, zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
-from figures.style import (
-    PAGE_WIDTH,
-    SeriesStyle,
-    add_legend,
-    add_note,
-    series_styles,
-    task_label,
+from figures.palette import SeriesStyle, series_styles
+from figures.pooling import by_slice
+from figures.runs import (
+    QUANTIZED_NOTE,
+    chosen_runs,
+    provenance_note,
+    with_quantized,
 )
-from figures.summary import ROUNDED, basis, by_slice, chosen_runs, with_roundings
+from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
 
 _LEAST_SLICES = 3
 _LEAST_A = pl.col("size_a").min().over("experiment", "total")
-_ROUNDING = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
+_TOLERANCE = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, not a hair less
 _NOTE = """\
 Marks: the smallest state whose accuracy, put on a scale from 0 for guessing to 1 for no \
 error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line: \
@@ -48,7 +48,7 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
     to 1, no error.
 
     Args:
-        table: from `sdsim.store.load`.
+        table: from `sdsim.store.table.load`.
         target: accuracy above chance to reach, in (0, 1].
 
     Returns:
@@ -58,8 +58,8 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         NothingToDraw: if there is no panel.
         ValueError: for another target; also see `chosen_runs`.
     """
-    runs = chosen_runs(table, across_passes=True)
-    needed = needed_memory(by_slice(with_roundings(runs)), target)
+    runs = chosen_runs(table, passes="variant")
+    needed = needed_memory(by_slice(with_quantized(runs)), target)
     if needed.is_empty():
         raise NothingToDraw(
             f"no {_LEAST_SLICES} slices have |A| + |B| in common, so that memory could be followed "
@@ -89,8 +89,9 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         relative.set_ylabel(f"… over that\nat |A| = {min(panel['size_a'].to_list())}")
         relative.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
     add_legend(figure)
-    shown = runs.join(needed, on="experiment", how="semi")
-    add_note(figure, _NOTE.format(target=target, rounded=ROUNDED) + basis(table, shown))
+    used = runs.join(needed, on="experiment", how="semi")
+    note = _NOTE.format(target=target, rounded=QUANTIZED_NOTE)
+    add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, needed)
 
 
@@ -104,7 +105,7 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
     Returns:
         A row per series (model and variant) and slice, for sums |A| + |B| with three slices and
         more: experiment, total (|A| + |B|), model, variant, universe_size, size_a, size_b, chance,
-        target; bits, of the state; rounding, bits per number (null: not rounded); accuracy and
+        target; bits, of the state; rounding, bits per number (null: not quantized); accuracy and
         above_chance at that state; reading, ``"exact"`` (a smaller state was tried and falls
         short), ``"at_most"`` (the smallest tried reaches the target) or ``"more_than"`` (none does;
         bits is the largest tried); bits_low and bits_high, the smallest states whose 95 % interval
@@ -138,8 +139,8 @@ def needed_memory(slices: pl.DataFrame, target: float) -> pl.DataFrame:
 
 
 def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
-    """One row of `needed_memory`, from a series' settings on one slice."""
-    enough = tried.filter(pl.col("above_chance") >= target - _ROUNDING)
+    """One row of `needed_memory`, from all states of a series that were tried on one slice."""
+    enough = tried.filter(pl.col("above_chance") >= target - _TOLERANCE)
     reached = enough.head(1) if len(enough) else tried.tail(1)
     at = reached.row(0, named=True)
     smaller = [size for size in tried["state_bits"] if size < at["state_bits"]]
@@ -174,9 +175,9 @@ def _draw_panel(
     sizes = panel["size_a"].unique().sort().to_list()
     room = 0.75 * min(after - before for before, after in pairwise(sizes))
     here = set(panel.select("model", "variant").iter_rows())
-    shown = {series: style for series, style in styles.items() if series in here}
-    for place, ((model, variant), style) in enumerate(shown.items()):
-        shift = room * ((place + 0.5) / len(shown) - 0.5)
+    drawn = {series: style for series, style in styles.items() if series in here}
+    for place, ((model, variant), style) in enumerate(drawn.items()):
+        shift = room * ((place + 0.5) / len(drawn) - 0.5)
         series = panel.filter(model=model, variant=variant).drop_nulls(value)
         for point in series.iter_rows(named=True):
             _draw_point(ax, point["size_a"] + shift, point, style, value)

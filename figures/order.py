@@ -11,17 +11,12 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.axes import bytes_axis
 from figures.drawing import Drawing, NothingToDraw
-from figures.style import (
-    PAGE_WIDTH,
-    SeriesStyle,
-    add_legend,
-    add_note,
-    bytes_axis,
-    series_styles,
-    task_label,
-)
-from figures.summary import basis, by_order, chosen_runs, networks
+from figures.palette import SeriesStyle, series_styles
+from figures.pooling import by_order
+from figures.runs import chosen_runs, networks, provenance_note
+from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
 
 _PANELS = {
     "long_first": "Long set first\n(|A| > |B|)",
@@ -40,10 +35,10 @@ def draw(table: pl.DataFrame) -> Drawing:
     """Three panels (long first, short first, difference); a row of them for each task.
 
     Large marks are a setting's mean over its seeds, with 95 % intervals; small ones single seeds.
-    `figures.summary` says how runs are pooled.
+    `figures.runs` and `figures.pooling` say how runs are chosen and pooled.
 
     Args:
-        table: from `sdsim.store.load`.
+        table: from `sdsim.store.table.load`.
 
     Returns:
         The figure, and `by_order`'s columns for settings (there seed is null) and for single seeds.
@@ -72,8 +67,8 @@ def draw(table: pl.DataFrame) -> Drawing:
     bytes_axis(grid[0][0], settings["state_bytes"])
     grid[-1][1].set_xlabel("Recurrent state per sequence, bytes (log scale)")
     add_legend(figure)
-    shown = runs.join(settings, on="setting", how="semi")
-    add_note(figure, _note(shown, settings) + basis(table, shown))
+    used = runs.join(settings, on="setting", how="semi")
+    add_note(figure, _note(used, settings) + provenance_note(table, used))
     data = pl.concat([settings.with_columns(seed=None), seeds], how="diagonal_relaxed")
     return Drawing(figure, data)
 

@@ -6,15 +6,15 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.axes import bits_axis
 from figures.bounds import zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
-from figures.style import PAGE_WIDTH, add_legend, add_note, bits_axis, model_label
-from figures.summary import basis, by_slice, chosen_runs, networks
+from figures.palette import ORDINAL_COLOURS, model_label
+from figures.pooling import by_slice
+from figures.runs import SERIES, chosen_runs, networks, provenance_note
+from figures.style import PAGE_WIDTH, add_legend, add_note
 from sdsim.store.intervals import difference
 
-_COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
-_COLUMN = ("experiment", "model", "variant")
-_PASSES = r"passes=\d+(, )?"
 _EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
 _NOTE = """\
 Each sequence is shown p times. Above: accuracy over state, all sizes of sets pooled; diamonds: \
@@ -30,7 +30,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     """A column for each model that was run with several numbers of passes.
 
     Args:
-        table: from `sdsim.store.load`.
+        table: from `sdsim.store.table.load`.
 
     Returns:
         The figure, and `gains`' columns.
@@ -39,22 +39,21 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: if no model was.
         ValueError: see `chosen_runs`.
     """
-    trained = networks(table)["model"].unique().to_list()
-    runs = chosen_runs(table, across_passes=True)
-    slices = _passes_apart(by_slice(runs).filter(pl.col("order") != "equal"))
-    machines = slices.filter(~pl.col("model").is_in(trained))
-    several = pl.col("passes").n_unique().over(_COLUMN) > 1
-    slices = slices.filter(pl.col("model").is_in(trained)).filter(several)
+    runs = chosen_runs(table, passes="column")
+    every = by_slice(runs).filter(pl.col("order") != "equal")
+    trained = every.join(networks(runs), on="setting", how="semi", maintain_order="left")
+    algorithms = every.join(trained, on="setting", how="anti", maintain_order="left")
+    slices = trained.filter(pl.col("passes").n_unique().over(SERIES) > 1)
     if slices.is_empty():
         raise NothingToDraw("no model was run with two numbers of passes")
-    columns = slices.select(_COLUMN).unique(maintain_order=True).rows()
+    columns = slices.select(SERIES).unique(maintain_order=True).rows()
     figure = Figure(figsize=(max(PAGE_WIDTH, 2.2 * len(columns)), 5.6), layout="constrained")
     grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
     gained = gains(slices)
     for (above, below), column in zip(grid.T, columns, strict=True):
-        here = dict(zip(_COLUMN, column, strict=True))
         experiment, model, variant = column
-        _draw_accuracy(above, slices.filter(**here), machines.filter(experiment=experiment))
+        here = {"experiment": experiment, "model": model, "variant": variant}
+        _draw_accuracy(above, slices.filter(**here), algorithms.filter(experiment=experiment))
         _draw_gains(below, gained.filter(**here))
         (task,) = slices.filter(**here)["task"].unique().to_list()
         name = f"{model_label(model)} {variant}".rstrip()
@@ -62,8 +61,9 @@ def draw(table: pl.DataFrame) -> Drawing:
     grid[0][0].set_ylabel("Accuracy")
     grid[1][0].set_ylabel("Accuracy gained by the last pass")
     add_legend(figure)
-    shown = pl.concat([slices, machines.filter(pl.col("experiment").is_in(slices["experiment"]))])
-    add_note(figure, _NOTE + basis(table, runs.join(shown, on="setting", how="semi")))
+    beside = algorithms.join(slices, on="experiment", how="semi")
+    used = runs.join(pl.concat([slices, beside]), on="setting", how="semi")
+    add_note(figure, _NOTE + provenance_note(table, used))
     return Drawing(figure, gained)
 
 
@@ -71,17 +71,16 @@ def gains(slices: pl.DataFrame) -> pl.DataFrame:
     """What one more pass gains.
 
     Args:
-        slices: from `by_slice`.
+        slices: from `by_slice`, of ``chosen_runs(…, passes="column")``.
 
     Returns:
-        A row per experiment, model, variant (passes apart), sizes of it, order and passes p:
+        A row per experiment, model, variant, sizes of it, order and passes p:
         state_bits, accuracy, examples and, where p - 1 passes were run too, gain with gain_low and
         gain_high.
     """
-    keys = (*_COLUMN, "width", "feature_dim", "order", "passes")
+    keys = (*SERIES, "width", "feature_dim", "order", "passes")
     pooled = (
-        _passes_apart(slices)
-        .group_by(keys, maintain_order=True)
+        slices.group_by(keys, maintain_order=True)
         .agg(pl.col("state_bits").max(), pl.col("examples", "correct").sum())
         .sort(keys)
     )
@@ -106,12 +105,6 @@ def gains(slices: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _passes_apart(slices: pl.DataFrame) -> pl.DataFrame:
-    """The same, the number of passes being no part of the variant."""
-    variant = pl.col("variant").str.replace(_PASSES, "").str.strip_chars_end(", ")
-    return slices.with_columns(variant=variant)
-
-
 def _pooled(slices: pl.DataFrame) -> pl.DataFrame:
     return (
         slices.group_by("passes", "setting", maintain_order=True)
@@ -123,18 +116,17 @@ def _pooled(slices: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _draw_accuracy(ax: Axes, slices: pl.DataFrame, machines: pl.DataFrame) -> None:
+def _draw_accuracy(ax: Axes, slices: pl.DataFrame, algorithms: pl.DataFrame) -> None:
     """Accuracy over the state, a line for each number of passes; all sizes pooled."""
-    pooled, algorithms = _pooled(slices), _pooled(machines)
+    pooled, exact = _pooled(slices), _pooled(algorithms)
     for passes in pooled["passes"].unique().sort():
-        colour = _COLOURS[(passes - 1) % len(_COLOURS)]
+        colour = _colour(passes)
         line = pooled.filter(passes=passes)
         ax.plot(line["state_bits"], line["accuracy"], "o-", color=colour, label=_passes(passes))
-        known = algorithms.filter(passes=passes)
+        known = exact.filter(passes=passes)
         ax.plot(known["state_bits"], known["accuracy"], "D", color=colour, markeredgecolor="0.2")
-        bounds = [
-            zero_error_bits(one) for one in slices.filter(passes=passes).iter_rows(named=True)
-        ]
+        rows = slices.filter(passes=passes).iter_rows(named=True)
+        bounds = [zero_error_bits(row) for row in rows]
         proved = [bound for bound in bounds if bound is not None]
         if len(proved) == len(bounds):
             ax.plot([max(proved)], [1.05], "v", color=colour, clip_on=False)
@@ -154,7 +146,7 @@ def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
                 pl.col("order").is_in(orders), width=width, feature_dim=feature_dim
             )
             for row in rows.iter_rows(named=True):
-                colour = _COLOURS[(row["passes"] - 1) % len(_COLOURS)]
+                colour = _colour(row["passes"])
                 x = row["passes"] + shift + 0.22 * (index - (len(states) - 1) / 2)
                 ax.plot([x, x], [row["gain_low"], row["gain_high"]], color=colour, linewidth=0.9)
                 face = "white" if is_open else colour
@@ -163,6 +155,10 @@ def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
     passes = measured["passes"].unique().sort().to_list()
     ax.set_xticks(passes, [f"{p - 1} → {p}" for p in passes])
     ax.set_xlabel("Passes")
+
+
+def _colour(passes: int) -> str:
+    return ORDINAL_COLOURS[(passes - 1) % len(ORDINAL_COLOURS)]
 
 
 def _passes(number: int) -> str:

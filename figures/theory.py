@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from figures.drawing import Drawing
+from figures.palette import BLACK, BLUE, GREEN, PURPLE, VERMILION
 from figures.style import PAGE_WIDTH, add_legend, add_note
 from theory import (
     JustReadTwice,
@@ -27,8 +28,6 @@ from theory import (
 _SMALL_UNIVERSE, _SMALL_SIZES = 10, (2, 5)
 _UNIVERSE, _TOTAL, _ERROR = 1024, 64, Fraction(1, 10)
 _ORDERS = {"Short set first": 1, "Long set first": -1}
-
-_BLACK, _BLUE, _GREEN, _VERMILION, _PURPLE = "#000000", "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 
 _OVER_TIME_NOTE = """\
 Bits held after each token, n = {universe}, sets of {short} and {long} that do not meet. Grey: the \
@@ -107,9 +106,9 @@ def _draw_over_time(ax: Axes, data: pl.DataFrame) -> None:
             label="Exact one-pass profile",
         )
     styles = {
-        "One pass, list": (_VERMILION, "--"),
-        "One pass, packed": (_BLUE, "-"),
-        "Just read twice": (_GREEN, "-"),
+        "One pass, list": (VERMILION, "--"),
+        "One pass, packed": (BLUE, "-"),
+        "Just read twice": (GREEN, "-"),
     }
     for name, (colour, line) in styles.items():
         series = data.filter(series=name)
@@ -127,10 +126,10 @@ def draw_against_size() -> Drawing:
     figure = Figure(figsize=(PAGE_WIDTH, 3.4), layout="constrained")
     ax = figure.subplots()
     styles = {
-        "One pass": _BLACK,
-        f"One pass, error {_ERROR}": _PURPLE,
-        "Read twice": _GREEN,
-        "Read four times": _BLUE,
+        "One pass": BLACK,
+        f"One pass, error {_ERROR}": PURPLE,
+        "Read twice": GREEN,
+        "Read four times": BLUE,
     }
     for name, colour in styles.items():
         bound = data.filter(series=name, kind="bound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -38,7 +39,8 @@ class BenchConfig:
         dtype: float32, bfloat16 or float16.
         device: name of the torch device, such as cpu or cuda.
         threads: threads of torch, on the CPU.
-        methods: methods of attention to measure; null: all.
+        methods: methods of attention to measure, of `kernels.bench.METHODS`, which are known only
+            where it is imported; null: all.
         repeats: timed calls of each method.
         max_seconds: time that one method may take in one case; it is then not tried at larger ones.
         memory_gb: memory that one method may take, GB; what needs more is not run.
@@ -46,7 +48,8 @@ class BenchConfig:
         preset: of `sdsim bench sweep`: a sweep, whose runs are trained.
         presets: of whole models: names of `sdsim.text.presets`.
         members: of `sdsim bench sweep`: runs per ensemble to try.
-        settings: of `sdsim bench sweep`: how many of the preset's settings to measure; null: all.
+        settings: of `sdsim bench sweep`: how many of the preset's ensembles (runs that differ in
+            learning rate and seed alone) to measure; null: all.
         workers: of `sdsim bench sweep`: processes that measure at the same time.
     """
 
@@ -83,3 +86,9 @@ class BenchConfig:
     def __post_init__(self) -> None:
         for name in self.presets:
             preset_of(name)
+
+    @property
+    def cases(self) -> list[tuple[int, int]]:
+        """Pairs (batch, length) of attention and whole models, the shorter first."""
+        pairs = product(set(self.batches), set(self.lengths))
+        return sorted(pairs, key=lambda pair: pair[::-1])

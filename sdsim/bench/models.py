@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
+from typing import Any
 
+import polars as pl
 import torch
 from torch import Tensor
 
-from sdsim.bench.config import ModelTask
+from kernels.bench import measure_roofline, seconds_taken, threads
+from sdsim.bench.config import BenchConfig, ModelTask
+from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
 from sdsim.models import LanguageModel
 from sdsim.text.config import ObjectiveConfig
-from sdsim.text.flops import training_flops
+from sdsim.text.flops import peak_tflops, training_flops
 from sdsim.text.objective import Objective, masked_positions
 from sdsim.text.presets import Preset, preset_of
+
+_DOING = {
+    "model_prefill": "reading a prompt of N tokens",
+    "model_decode": "writing a token after N others",
+    "model_train": "a forward and a backward pass",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class ModelTiming:
         calls: how many were timed.
         tokens_per_second: read, written, or learned from.
         speedup: seconds of the Transformer over these; None without.
-        mfu: of training, the share of the device's peak; None where that is not known.
+        mfu: of training, the fraction of the device's peak; None where that is not known.
         peak_bytes: most memory that torch held, on a GPU.
         reason: why it was not run.
     """
@@ -48,6 +57,54 @@ class ModelTiming:
     reason: str | None = None
 
 
+def measure(config: BenchConfig, what: ModelTask, progress: Progress) -> Measured:
+    """Time `config.presets` at all batches and lengths: a row of `ModelTiming` for each."""
+    device, dtype = torch.device(config.device), getattr(torch, config.dtype)
+    known = peak_tflops(device) if dtype == torch.bfloat16 else None
+    with threads(config.threads):
+        roofline = measure_roofline(device, dtype)
+        timings = time_models(
+            what,
+            config.presets,
+            config.cases,
+            device=device,
+            dtype=dtype,
+            peak_flops=known * 1e12 if known else roofline.operations_per_second,
+            repeats=config.repeats,
+            max_seconds=config.max_seconds,
+            progress=progress,
+        )
+        found = conditions(config, what, device, roofline) | {"peak_tflops": known}
+    title = f"Whole models, {_DOING[what]}: {config.dtype}, on {found['device']}"
+    return Measured(title, found, pl.DataFrame([asdict(timing) for timing in timings]))
+
+
+def display_table(table: pl.DataFrame) -> pl.DataFrame:
+    """Milliseconds of the models that were run; mfu where training was timed."""
+    timed = table.filter(pl.col("seconds").is_not_null()).select(
+        "batch",
+        "length",
+        "method",
+        *MILLISECONDS,
+        "calls",
+        pl.col("tokens_per_second").round(0).cast(pl.Int64),
+        "speedup",
+        "mfu",
+    )
+    return timed.drop("mfu") if timed["mfu"].is_null().all() else timed
+
+
+def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
+    """The meaning of the columns, and what was not run."""
+    lines = ["milliseconds: median [quartiles]; speedup: over the Transformer"]
+    if conditions["what"] == "model_train":
+        peak = conditions["peak_tflops"]
+        product = conditions["ceilings"]["operations_per_second"] / 1e12
+        of = f"{peak:g} TFLOP/s, the data sheet's" if peak else f"a matrix product's {product:.3g}"
+        lines.append(f"mfu: the model's TFLOP/s over {of}")
+    return [*lines, *not_run(table)]
+
+
 def time_models(
     what: ModelTask,
     presets: Sequence[str],
@@ -57,12 +114,12 @@ def time_models(
     dtype: torch.dtype,
     peak_flops: float | None,
     repeats: int = 9,
-    patience: float = 60.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    max_seconds: float = 60.0,
+    progress: Progress = lambda done, total: None,
 ) -> list[ModelTiming]:
-    """Time models turn by turn, as they are built: what is measured does not hang on the weights.
+    """Time models in turns, with random weights, on which the time does not depend.
 
-    Half of each sequence is the prefix of a model that has one. Reading gives the scores of the
+    Half of each sequence is the prefix of a model that has one. Reading gives the logits of the
     next token alone; learning is a forward and a backward pass of the pretraining loss.
 
     Args:
@@ -72,100 +129,133 @@ def time_models(
         device, dtype: of all; in training, parameters stay in float32.
         peak_flops: operations per second of the device, for `ModelTiming.mfu`.
         repeats: timed calls of each, after one that warms up.
-        patience: seconds that one model may take with one case; longer ones are then not tried.
-        progress: told after each case how many are done.
+        max_seconds: that the calls of one model in one case may take. A model that would exceed it,
+            or that runs out of memory, is not tried in the later cases.
+        progress: called after each case with the number of cases done and of all cases.
 
     Raises:
         ValueError: for an unknown preset.
     """
     chosen = {name: preset_of(name) for name in presets}
-    impatient: set[str] = set()
+    given_up: dict[str, str] = {}  # why, by name
     timings: list[ModelTiming] = []
-    for done, (batch, length) in enumerate(cases):
-        calls: dict[str, Callable[[], object]] = {}
-        reasons = dict.fromkeys(impatient, "takes too long")
-        found: dict[str, list[float]] = {}
-        peaks: dict[str, int] = {}
-        flops: dict[str, float] = {}
-        for name, preset in chosen.items():
-            if name in impatient:
-                continue
-            try:
-                calls[name], flops[name] = _call(what, preset, batch, length, device, dtype)
-                first = _seconds(calls[name], device)  # warms up
-                if device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats(device)
-                found[name] = [_seconds(calls[name], device)]
-                if device.type == "cuda":
-                    peaks[name] = torch.cuda.max_memory_allocated(device)
-            except torch.OutOfMemoryError:
-                reasons[name] = "out of memory"
-                impatient.add(name)
-                calls.pop(name, None)
-                continue
+    for done, (batch, length) in enumerate(cases, start=1):
+        case = _Case(what, batch, length, device, dtype)
+        trials = [_Trial(name, preset, given_up.get(name)) for name, preset in chosen.items()]
+        for trial in trials:
+            if trial.reason is None:
+                trial.start(case)
             # The next length takes twice as long, or four times.
-            if repeats * min(first, found[name][0]) * 2 > patience:
-                impatient.add(name)
-        for _ in range(repeats - 1):
-            for name, seconds in found.items():
-                if sum(seconds) + seconds[-1] <= patience:
-                    seconds.append(_seconds(calls[name], device))
-        base = next((median(found[name]) for name in found if name.startswith("transformer")), None)
-        for name in chosen:
-            if name not in found:
-                timings.append(ModelTiming(batch, length, name, reason=reasons[name]))
-                continue
-            middle = median(found[name])
-            low, _, high = quantiles(found[name]) if len(found[name]) > 1 else (middle,) * 3
-            mfu = flops[name] * batch / middle / peak_flops if peak_flops and flops[name] else None
-            timings.append(
-                ModelTiming(
-                    *(batch, length, name, middle, low, high, len(found[name])),
-                    tokens_per_second=batch * (1 if what == "model_decode" else length) / middle,
-                    speedup=base / middle if base else None,
-                    mfu=mfu,
-                    peak_bytes=peaks.get(name),
-                )
-            )
-        progress(done + 1, len(cases))
+            if trial.reason is None and 2 * repeats * trial.fastest > max_seconds:
+                given_up[trial.name] = "takes too long"
+            elif trial.reason is not None:
+                given_up[trial.name] = trial.reason
+        _time_in_turns(trials, device, repeats, max_seconds)
+        transformers = [median(t.seconds) for t in trials if t.seconds and t.is_transformer]
+        baseline = transformers[0] if transformers else None
+        timings += [trial.timing(case, baseline, peak_flops) for trial in trials]
+        progress(done, len(cases))
     return timings
 
 
-def _call(
-    what: ModelTask,
-    preset: Preset,
-    batch: int,
-    length: int,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[Callable[[], object], float]:
+@dataclass(frozen=True)
+class _Case:
+    """What all models do."""
+
+    what: ModelTask
+    batch: int
+    length: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass
+class _Trial:
+    """One model in one case: the call to time and its times, or the reason why there are none."""
+
+    name: str
+    preset: Preset
+    reason: str | None
+    call: Callable[[], object] | None = None
+    flops: float = 0.0  # of a training step, per sequence
+    fastest: float = 0.0  # of the warm-up and the first timed call, seconds
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+
+    @property
+    def is_transformer(self) -> bool:
+        return set(self.preset.config.mixers) <= {"rotary_attention", "softmax_attention"}
+
+    def start(self, case: _Case) -> None:
+        """Build the model, warm it up and time its first call."""
+        on_gpu = case.device.type == "cuda"
+        try:
+            call, self.flops = _call(case, self.preset)
+            warm_up = seconds_taken(call, case.device)
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats(case.device)
+            first = seconds_taken(call, case.device)
+            if on_gpu:
+                self.peak_bytes = torch.cuda.max_memory_allocated(case.device)
+        except torch.OutOfMemoryError:
+            self.reason = "out of memory"
+            return
+        self.call, self.seconds, self.fastest = call, [first], min(warm_up, first)
+
+    def timing(self, case: _Case, baseline: float | None, peak_flops: float | None) -> ModelTiming:
+        """What was measured; `baseline` is the Transformer's seconds."""
+        if not self.seconds:
+            return ModelTiming(case.batch, case.length, self.name, reason=self.reason)
+        middle = median(self.seconds)
+        low = high = middle
+        if len(self.seconds) > 1:
+            low, _, high = quantiles(self.seconds, method="inclusive")
+        tokens = case.batch * (1 if case.what == "model_decode" else case.length)
+        return ModelTiming(
+            case.batch,
+            case.length,
+            self.name,
+            middle,
+            low,
+            high,
+            len(self.seconds),
+            tokens_per_second=tokens / middle,
+            speedup=baseline / middle if baseline else None,
+            mfu=self.flops * case.batch / middle / peak_flops
+            if peak_flops and self.flops
+            else None,
+            peak_bytes=self.peak_bytes,
+        )
+
+
+def _time_in_turns(
+    trials: Iterable[_Trial], device: torch.device, repeats: int, max_seconds: float
+) -> None:
+    for _ in range(repeats - 1):
+        for trial in trials:
+            if trial.call is None or sum(trial.seconds) + trial.seconds[-1] > max_seconds:
+                continue
+            trial.seconds.append(seconds_taken(trial.call, device))
+
+
+def _call(case: _Case, preset: Preset) -> tuple[Callable[[], object], float]:
     """What is timed, and the operations per sequence of a training step (else 0)."""
-    with torch.random.fork_rng(devices=[]), device:
+    with torch.random.fork_rng(devices=[]), case.device:
         torch.manual_seed(0)
         model = LanguageModel(preset.config, preset.vocab_size)
-    prefix = length // 2 if preset.prefix_len else 0
-    tokens = torch.arange(batch * length, device=device).view(batch, length) % preset.vocab_size
-    if what == "model_train":
-        objective = Objective(model, ObjectiveConfig(), prefix, preset.vocab_size - 1).train()
-        masked = masked_positions(0, torch.arange(batch), prefix, 0.15, device)
-        asked = length - max(prefix, 1) + masked.shape[1]
-
-        def learn() -> Tensor:
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                loss: Tensor = objective(tokens, masked).loss
-            loss.backward()  # type: ignore[no-untyped-call]
-            model.zero_grad(set_to_none=True)
-            return loss.detach()
-
-        return learn, training_flops(model, length, prefix, asked)
-    model = model.to(dtype).eval()
+    prefix = case.length // 2 if preset.prefix_len else 0
+    tokens = torch.arange(case.batch * case.length, device=case.device) % preset.vocab_size
+    tokens = tokens.view(case.batch, case.length)
+    if case.what == "model_train":
+        return _training_step(case, model, tokens, prefix, preset.vocab_size - 1)
+    model = model.to(case.dtype).eval()
 
     @torch.inference_mode()
     def read() -> Tensor:
         hidden, _ = model.read(tokens, prefix)
         return model.logits(hidden[:, -1])
 
-    if what == "model_prefill":
+    if case.what == "model_prefill":
         return read, 0.0
     with torch.inference_mode():
         _, state = model.read(tokens, prefix)
@@ -177,11 +267,20 @@ def _call(
     return write, 0.0
 
 
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+def _training_step(
+    case: _Case, model: LanguageModel, tokens: Tensor, prefix: int, mask_id: int
+) -> tuple[Callable[[], object], float]:
+    """A forward and a backward pass of the pretraining loss, and its operations per sequence."""
+    objective = Objective(model, ObjectiveConfig(), prefix, mask_id).train()
+    masked = masked_positions(0, torch.arange(case.batch), prefix, 0.15, case.device)
+    predicted = case.length - max(prefix, 1) + masked.shape[1]
+    autocast = case.dtype != torch.float32
+
+    def learn() -> Tensor:
+        with torch.autocast(case.device.type, case.dtype, enabled=autocast):
+            loss: Tensor = objective(tokens, masked).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        model.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    return learn, training_flops(model, case.length, prefix, predicted)

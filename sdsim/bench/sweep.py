@@ -1,32 +1,37 @@
-"""How fast the runs of a sweep are trained: each alone, and as ensembles of more and more."""
+"""How fast the runs of a sweep train: one by one, and as ensembles of more and more."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+import polars as pl
 import torch
 from joblib import Parallel, delayed
 
+from kernels.bench import seconds_taken, threads
+from sdsim.bench.config import BenchConfig
+from sdsim.bench.measured import Measured, Progress, conditions
 from sdsim.config import ModelConfig, RunConfig, ensemble_key
+from sdsim.sweep.plan import runs_of
 from sdsim.training.modes import TrainingMode, modes, throughput
 
 _LEAST_SECONDS = 1.0  # that one measurement takes
 
 
 @dataclass(frozen=True)
-class Pace:
-    """One way to train some runs of one setting.
+class Throughput:
+    """One training mode for some runs that differ in learning rate and seed alone.
 
     Attributes:
-        model, width, feature_dim: the setting.
-        members: runs that are trained side by side by each worker.
-        way: the training mode.
-        steps_per_second: of each run; null where it was not measured.
+        model, width, feature_dim: of these runs.
+        members: runs that each worker trains as one ensemble.
+        way: the training mode (the stored name of this column).
+        steps_per_second: of each run; None where it was not measured.
         member_steps_per_second: of all runs of all workers: steps per second times runs.
-        speedup: that over the plain loop's.
+        speedup: that over the sequential mode's.
         reason: why it was not measured.
     """
 
@@ -43,14 +48,14 @@ class Pace:
 
 @dataclass(frozen=True)
 class Projection:
-    """What all runs of a preset would take, trained in the fastest way.
+    """What all runs of a preset would take, each trained in its fastest mode.
 
     Attributes:
         runs: how many.
         steps: of all of them.
-        settings: that there are.
-        measured: settings whose pace was measured; the others are taken to have the mean time per
-            step of these.
+        settings: how many ensembles they form: runs that differ in learning rate and seed alone.
+        measured: ensembles whose throughput was measured; the others are taken to have the mean
+            time per step of these.
         hours: training alone, without the tests.
     """
 
@@ -61,162 +66,243 @@ class Projection:
     hours: float
 
 
-def sweep_paces(
+def measure(config: BenchConfig, progress: Progress) -> Measured:
+    """Time the networks of the sweep `config.preset`: a row of `Throughput` for each mode.
+
+    Raises:
+        ValueError: for an unknown sweep, and for one without networks.
+    """
+    device = torch.device(config.device)
+    runs = [run for run in runs_of(config.preset) if isinstance(run.model, ModelConfig)]
+    rows, projection = time_sweep(
+        runs,
+        config.members,
+        count=config.settings,
+        device=device,
+        workers=config.workers,
+        num_threads=config.threads,
+        repeats=config.repeats,
+        max_seconds=config.max_seconds,
+        progress=progress,
+    )
+    found = conditions(config, "sweep", device) | {"projection": asdict(projection)}
+    title = (
+        f"sweep={config.preset}: training steps per second, {config.workers} worker(s) with "
+        f"{config.threads} thread(s), on {found['device']}"
+    )
+    table = pl.DataFrame([asdict(row) for row in rows], infer_schema_length=None)
+    return Measured(title, found, table)
+
+
+def display_table(table: pl.DataFrame) -> pl.DataFrame:
+    """The table without its reasons, which `notes` lists."""
+    return table.drop("reason").rename({"way": "mode"})
+
+
+def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
+    """The meaning of the columns, the projection, and what was not measured."""
+    whole = Projection(**conditions["projection"])
+    columns = ("model", "width", "members", "way", "reason")
+    left_out = [
+        f"  {model}, width {width}, {members} members, {mode}: {reason}"
+        for model, width, members, mode, reason in table.drop_nulls("reason").select(columns).rows()
+    ]
+    return [
+        "member steps per second: steps per second times runs, of all workers together; speedup: "
+        "over the sequential mode, one run after another",
+        f"projected from that: all {whole.runs} runs, {whole.steps:,} steps, each in its fastest "
+        f"mode, take {whole.hours:,.2f} hours (throughput measured of {whole.measured} of "
+        f"{whole.settings} ensembles at the sweep's own number of runs; tests not counted)",
+        *(["not measured:", *left_out] if left_out else []),
+    ]
+
+
+def time_sweep(
     runs: Sequence[RunConfig],
     members: Sequence[int],
     *,
-    settings: int | None = None,
+    count: int | None = None,
     device: torch.device,
     workers: int = 1,
-    threads: int = 1,
+    num_threads: int = 1,
     repeats: int = 3,
-    patience: float = 60.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[Pace], Projection]:
-    """Measure runs of a sweep, and project what all of them take.
+    max_seconds: float = 60.0,
+    progress: Progress = lambda done, total: None,
+) -> tuple[list[Throughput], Projection]:
+    """Measure ensembles of a sweep, and project what all of its runs take.
 
-    The first and the last setting are measured at all numbers of members, the others at as many as
-    there are runs of it in the sweep. The ways take turns, and the median counts.
+    The first and the last ensemble are measured at all numbers of members, the others at as many as
+    the sweep has runs of it. The modes take turns, and the median counts.
 
     Args:
         runs: of networks.
         members: runs per ensemble to try.
-        settings: how many of the sweep's settings to measure, evenly chosen; None: all.
+        count: how many of the sweep's ensembles to measure, evenly chosen; None: all.
         device: where.
         workers: processes that measure at the same time, as a sweep's do.
-        threads: of torch, in each.
-        repeats: measurements of each way.
-        patience: seconds that one way may take with one number of members; larger ones are then not
+        num_threads: of torch, in each.
+        repeats: measurements of each mode.
+        max_seconds: that one mode may take with one number of members; larger numbers are then not
             tried.
-        progress: told how many cases are done.
+        progress: called after each case with the number of cases done and of all cases.
 
     Raises:
         ValueError: without runs.
     """
+    ensembles = _ensembles(runs)
+    sizes = _sizes(ensembles, members, count)
+    total, done = sum(map(len, sizes.values())), 0
+    rows: list[Throughput] = []
+    seconds_per_step: dict[int, float] = {}  # of a member, by the ensemble's place
+    with Parallel(n_jobs=workers) as pool:
+        for place, chosen in sizes.items():
+            meter = _Meter(pool, device, workers, num_threads, repeats, max_seconds)
+            for size in chosen:
+                found = meter.measure(_members(ensembles[place], size))
+                rows += found
+                best = max((row.member_steps_per_second or 0.0 for row in found), default=0.0)
+                if size == len(ensembles[place]) and best:
+                    seconds_per_step[place] = 1 / best
+                done += 1
+                progress(done, total)
+    return rows, _projection(ensembles, seconds_per_step)
+
+
+def _ensembles(runs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """The runs, those together that differ in learning rate and seed alone."""
     alike: dict[str, list[RunConfig]] = {}
     for run in runs:
         alike.setdefault(ensemble_key(run), []).append(run)
     if not alike:
         raise ValueError("a sweep without networks has nothing to train")
-    groups = list(alike.values())
-    count = min(len(groups), settings or len(groups))
-    places = sorted({round(i * (len(groups) - 1) / max(1, count - 1)) for i in range(count)})
-    cases = [
-        (place, sizes)
+    return list(alike.values())
+
+
+def _sizes(
+    ensembles: Sequence[Sequence[RunConfig]], members: Sequence[int], count: int | None
+) -> dict[int, list[int]]:
+    """The places of the ensembles to measure, evenly chosen, and each one's numbers of members."""
+    last = len(ensembles) - 1
+    count = min(len(ensembles), count or len(ensembles))
+    places = sorted({round(i * last / max(1, count - 1)) for i in range(count)})
+    return {
+        place: sorted(
+            {len(ensembles[place]), *(members if place in (places[0], places[-1]) else ())}
+        )
         for place in places
-        for sizes in [
-            sorted({*members, len(groups[place])})
-            if place in (places[0], places[-1])
-            else [len(groups[place])]
-        ]
-    ]
-    total, done = sum(len(sizes) for _, sizes in cases), 0
-    paces: list[Pace] = []
-    seconds_per_step: dict[int, float] = {}  # of a member, by place
-    with Parallel(n_jobs=workers) as pool:
-        for place, sizes in cases:
-            impatient: set[TrainingMode] = set()
-            for size in sizes:
-                started = dict.fromkeys(modes(size, device), 0.0)
-                found: dict[TrainingMode, list[float]] = {way: [] for way in started}
-                ensemble = _members(groups[place], size)
-                for _ in range(repeats):
-                    for way in started:
-                        if way in impatient:
-                            continue
-                        before = time.perf_counter()
-                        found[way].append(_pace(pool, way, ensemble, device, workers, threads))
-                        started[way] += time.perf_counter() - before
-                        # The next size takes about twice as long, from one measurement on.
-                        if 2 * started[way] / len(found[way]) > patience:
-                            impatient.add(way)
-                rows = _rows(ensemble, found, workers)
-                paces.extend(rows)
-                best = max((row.member_steps_per_second or 0.0 for row in rows), default=0.0)
-                if size == len(groups[place]) and best:
-                    seconds_per_step[place] = 1 / best
-                done += 1
-                progress(done, total)
-    mean = sum(seconds_per_step.values()) / max(1, len(seconds_per_step))
-    seconds = sum(
-        seconds_per_step.get(place, mean) * sum(run.train.steps for run in group)
-        for place, group in enumerate(groups)
-    )
-    steps = sum(run.train.steps for run in runs)
-    projection = Projection(
-        len(runs), steps, len(groups), len(seconds_per_step), seconds / 3600 if mean else math.nan
-    )
-    return paces, projection
+    }
 
 
 def _members(runs: Sequence[RunConfig], size: int) -> list[RunConfig]:
-    """So many runs of one setting: those there are, then more seeds."""
+    """The first `size` runs of an ensemble; beyond those that there are, with further seeds."""
     return [
         replace(runs[i % len(runs)], seed=runs[i % len(runs)].seed + i // len(runs) * 1000)
         for i in range(size)
     ]
 
 
-def _pace(
-    pool: Parallel,
-    way: TrainingMode,
-    configs: list[RunConfig],
-    device: torch.device,
-    workers: int,
-    threads: int,
-) -> float:
-    """Steps per second times runs, of all workers; 0 where it cannot be done this way."""
-    if workers == 1:
-        return _pace_here(way, configs, device, threads)
-    found = pool(delayed(_pace_here)(way, configs, device, threads) for _ in range(workers))
-    return float(sum(found))
+def _projection(
+    ensembles: Sequence[Sequence[RunConfig]], seconds_per_step: dict[int, float]
+) -> Projection:
+    mean = sum(seconds_per_step.values()) / max(1, len(seconds_per_step))
+    steps = [sum(run.train.steps for run in runs) for runs in ensembles]
+    seconds = sum(seconds_per_step.get(place, mean) * number for place, number in enumerate(steps))
+    return Projection(
+        sum(map(len, ensembles)),
+        sum(steps),
+        len(ensembles),
+        len(seconds_per_step),
+        seconds / 3600 if mean else math.nan,
+    )
 
 
-def _pace_here(
-    way: TrainingMode, configs: list[RunConfig], device: torch.device, threads: int
+@dataclass
+class _Meter:
+    """Measures an ensemble at growing sizes, without the modes that timed out at a smaller one."""
+
+    pool: Parallel
+    device: torch.device
+    workers: int
+    num_threads: int
+    repeats: int
+    max_seconds: float
+    timed_out: set[TrainingMode] = field(default_factory=set)
+
+    def measure(self, configs: list[RunConfig]) -> list[Throughput]:
+        """A row for each mode in which these runs can train."""
+        found: dict[TrainingMode, list[float]] = {
+            mode: [] for mode in modes(len(configs), self.device)
+        }
+        seconds = dict.fromkeys(found, 0.0)
+        for _ in range(self.repeats):
+            for mode, rates in found.items():
+                if mode in self.timed_out:
+                    continue
+                rate, taken = self._timed_rate(mode, configs)
+                rates.append(rate)
+                seconds[mode] += taken
+                # The next size takes about twice as long, from one measurement on.
+                if 2 * seconds[mode] / len(rates) > self.max_seconds:
+                    self.timed_out.add(mode)
+        return _rows(configs, found, self.workers)
+
+    def _timed_rate(self, mode: TrainingMode, configs: list[RunConfig]) -> tuple[float, float]:
+        """`_rate`, and the seconds that it takes to measure it."""
+        rates: list[float] = []
+        seconds = seconds_taken(lambda: rates.append(self._rate(mode, configs)), self.device)
+        return rates[0], seconds
+
+    def _rate(self, mode: TrainingMode, configs: list[RunConfig]) -> float:
+        """Steps per second times runs, of all workers; 0 where this mode cannot train them."""
+        if self.workers == 1:
+            return _rate_here(mode, configs, self.device, self.num_threads)
+        job = delayed(_rate_here)(mode, configs, self.device, self.num_threads)
+        return float(sum(self.pool(job for _ in range(self.workers))))
+
+
+def _rate_here(
+    mode: TrainingMode, configs: list[RunConfig], device: torch.device, num_threads: int
 ) -> float:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        # Run by run, the plain loop's pace does not hang on how many there are.
-        configs = configs[:1] if way == "sequential" else configs
-        found = throughput(way, configs, device)
-        seconds = len(configs) * len(configs[0].task.train_sizes) / found if found else math.inf
+    """`_Meter._rate` of this process."""
+    with threads(num_threads):
+        # Run by run, the throughput does not depend on how many there are.
+        configs = configs[:1] if mode == "sequential" else configs
+        rate = throughput(mode, configs, device)
+        seconds = len(configs) * len(configs[0].task.train_sizes) / rate if rate else math.inf
         if seconds < _LEAST_SECONDS:
-            found = throughput(way, configs, device, math.ceil(_LEAST_SECONDS / seconds))
-        return found
-    finally:
-        torch.set_num_threads(before)
+            rate = throughput(mode, configs, device, math.ceil(_LEAST_SECONDS / seconds))
+        return rate
 
 
 def _rows(
     configs: Sequence[RunConfig], found: dict[TrainingMode, list[float]], workers: int
-) -> list[Pace]:
+) -> list[Throughput]:
     model = configs[0].model
-    assert isinstance(model, ModelConfig)  # noqa: S101 (a machine has no pace)
+    if not isinstance(model, ModelConfig):
+        raise TypeError(f"{model.name} is a streaming algorithm: nothing is trained")
     middle = {
-        way: sorted(paces)[len(paces) // 2] if paces else None for way, paces in found.items()
+        mode: sorted(rates)[len(rates) // 2] if rates else None for mode, rates in found.items()
     }
+    sequential = middle["sequential"]
     rows = []
-    for way, rate in middle.items():
-        plain = middle["sequential"]
-        measured = rate is not None and rate > 0
+    for mode, measured in middle.items():
+        rate = measured or None  # 0: this mode cannot train them
         reason = None
-        if not measured:
+        if rate is None:
             reason = (
-                "takes too long" if rate is None else "cannot be done so, or not in this memory"
+                "takes too long" if measured is None else "cannot be done so, or not in this memory"
             )
         rows.append(
-            Pace(
+            Throughput(
                 model.name,
                 model.width,
                 model.feature_dim,
                 len(configs),
-                way,
-                rate / len(configs) / workers if rate is not None and measured else None,
-                rate if measured else None,
-                rate / plain if rate is not None and measured and plain else None,
-                reason,
+                mode,
+                steps_per_second=rate and rate / len(configs) / workers,
+                member_steps_per_second=rate,
+                speedup=rate / sequential if rate and sequential else None,
+                reason=reason,
             )
         )
     return rows

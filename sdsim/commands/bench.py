@@ -41,7 +41,7 @@ CSV, and drawn; `sdsim figures bench=<folder>` draws them again.
 
 def run(config: BenchConfig) -> None:
     """Measure, print, and keep what was asked for."""
-    from sdsim.bench.report import measure, notes, shown
+    from sdsim.bench.report import display_table, measure, notes
     from sdsim.training.device import check_device
 
     check_device(config.device)
@@ -51,7 +51,7 @@ def run(config: BenchConfig) -> None:
     for what in config.what:
         with Bar(f"measuring {what}", "cases") as bar:
             report = measure(config, what, bar.show)
-        console.print(as_table(shown(report), report.title))
+        console.print(as_table(display_table(report), report.title))
         for line in notes(report):
             console.print(line, soft_wrap=True, markup=False)
         if out is not None:

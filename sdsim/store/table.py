@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig
+from sdsim.store.architecture import architecture, reader
 from sdsim.store.intervals import wilson
 from sdsim.store.record import Record, read_record
 from sdsim.training.result import SliceResult
@@ -25,13 +26,13 @@ _SORTED = ("model", "state_bits", "width", "feature_dim", "lr", "seed", "size_a"
 def load(path: Path | str) -> pl.DataFrame:
     """All runs of a store as one table, a row for each run and test slice, in a fixed order.
 
-    Columns: run_id; `config_columns` (model and its settings, null where it has none of that kind;
-    task, train and test settings, seed); the fields of `SliceResult`, correct counting right
-    answers over `answers` (examples' worth); accuracy with its Wilson 95 % interval (accuracy_low,
-    accuracy_high; the answers of an example count as one observation), above_chance, state_bytes;
-    params, train_loss, diverged (a loss of a network is not finite), steps_done, ensemble, seconds,
-    device, versions, commit; quantized, a list of structs with bits (per number), state_bits (in
-    all) and correct.
+    Columns: run_id; `config_columns` (the run's config, flat; null where a model has no such
+    option); reader and architecture of the model, see `sdsim.store.architecture`; the fields of
+    `SliceResult`, correct counting right answers over `answers` (examples' worth); accuracy with
+    its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
+    observation), above_chance, state_bytes; params, train_loss, diverged (a loss of a network is
+    not finite), steps_done, ensemble, seconds, device, versions, commit; quantized, a list of
+    structs with bits (per number), state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
 
@@ -79,6 +80,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
     shared = {
         "run_id": record.run_id,
         **_config_columns(record.config),
+        "reader": reader(record.config["model"]),
+        "architecture": architecture(record.config["model"]),
         "params": record.params,
         "train_loss": record.train_loss,
         "diverged": is_network and None in losses,

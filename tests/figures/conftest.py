@@ -1,14 +1,19 @@
 from collections.abc import Callable, Mapping
-from math import nan
 from pathlib import Path
 
 import pytest
 
-from sdsim import results
-from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig, TrainConfig
-from sdsim.models import ModelConfig
-from sdsim.training.evaluation import QuantizedResult, SliceResult
-from sdsim.training.result import RunResult
+from sdsim.config import (
+    AlgorithmConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    TaskConfig,
+    TrainConfig,
+)
+from sdsim.store.store import Store
+from sdsim.training.result import QuantizedResult, RunResult, SliceResult
+from sdsim.training.tasks import eval_tasks
 
 MIXERS = {
     "gru": ("gru",),
@@ -18,6 +23,10 @@ MIXERS = {
     "mamba2": ("mamba2",),
     "prefix_mamba2": ("prefix_mamba2",),
     "my_model": ("lstm",),
+    "jrt_tiny": ("base_conv", "prefix_linear_attention", "sliding_window_attention", "base_conv"),
+    "my_based": ("base_conv", "linear_attention", "sliding_window_attention"),
+    "passes=3, gru": ("gru",),
+    "my_mixer": ("package.module.Mixer",),
 }
 RECALL = {"name": "associative_recall", "kind": "synthetic.AssociativeRecall"}
 
@@ -33,8 +42,9 @@ def store(tmp_path: Path) -> Path:
 def write_run(store: Path) -> WriteRun:
     """Store a run that never ran: ``correct`` maps (|A|, |B|) to right answers of `examples`.
 
-    The state of every slice is 4 × width bytes, of a machine `budget` bits; n is 12 unless said.
-    `quantized` maps bits per number to right answers of each slice. With an `order` it is recall.
+    The state of every slice is 4 × width bytes, of a streaming algorithm `budget` bits; n is 12
+    unless said. `quantized` maps bits per number to right answers of each slice. With an `order` it
+    is recall.
     """
 
     def write(
@@ -69,21 +79,23 @@ def write_run(store: Path) -> WriteRun:
             EvalConfig(examples=examples, bits=tuple(quantized)),
             seed,
         )
-        loss = nan if diverged else 0.5
+        loss = None if diverged or budget else 0.5
         slices = [
-            SliceResult(
+            SliceResult.of(
                 task,
-                examples,
-                1,
-                right,
-                None if budget else loss,
-                None if budget else width,
-                budget or 32 * width,
-                [QuantizedResult(bits, bits * width, few) for bits, few in quantized.items()],
+                examples=examples,
+                answers=1,
+                correct=right,
+                loss=loss,
+                state_numel=None if budget else width,
+                state_bits=budget or 32 * width,
+                quantized=[
+                    QuantizedResult(bits, bits * width, few) for bits, few in quantized.items()
+                ],
             )
-            for task, right in zip(config.task.test_tasks(), correct.values(), strict=True)
+            for task, right in zip(eval_tasks(config.task), correct.values(), strict=True)
         ]
-        result = RunResult(slices, 1, None if budget else loss, 1, 1, seconds=1.0)
-        results.Store(store).write(config, result, device="cpu")
+        result = RunResult(slices, params=1, train_loss=loss, steps_done=1, ensemble=1, seconds=1.0)
+        Store(store).write(config, result, device="cpu")
 
     return write

@@ -5,7 +5,9 @@ import pytest
 
 from figures import bits, bounds
 from figures.drawing import NothingToDraw
-from figures.summary import by_slice, chosen_runs, summary_table, with_roundings
+from figures.pooling import by_slice
+from figures.runs import chosen_runs, with_quantized
+from figures.summary import summary_table
 from sdsim.store.intervals import wilson
 from sdsim.store.table import load
 from theory import average_recall_bits, average_search_bits, multi_pass_bits
@@ -23,10 +25,10 @@ SLICE = {
 
 
 def points_of(store):
-    return bits.points(by_slice(with_roundings(chosen_runs(load(store), across_passes=True))))
+    return bits.points(by_slice(with_quantized(chosen_runs(load(store), passes="variant"))))
 
 
-def test_every_rounding_is_a_point(store, write_run):
+def test_every_quantization_is_a_point(store, write_run):
     for seed, right in ((0, 8), (1, 6)):
         write_run({(2, 4): right, (4, 2): 3}, seed=seed, quantized={1: 2, 4: 5})
     short = points_of(store).filter(order="short_first")
@@ -45,7 +47,7 @@ def test_the_frontier_leaves_out_what_a_smaller_state_does_as_well(store, write_
     assert short.filter("best")["state_bits"].to_list() == [32, 256]
 
 
-def test_machines_and_other_passes_share_the_panel(store, write_run):
+def test_algorithms_and_other_passes_share_the_panel(store, write_run):
     write_run({(2, 4): 8, (4, 2): 3})
     write_run({(2, 4): 8, (4, 2): 3}, passes=2)
     write_run({(2, 4): 10, (4, 2): 7}, budget=24)
@@ -133,12 +135,12 @@ def test_the_best_accuracy_inverts_the_bound():
 
 
 def test_least_bits_and_efficiency(store, write_run):
-    """In the figure of memory: the smallest state, roundings included, over the bound."""
+    """In the figure of memory: the smallest state, quantized ones included, over the bound."""
     from figures.memory import needed_memory
 
     sizes = {(2, 10): 9, (6, 6): 9, (10, 2): 9}
     write_run(sizes, vocab_size=36, quantized={2: 3, 8: 9})
-    slices = by_slice(with_roundings(chosen_runs(load(store), across_passes=True)))
+    slices = by_slice(with_quantized(chosen_runs(load(store), passes="variant")))
     needed = needed_memory(slices, 0.5).filter(size_a=2).row(0, named=True)
     assert (needed["bits"], needed["rounding"], needed["reading"]) == (64, 8, "exact")
     # Half way from guessing, 1/2, to no error.

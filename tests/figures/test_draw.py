@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,19 +43,19 @@ def test_every_figure_comes_as_pdf_png_and_csv(runs, tmp_path):
 
 
 def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
-    settings = tmp_path / "matplotlibrc"
-    settings.write_text("font.size: 20\nsavefig.dpi: 30\n")
+    matplotlibrc = tmp_path / "matplotlibrc"
+    matplotlibrc.write_text("font.size: 20\nsavefig.dpi: 30\n")
     root = str(Path(figures.__file__).parents[1])
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
         "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
-        "MATPLOTLIBRC": str(settings),
+        "MATPLOTLIBRC": str(matplotlibrc),
         "TZ": "Asia/Tokyo",
     }
     code = (
-        "import sys, figures, sdsim.store as results;"
-        "figures.draw_all(results.load(sys.argv[1]), sys.argv[2])"
+        "import sys, figures, sdsim.store.table as table;"
+        "figures.draw_all(table.load(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(runs), str(tmp_path / "there")]
     subprocess.run(command, env=environment, check=True)
@@ -77,3 +78,16 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tm
     assert {path.stem for path in paths} == {"order", "bits", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
     assert set((tmp_path / "out").iterdir()) == set(paths)
+
+
+def test_figures_import_neither_torch_nor_sympy():
+    code = "import sys, figures; sys.exit(any(name in sys.modules for name in ('torch', 'sympy')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_colours_stand_in_one_file():
+    package = Path(figures.__file__).parent
+    found = {
+        path.name for path in package.glob("*.py") if re.search("#[0-9A-Fa-f]{6}", path.read_text())
+    }
+    assert found == {"palette.py"}

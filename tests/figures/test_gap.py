@@ -30,7 +30,27 @@ def test_families_stand_together(store, write_run):
     assert [low, high] in [[*line.get_xdata()] for line in bars]
 
 
-def test_a_machine_has_no_gap_here(store, write_run):
+def test_family_and_reader_come_from_the_mixers_not_from_the_names(store, write_run):
+    for model in ("jrt_tiny", "my_based", "gru", "my_mixer"):
+        write_run({(2, 4): 8, (4, 2): 3}, model=model)
+    drawing = gap.draw(load(store))
+    assert drawing.data.select("family", "reader", "model").rows() == [
+        ("gru", "causal", "gru"),
+        ("my_based", "causal", "my_based"),
+        ("my_based", "prefix", "jrt_tiny"),
+        ("my_mixer", "causal", "my_mixer"),  # unknown
+    ]
+
+
+def test_a_family_without_a_causal_model_has_the_name_of_its_first(store, write_run):
+    for model in ("jrt_rnn", "based_noncausal"):
+        write_run({(2, 4): 8, (4, 2): 3}, model=model)
+    data = gap.draw(load(store)).data
+    assert data["family"].to_list() == ["based_noncausal"] * 2
+    assert data["reader"].to_list() == ["noncausal", "prefix"]
+
+
+def test_an_algorithm_has_no_gap_here(store, write_run):
     write_run({(2, 4): 8, (4, 2): 3})
     write_run({(2, 4): 8, (4, 2): 3}, budget=24)
     with pytest.raises(NothingToDraw, match="two kinds"):

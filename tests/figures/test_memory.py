@@ -2,7 +2,8 @@ import pytest
 
 from figures import memory
 from figures.drawing import NothingToDraw
-from figures.summary import by_slice, chosen_runs
+from figures.pooling import by_slice
+from figures.runs import chosen_runs
 from sdsim.store.table import load
 
 
@@ -27,7 +28,7 @@ def test_the_smallest_measured_state_that_reaches_the_target(store, write_run):
 
 
 def test_the_states_that_the_examples_leave_open(store, write_run):
-    """With 1000 examples an interval is about 0.03 to either side of its share."""
+    """With 1000 examples an interval is about 0.03 to either side of its accuracy."""
     for width, correct in ((8, 700), (16, 735), (32, 760), (64, 800)):
         write_run({(2, 4): correct, (3, 3): 0, (4, 2): 1000}, width=width, examples=1000)
     undecided, never, always = (_needed(store)["gru", size_a] for size_a in (2, 3, 4))

@@ -4,7 +4,8 @@ import pytest
 
 from figures import passes
 from figures.drawing import NothingToDraw
-from figures.summary import by_slice, chosen_runs
+from figures.pooling import by_slice
+from figures.runs import chosen_runs
 from sdsim.store.intervals import difference
 from sdsim.store.table import load
 from theory import one_pass_search_bits
@@ -14,7 +15,7 @@ def test_gains_are_differences_at_the_same_state(store, write_run):
     for number, right in ((1, 3), (2, 7), (4, 8)):
         write_run({(2, 4): right, (4, 2): 5}, passes=number)
     write_run({(2, 4): 9, (4, 2): 5}, passes=2, width=16)
-    gained = passes.gains(by_slice(chosen_runs(load(store), across_passes=True)))
+    gained = passes.gains(by_slice(chosen_runs(load(store), passes="column")))
     short = gained.filter(order="short_first").select("width", "passes", "gain", "gain_low").rows()
     assert short == [
         (8, 1, None, None),
@@ -47,6 +48,31 @@ def test_runs_that_differ_in_more_than_passes_are_not_pooled(store, write_run):
         ("steps=100", 0.7, 10),
         ("steps=200", 0.8, 10),
     ]
+
+
+def test_a_label_that_speaks_of_passes_is_left_alone(store, write_run):
+    """Passes are a column; a model may be called anything."""
+    for number, right in ((1, 3), (2, 7)):
+        write_run({(2, 4): right, (4, 2): 5}, model="passes=3, gru", passes=number)
+        write_run({(2, 4): right, (4, 2): 5}, model="gru", passes=number)
+    slices = by_slice(chosen_runs(load(store), passes="column"))
+    assert slices["variant"].unique().to_list() == [""]
+    gained = passes.gains(slices).filter(order="short_first", passes=2)
+    assert gained["model"].to_list() == ["gru", "passes=3, gru"]
+
+
+def test_what_passes_tell_apart(store, write_run):
+    for number in (1, 2):
+        write_run({(2, 4): 6, (4, 2): 5}, passes=number)
+
+    def names(passes):
+        runs = chosen_runs(load(store), passes=passes)
+        return runs.select("experiment", "variant", "passes").unique().sort("passes").rows()
+
+    assert names("task") == [("passes=1", "", 1), ("passes=2", "", 2)]
+    assert names("variant") == [("", "passes=1", 1), ("", "passes=2", 2)]
+    assert names("column") == [("", "", 1), ("", "", 2)]
+    assert chosen_runs(load(store), passes="column")["setting"].n_unique() == 2
 
 
 def test_one_number_of_passes_is_no_figure(store, write_run):

@@ -1,6 +1,8 @@
 import pytest
 
-from figures.summary import basis, by_order, by_slice, chosen_runs, summary_table
+from figures.pooling import by_order, by_slice
+from figures.runs import chosen_runs, provenance_note
+from figures.summary import summary_table
 from sdsim.store.table import load
 
 PAIR = {(2, 4): 8, (4, 2): 5}
@@ -77,8 +79,8 @@ def test_a_diverged_run_is_no_zero_and_its_rate_does_not_win_by_the_other_seed(s
     table = load(store)
     (row,) = by_order(chosen_runs(table)).iter_rows(named=True)
     assert (row["short_first"], row["seeds"]) == (0.7, 2)
-    assert "2 of 4 stored runs" in basis(table, chosen_runs(table))
-    assert "diverged: 1" in basis(table, chosen_runs(table))
+    assert "2 of 4 stored runs" in provenance_note(table, chosen_runs(table))
+    assert "diverged: 1" in provenance_note(table, chosen_runs(table))
 
 
 def test_where_every_rate_has_diverged_runs_the_others_count(store, write_run):
@@ -126,8 +128,16 @@ def test_the_printed_table(store, write_run):
         write_run(PAIR, model=model, width=width)
     table = summary_table(load(store))
     assert table.columns == [
-        *("model", "width", "feature_dim", "state_bytes", "seeds"),
-        *("accuracy_short_first", "accuracy_long_first", "gap", "gap_low", "gap_high"),
+        "model",
+        "width",
+        "feature_dim",
+        "state_bytes",
+        "seeds",
+        "accuracy_short_first",
+        "accuracy_long_first",
+        "gap",
+        "gap_low",
+        "gap_high",
         "error_over_seeds",
     ]
     assert table["error_over_seeds"].to_list() == [None] * 3, "one seed has no spread"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdsim.bench.report import obvious_loop
+from sdsim.bench.generation import obvious_loop
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
 from synthetic.set_disjointness import Answer
 

@@ -1,18 +1,17 @@
-"""Paces of a sweep's runs, on a clock of our own."""
+"""The throughput of a sweep's runs, on a clock of our own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from sdsim import sweep_bench
+from sdsim.bench import sweep
 from sdsim.bench.config import BenchConfig
-from sdsim.bench.report import bench, notes, shown
-from sdsim.bench.sweep import sweep_paces
-from sdsim.config import RunConfig, TaskConfig, TrainConfig
-from sdsim.models import ModelConfig
+from sdsim.bench.report import display_table, measure, notes
+from sdsim.bench.sweep import time_sweep
+from sdsim.config import ModelConfig, RunConfig, TaskConfig, TrainConfig
 
 CPU = torch.device("cpu")
 
@@ -30,32 +29,34 @@ def some_runs(widths: Sequence[int], seeds: int, steps: int = 100) -> list[RunCo
     ]
 
 
-def a_pace(way: str, configs: Sequence[RunConfig], device: object, rounds: int = 1) -> float:
-    """Steps take as long as the model is wide; together, half of it."""
-    (width,) = {config.model.width for config in configs}  # type: ignore[union-attr]
+def invented(mode: str, configs: Sequence[RunConfig], device: object, rounds: int = 1) -> float:
+    """Steps take as long as the model is wide; with vmap, half of it."""
+    (width,) = {config.model.width for config in configs if isinstance(config.model, ModelConfig)}
     assert len({config.seed for config in configs}) == len(configs)
-    return (2 if way == "together" else 1) * 3600 / width
+    return (2 if mode == "vmap" else 1) * 3600 / width
 
 
-def test_paces_and_what_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_bench, "pace", a_pace)
+def test_throughput_and_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "throughput", invented)
     seen: list[tuple[int, int]] = []
-    paces, projection = sweep_paces(
+    rows, projection = time_sweep(
         some_runs([4, 8, 16], seeds=3),
         [1, 6],
         device=CPU,
         progress=lambda done, total: seen.append((done, total)),
     )
     found = {
-        (one.width, one.members, one.way): (one.member_steps_per_second, one.speedup)
-        for one in paces
+        (row.width, row.members, row.way): (row.member_steps_per_second, row.speedup)
+        for row in rows
     }
-    expected = {(8, 3, "plain"): (450, 1), (8, 3, "together"): (900, 2)}
+    expected = {(8, 3, "sequential"): (450, 1), (8, 3, "vmap"): (900, 2)}
     for width in (4, 16):
-        expected |= {(width, members, "plain"): (3600 / width, 1) for members in (1, 3, 6)}
-        expected |= {(width, members, "together"): (7200 / width, 2) for members in (3, 6)}
+        expected |= {(width, members, "sequential"): (3600 / width, 1) for members in (1, 3, 6)}
+        expected |= {(width, members, "vmap"): (7200 / width, 2) for members in (3, 6)}
     assert found == expected
-    assert all(one.steps_per_second * one.members == one.member_steps_per_second for one in paces)  # type: ignore[operator]
+    for row in rows:
+        assert row.steps_per_second is not None
+        assert row.steps_per_second * row.members == row.member_steps_per_second
     assert seen == [(done, 7) for done in range(1, 8)]
     hours = 300 * (4 + 8 + 16) / 7200 / 3600
     assert (projection.runs, projection.steps) == (9, 900)
@@ -63,32 +64,37 @@ def test_paces_and_what_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert projection.hours == pytest.approx(hours)
 
 
-def test_settings_that_are_not_measured_take_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_bench, "pace", a_pace)
-    _, projection = sweep_paces(some_runs([4, 8, 16], 2), [2], settings=2, device=CPU)
+def test_ensembles_that_are_not_measured_take_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "throughput", invented)
+    _, projection = time_sweep(some_runs([4, 8, 16], 2), [2], count=2, device=CPU)
     assert projection.measured == 2
     assert projection.hours == pytest.approx(200 * (4 + 10 + 16) / 7200 / 3600)
 
 
-def test_what_cannot_be_trained_together_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_vmap(way: str, configs: Sequence[RunConfig], *rest: Any) -> float:
-        return 0.0 if way == "together" else a_pace(way, configs, *rest)
+def test_what_cannot_be_trained_with_vmap_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_vmap(mode: str, configs: Sequence[RunConfig], *rest: Any) -> float:
+        return 0.0 if mode == "vmap" else invented(mode, configs, *rest)
 
-    monkeypatch.setattr(sweep_bench, "pace", no_vmap)
-    paces, projection = sweep_paces(some_runs([4], 2), [2], device=CPU)
-    assert [(one.way, one.speedup, one.reason) for one in paces] == [
-        ("plain", 1, None),
-        ("together", None, "cannot be done so, or not in this memory"),
+    monkeypatch.setattr(sweep, "throughput", no_vmap)
+    rows, projection = time_sweep(some_runs([4], 2), [2], device=CPU)
+    assert [(row.way, row.speedup, row.reason) for row in rows] == [
+        ("sequential", 1, None),
+        ("vmap", None, "cannot be done so, or not in this memory"),
     ]
     assert projection.hours == pytest.approx(200 * 4 / 3600 / 3600)
 
 
-def test_patience_ends_with_what_would_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_bench, "pace", a_pace)
-    clock = iter(range(0, 10_000, 20))  # each reading 20 s after the last
-    monkeypatch.setattr(sweep_bench.time, "perf_counter", lambda: float(next(clock)))
-    paces, _ = sweep_paces(some_runs([4], 1), [1, 2, 4], device=CPU, patience=30)
-    assert {one.members: one.reason for one in paces if one.way == "together"} == {
+def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def twenty_seconds(call: Callable[[], object], device: torch.device) -> float:
+        call()
+        return 20.0
+
+    monkeypatch.setattr(sweep, "throughput", invented)
+    monkeypatch.setattr(sweep, "seconds_taken", twenty_seconds)
+    rows, _ = time_sweep(some_runs([4], 1), [1, 2, 4], device=CPU, max_seconds=30)
+    assert {row.members: row.reason for row in rows if row.way == "vmap"} == {
         2: None,
         4: "takes too long",
     }
@@ -96,29 +102,29 @@ def test_patience_ends_with_what_would_take_longer(monkeypatch: pytest.MonkeyPat
 
 def test_workers_measure_at_the_same_time() -> None:
     """Really: the numbers are this machine's."""
-    alone, _ = sweep_paces(some_runs([4], 1), [1], device=CPU, repeats=1)
-    both, _ = sweep_paces(some_runs([4], 1), [1], device=CPU, repeats=1, workers=2)
-    for (one,) in (alone, both):
-        assert one.member_steps_per_second is not None
-        assert one.member_steps_per_second > 0
+    alone, _ = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1)
+    both, _ = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1, workers=2)
+    for (row,) in (alone, both):
+        assert row.member_steps_per_second is not None
+        assert row.member_steps_per_second > 0
 
 
 def test_no_network_is_no_sweep() -> None:
     with pytest.raises(ValueError, match="nothing to train"):
-        sweep_paces([], [1], device=CPU)
+        time_sweep([], [1], device=CPU)
 
 
 def test_the_report_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_bench, "pace", a_pace)
-    monkeypatch.setattr("sdsim.bench.runs_of", lambda preset: some_runs([4, 8], 2))
+    monkeypatch.setattr(sweep, "throughput", invented)
+    monkeypatch.setattr("sdsim.bench.sweep.runs_of", lambda preset: some_runs([4, 8], 2))
     config = BenchConfig(
         what=("sweep",), lengths=(64,), batches=(1,), heads=1, feature_dim=2, head_dim=2,
-        dtype="float32", device="cpu", threads=1, methods=None, repeats=1, patience=60.0,
+        dtype="float32", device="cpu", threads=1, methods=None, repeats=1, max_seconds=60.0,
         memory_gb=1.0, out=None, preset="mine", members=(1, 2), settings=None, workers=1,
     )  # fmt: skip
-    report = bench(config, "sweep")
-    assert shown(report).filter(members=2, way="together")["speedup"].to_list() == [2, 2]
+    report = measure(config, "sweep")
+    assert display_table(report).filter(members=2, mode="vmap")["speedup"].to_list() == [2, 2]
     text = " ".join(notes(report))
     assert "all 4 runs, 400 steps" in text
-    assert "2 of 2 settings" in text
+    assert "2 of 2 ensembles" in text
     assert replace(config, settings=1).settings == 1

@@ -88,7 +88,7 @@ def test_making_tokens_is_resumed_after_the_last_shard(
         prepare(config, stop)
     with pytest.raises(ValueError, match="not complete yet"):
         Corpus(config.tokens)
-    left = Path(config.tokens) / ".train-00001.tokens.npy-killed"
+    left = Path(config.tokens) / f".train-00001.tokens.npy-{'0a' * 16}"
     left.write_bytes(b"half a shard")
     again: list[int] = []
     corpus = prepare(config, again.append)

@@ -1,4 +1,4 @@
-from figures.style import series_styles
+from figures.palette import series_styles
 
 
 def test_known_models_look_the_same_whatever_stands_beside_them():
