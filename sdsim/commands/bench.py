@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -10,8 +9,6 @@ from sdsim.bench.config import BenchConfig, What
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console
 from sdsim.commands.figures import draw_reports
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.files import check_writable
 
 HELP = """\
@@ -68,13 +65,11 @@ def shorthand(words: list[str]) -> list[str]:
     return [*others, f"what=[{','.join(chosen)}]"] if chosen else others
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    BenchConfig,
     name="bench",
     summary="measure the generator, attention, whole models, and training",
     help=HELP,
-    settings=defaults_of(BenchConfig),
-    parse=partial(parse, BenchConfig),
     run=run,
-    meanings={"": (BenchConfig,)},
     shorthand=shorthand,
 )

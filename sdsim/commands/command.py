@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
 
-from sdsim.conf import register_primary
-from sdsim.conf.compose import composed
+from sdsim.conf import defaults_of, register_primary
+from sdsim.conf.compose import composed, parse
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Command:
     def config_name(self) -> str:
         """Of its primary config."""
         return self.name.replace(" ", "_")
+
+    @classmethod
+    def of(cls, config: type[Any], **described: Any) -> Command:
+        """A command whose settings are the fields of one dataclass, which it is run with."""
+        return cls(
+            settings=defaults_of(config),
+            parse=partial(parse, config),
+            meanings={"": (config,)},
+            **described,
+        )
 
     def register(self) -> None:
         """Make its primary config available to Hydra, and what that refers to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +11,6 @@ from sdsim.bench.config import BenchConfig
 from sdsim.commands import bench, train
 from sdsim.commands.command import Command
 from sdsim.commands.figures import show_figures
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.config import STRICT, Count
 
 HELP = """\
@@ -76,13 +73,11 @@ def run(config: Config) -> None:
         show_figures(config.store, None)
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    Config,
     name="confirm",
     summary="the full-scale layouts on disjointness and recall, and their speed",
     help=HELP,
-    settings=defaults_of(Config),
-    parse=partial(parse, Config),
     run=run,
-    meanings={"": (Config,)},
     interrupted=train.KEPT,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import as_table, console
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.config import STRICT
 from sdsim.files import check_writable
 
@@ -78,12 +75,10 @@ def draw_reports(reports: list[Report], out: Path) -> None:
             console.print(str(path), soft_wrap=True)
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    Config,
     name="figures",
     summary="draw every figure from stored runs, and print their table",
     help=HELP,
-    settings=defaults_of(Config),
-    parse=partial(parse, Config),
     run=run,
-    meanings={"": (Config,)},
 )

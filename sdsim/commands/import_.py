@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import console
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.config import STRICT, Count
 from sdsim.files import check_writable
 
@@ -66,12 +63,10 @@ def run(config: Config) -> None:
     console.print(f"{count:,} parameters are in {out}; `sdsim generate checkpoint={out}` uses them")
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    Config,
     name="import",
     summary="read one of the paper's released checkpoints",
     help=HELP,
-    settings=defaults_of(Config),
-    parse=partial(parse, Config),
     run=run,
-    meanings={"": (Config,)},
 )

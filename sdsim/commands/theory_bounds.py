@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import as_table, console
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.config import STRICT
 
 HELP = """\
@@ -58,12 +55,10 @@ def run(config: Config) -> None:
     console.print(as_table(pl.DataFrame([asdict(need) for need in needs], strict=False), title))
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    Config,
     name="theory bounds",
     summary="print the bits that disjointness takes: bounds and algorithms",
     help=HELP,
-    settings=defaults_of(Config),
-    parse=partial(parse, Config),
     run=run,
-    meanings={"": (Config,)},
 )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import console
-from sdsim.conf import defaults_of
-from sdsim.conf.compose import parse
 from sdsim.config import STRICT
 from sdsim.files import check_writable
 
@@ -41,12 +38,10 @@ def run(config: Config) -> None:
         console.print(str(path), soft_wrap=True)
 
 
-COMMAND = Command(
+COMMAND = Command.of(
+    Config,
     name="theory figures",
     summary="draw memory over time and against order, as theory has it",
     help=HELP,
-    settings=defaults_of(Config),
-    parse=partial(parse, Config),
     run=run,
-    meanings={"": (Config,)},
 )
