@@ -66,7 +66,13 @@ def help_of(command: Command, overrides: list[str]) -> str:
         parts.append("\n".join(["Choices:", *lines]))
     meanings = _meanings(command, config)
     if settings:
-        rows = [(f"{key}={value}", meanings.get(key, "")) for key, value in settings]
+        rows = [
+            (
+                f"{key}={value}",
+                f"required; {meanings[key]}" if value == "???" else meanings.get(key, ""),
+            )
+            for key, value in settings
+        ]
         parts.append("\n".join(["Settings and their defaults:", *(_row(*row) for row in rows)]))
     return "\n\n".join(parts) + "\n"
 
