@@ -174,7 +174,7 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = PretrainedModel(**_description(config, corpus))
-        self.model.recompute = config.recompute
+        self.model.activation_checkpointing = config.recompute
         self.objective = Objective(
             self.model, config.objective, config.prefix, self.model.vocab_size - 1
         ).to(here.device)

@@ -306,7 +306,7 @@ def test_checkpointing_of_activations_is_asked_for(config: PretrainConfig) -> No
     model.layers = nn.ModuleList([Counting()])
     for recompute, expected in ((False, 1), (True, 2)):
         calls.clear()
-        model.recompute = recompute
+        model.activation_checkpointing = recompute
         model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
         assert len(calls) == expected
     assert math.isfinite(float(model.embedding.weight.grad.sum()))  # type: ignore[union-attr]
