@@ -47,7 +47,7 @@ def test_a_model_and_a_task_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
-    """What the page says of every mixer, of its own."""
+    """The page's own mixer does what the page asks of every mixer."""
     import torch
 
     from sdsim.models import Mixer, ModelConfig
@@ -59,7 +59,7 @@ def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
     assert isinstance(kind, type)
     assert issubclass(kind, Mixer)
     torch.manual_seed(0)
-    mixer = kind.from_config(ModelConfig("test", ("gru",), width=6)).double()
+    mixer = kind(ModelConfig("test", ("gru",), width=6)).double()
     x = torch.randn(2, 5, 6, dtype=torch.float64)
     whole, _ = mixer.prefill(x)
     y, state = mixer.prefill(x[:, :3])

@@ -1,4 +1,4 @@
-"""Small language models with a measured state."""
+"""Recurrent and attention language models whose state is measured."""
 
 from sdsim.config import ModelConfig
 from sdsim.models.language_model import LanguageModel

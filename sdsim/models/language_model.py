@@ -1,4 +1,4 @@
-"""A language model as a residual stack of mixers, in its parallel and its recurrent view."""
+"""A language model as a residual stack of mixers, in a parallel and a recurrent view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NORM_EPS = 1e-5
 class MLP(nn.Module):
     """Two linear maps with a GELU between them, or a SwiGLU without biases.
 
-    A SwiGLU stacks value and gate in fc1.
+    The rows of a SwiGLU's fc1 are those of the value, then those of the gate.
     """
 
     def __init__(self, width: int, hidden: int, kind: str) -> None:
@@ -62,12 +62,12 @@ class Layer(nn.Module):
     def prefill(
         self, h: Tensor, prefix_len: int | None, mask: Tensor | None
     ) -> tuple[Tensor, MixerState]:
-        """As `forward`, with the mixer's state after the last token."""
+        """As `forward`, and the mixer's state after the last token."""
         mixed, state = self.mixer.prefill(self.norm1(h), prefix_len, mask)
         return self._add(h, mixed), state
 
     def step(self, h: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
-        """One token h (B, width)."""
+        """One token h (B, width) to the same shape, and the mixer's next state."""
         mixed, state = self.mixer.step(self.norm1(h), state)
         return self._add(h, mixed), state
 
@@ -84,14 +84,14 @@ class LanguageModel(nn.Module):
         vocab_size: V, tokens.
 
     Attributes:
-        recompute: whether training keeps the inputs of the layers alone and computes all else in
-            them again on the way back (activation checkpointing): less memory, more time.
+        activation_checkpointing: whether training keeps only the inputs of the layers and computes
+            the rest again in the backward pass: less memory, more time.
 
     Raises:
-        ValueError: for a mixer that `resolve_mixer` does not find.
+        ValueError: for a mixer that `resolve_mixer` does not find, or that cannot be built.
     """
 
-    recompute = False
+    activation_checkpointing = False
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -100,14 +100,14 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(vocab_size, config.width)
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
         self.layers = nn.ModuleList(
-            Layer(config, kinds[i % len(kinds)].from_config(config)) for i in range(config.depth)
+            Layer(config, kinds[i % len(kinds)](config)) for i in range(config.depth)
         )
         self.norm = nn.RMSNorm(config.width, eps=_NORM_EPS)
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether a layer reads the prompt other than causally."""
-        return any(layer.mixer.looks_ahead for layer in self._stack())
+    def bidirectional_prefix(self) -> bool:
+        """Whether any layer reads the prompt non-causally."""
+        return any(layer.mixer.bidirectional_prefix for layer in self._stack())
 
     def hidden(
         self,
@@ -121,20 +121,21 @@ class LanguageModel(nn.Module):
 
         Args:
             tokens: int64 (B, N), N ≥ 1.
-            prefix_len: how many leading tokens are the prompt, given at once (None: all N).
+            prefix_len: how many leading tokens are the prompt, available at once (None: all N).
             mask: bool (B, N), False on left padding; every row keeps at least one real token.
-            embedding_scale: factors on the embeddings, (B, N, width): dropout, of which the
-                training knows, see `sdsim.training.trainer.embedding_scale`.
+            embedding_scale: factors on the embeddings, (B, N, width), by which training applies
+                dropout; see `sdsim.training.trainer.embedding_scale`.
 
         Raises:
-            ValueError: for misshapen tokens, a prefix longer than N, padding that is not left.
+            ValueError: for tokens of the wrong shape or type, a prefix longer than N, or padding
+                after a real token.
         """
         self._check(tokens, prefix_len, mask)
         h = self.embedding(tokens)
         if embedding_scale is not None:
             h = h * embedding_scale
         for layer in self.layers:
-            if self.recompute and self.training:
+            if self.activation_checkpointing and self.training:
                 h = checkpoint(layer, h, prefix_len, mask, use_reentrant=False)
             else:
                 h = layer(h, prefix_len, mask)
@@ -142,7 +143,7 @@ class LanguageModel(nn.Module):
         return normed
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Features (…, width) to scores of the next token (…, V)."""
+        """Features (…, width) to logits of the next token (…, V)."""
         return F.linear(hidden, self.embedding.weight)
 
     def forward(
@@ -154,14 +155,14 @@ class LanguageModel(nn.Module):
     def prefill(
         self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, ModelState]:
-        """As `forward`, with the state after the last token."""
+        """As `forward`, and the state after the last token."""
         hidden, state = self.read(tokens, prefix_len, mask)
         return self.logits(hidden), state
 
     def read(
         self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, ModelState]:
-        """As `hidden`, with the state after the last token."""
+        """As `hidden`, and the state after the last token."""
         self._check(tokens, prefix_len, mask)
         h = self.embedding(tokens)
         states = []
@@ -186,7 +187,7 @@ class LanguageModel(nn.Module):
         if tokens.ndim != 2 or tokens.shape[1] < 1 or tokens.dtype != torch.int64:
             raise ValueError(
                 f"tokens of shape {tuple(tokens.shape)} and type {tokens.dtype}: "
-                "int64 of shape (B, N) with N ≥ 1 is needed"
+                "must be int64 of shape (B, N) with N ≥ 1"
             )
         length = tokens.shape[1]
         if prefix_len is not None and not 0 <= prefix_len <= length:
@@ -196,7 +197,10 @@ class LanguageModel(nn.Module):
         if mask.shape != tokens.shape or mask.dtype != torch.bool:
             raise ValueError(
                 f"mask of shape {tuple(mask.shape)} and type {mask.dtype}: "
-                f"bool of shape {tuple(tokens.shape)} is needed"
+                f"must be bool of shape {tuple(tokens.shape)}"
             )
         if bool((mask[:, :-1] & ~mask[:, 1:]).any()) or not bool(mask[:, -1].all()):
-            raise ValueError("mask: padding (False) must stand before all real tokens of a row")
+            raise ValueError(
+                "mask: padding (False) must come before the real tokens of a row, of which there "
+                "must be at least one"
+            )

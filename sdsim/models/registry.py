@@ -1,4 +1,4 @@
-"""Classes that a config names: mixers by short names, any class by its import path."""
+"""Classes that a config refers to: mixers by short names, any class by its import path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from sdsim.models.mixers.base_conv import BaseConv, CircularBaseConv
 from sdsim.models.mixers.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
 from sdsim.models.mixers.gla import GLA, PrefixGLA
+from sdsim.models.mixers.gru_lstm import GRU, LSTM
 from sdsim.models.mixers.linear_attention import (
     LinearAttention,
     NonCausalLinearAttention,
@@ -16,8 +17,8 @@ from sdsim.models.mixers.linear_attention import (
 )
 from sdsim.models.mixers.mamba2 import Mamba2, PrefixMamba2
 from sdsim.models.mixers.mixer import Mixer
-from sdsim.models.mixers.recurrent import GRU, LSTM
-from sdsim.models.mixers.rotary_attention import RotaryAttention, SlidingWindowAttention
+from sdsim.models.mixers.rotary_attention import RotaryAttention
+from sdsim.models.mixers.sliding_window_attention import SlidingWindowAttention
 from sdsim.models.mixers.softmax_attention import SoftmaxAttention
 
 MIXERS: dict[str, type[Mixer]] = {
@@ -42,48 +43,46 @@ MIXERS: dict[str, type[Mixer]] = {
 
 
 def resolve_mixer(name: str) -> type[Mixer]:
-    """The mixer that a config names.
+    """The mixer of a name in `ModelConfig.mixers`.
 
     Args:
-        name: a key of `MIXERS`, or where to import a class from: ``"package.module.ClassName"``.
+        name: a key of `MIXERS`, or the import path of a class, ``"package.module.ClassName"``.
 
     Raises:
-        ValueError: for a name that is neither, and for a class that is no complete `Mixer`.
+        ValueError: for a name that is neither, and for a class that is not a concrete `Mixer`.
     """
     if name in MIXERS:
         return MIXERS[name]
     if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
         raise ValueError(
-            f"model.mixers names {name}: one of {', '.join(MIXERS)}, "
-            "or where to import a class from, package.module.ClassName"
+            f"model.mixers names {name}: must be one of {', '.join(MIXERS)}, "
+            "or an import path package.module.ClassName"
         )
     found = import_class("model.mixers", name)
     if not issubclass(found, Mixer) or isabstract(found):
-        raise ValueError(
-            f"model.mixers = {name!r}: that is no complete subclass of sdsim.models.Mixer"
-        )
+        raise ValueError(f"model.mixers = {name!r}: not a concrete subclass of sdsim.models.Mixer")
     return found
 
 
-def import_class(setting: str, path: str) -> type[Any]:
+def import_class(option: str, path: str) -> type[Any]:
     """The class at ``"package.module.ClassName"``.
 
     Args:
-        setting: what the config calls it, for errors.
+        option: the config option that holds the path, for errors.
         path: the import path.
 
     Raises:
-        ValueError: naming the setting, where the module or the class cannot be found.
+        ValueError: naming the option, if the module or the class cannot be found.
     """
     module, _, name = path.rpartition(".")
     if not module or not all(part.isidentifier() for part in path.split(".")):
-        raise ValueError(f"{setting} = {path!r}: an import path package.module.ClassName is needed")
+        raise ValueError(f"{option} = {path!r}: must be an import path package.module.ClassName")
     try:
         found = getattr(import_module(module), name)
     except ImportError as error:
-        raise ValueError(f"{setting} = {path!r}: cannot be imported ({error})") from error
+        raise ValueError(f"{option} = {path!r}: cannot be imported ({error})") from error
     except AttributeError as error:
-        raise ValueError(f"{setting} = {path!r}: {module} has no {name}") from error
+        raise ValueError(f"{option} = {path!r}: {module} has no {name}") from error
     if not isinstance(found, type):
-        raise ValueError(f"{setting} = {path!r}: not a class")
+        raise ValueError(f"{option} = {path!r}: not a class")
     return found

@@ -13,7 +13,7 @@ from sdsim.models.mixers.mixer import MixerState
 class ModelState:
     """What a model remembers of the tokens read so far: one `MixerState` per layer.
 
-    The numbers below are those of the tensors themselves, for one sequence of the batch.
+    Sizes are those of the tensors themselves, per sequence of the batch.
     """
 
     layers: tuple[MixerState, ...]

@@ -143,7 +143,7 @@ def _check(model: PretrainedModel, prompts: Sequence[Sequence[int]], *, allow_lo
 
 def _groups(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> list[list[int]]:
     """Indices of texts that can be read as one batch."""
-    if not model.looks_ahead and not model.zeroes_padding:
+    if not model.bidirectional_prefix and not model.zeroes_padding:
         return [list(range(len(texts)))]
     groups: dict[int, list[int]] = {}
     for index, text in enumerate(texts):

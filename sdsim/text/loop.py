@@ -94,7 +94,7 @@ class _Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = PretrainedModel(**model_arguments(config, corpus))
-        model.recompute = config.recompute
+        model.activation_checkpointing = config.recompute
         objective = Objective(model, config.objective, config.prefix, model.vocab_size - 1)
         objective.to(context.device)
         if config.compile:

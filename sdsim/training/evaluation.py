@@ -74,7 +74,7 @@ def _evaluate_quantized(
 def _quantized_after(model: LanguageModel, task: Task, batch: Batch, where: str) -> list[int]:
     """After how many tokens the state is quantized, in order; the first is where steps begin."""
     length = batch.inputs.shape[1]
-    if not model.looks_ahead:
+    if not model.bidirectional_prefix:
         return list(task.segment_boundaries) if where == "crossings" else list(range(1, length))
     asked = (batch.targets != IGNORE_INDEX).any(0).nonzero()
     # Where the prompt takes in the first [sep_answer], a state to carry is that before it.

@@ -1,8 +1,8 @@
 """flash-linear-attention's fused kernels for the linear recurrences, where they can run.
 
-They run when the package is installed (``pip install flash-linear-attention``), the tensors are on
-a CUDA device and not float64, and no transform of `torch.func`, such as vmap, is at work, of which
-the kernels know nothing. Plain torch does the same everywhere else. In float32 the kernels may
+They run if the package is installed (``pip install flash-linear-attention``), the tensors are on a
+CUDA device and not float64, and no transform of `torch.func`, such as vmap, is acting, which the
+kernels do not support. Everywhere else plain torch computes the same. In float32 the kernels may
 multiply in TF32, which keeps about three digits.
 """
 
@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from sdsim.models.mixers.chunked_recurrence import Tokens
 from sdsim.models.mixers.mixer import is_transformed
-
-if TYPE_CHECKING:
-    from sdsim.models.mixers.linear_recurrence import Tokens
 
 
 def applies_to(tokens: Tokens) -> bool:
@@ -33,8 +30,8 @@ def applies_to(tokens: Tokens) -> bool:
     )
 
 
-def linear_recurrence(tokens: Tokens, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As `sdsim.models.mixers.linear_recurrence.linear_recurrence`, gradients included."""
+def fused_recurrence(tokens: Tokens, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    """As `chunked_recurrence`, gradients included."""
     q, k, v, log_decay, beta = tokens
     shape = (*v.shape[:3], k.shape[-1])
     arguments = {"q": q.to(v.dtype).expand(shape), "k": k.to(v.dtype).expand(shape), "v": v}

@@ -1,11 +1,9 @@
-"""Linear attention with the Taylor feature map, in its three ways of reading (paper, section 3).
+"""Linear attention with the Taylor feature map, which reads a prefix in three ways (section 3).
 
-The way of reading is the whole difference between Based, its non-causal variant and JRT-RNN.
+That is all in which Based, its non-causal variant and JRT-RNN differ (arXiv:2407.05483).
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +15,9 @@ from kernels import (
     prefix_state,
     read_state,
 )
-from sdsim.models.mixers.mixer import LinearMixer, MixerState, check_heads
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sdsim.config import ModelConfig
+from sdsim.config import ModelConfig
+from sdsim.models.mixers.linear_mixer import LinearMixer, ProjectedPrefix
+from sdsim.models.mixers.mixer import MixerState
 
 
 class LinearAttention(LinearMixer):
@@ -32,24 +27,19 @@ class LinearAttention(LinearMixer):
     F = 1 + D + D(D + 1)/2 Taylor features of the D = `feature_dim` numbers of a key.
 
     Attributes:
-        zeroes_padding: whether keys of padding are set to zero rather than left out, as the paper's
-            released code has it: then each still adds its value, with a weight of one.
+        zeroes_padding: whether keys of padding are set to zero rather than left out, as in the
+            paper's released code, so that each still adds its value with a weight of one.
     """
 
     zeroes_padding = False
 
-    def __init__(self, width: int, heads: int, feature_dim: int) -> None:
-        super().__init__()
-        check_heads(width, heads)
-        self.heads = heads
-        self.proj_q = nn.Linear(width, heads * feature_dim, bias=False)
-        self.proj_k = nn.Linear(width, heads * feature_dim, bias=False)
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        width, keys = config.width, config.heads * config.feature_dim
+        self.proj_q = nn.Linear(width, keys, bias=False)
+        self.proj_k = nn.Linear(width, keys, bias=False)
         self.proj_v = nn.Linear(width, width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
-
-    @classmethod
-    def from_config(cls, config: ModelConfig) -> Self:
-        return cls(config.width, config.heads, config.feature_dim)
 
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
@@ -65,14 +55,13 @@ class LinearAttention(LinearMixer):
         return self._merge_heads(y), (state.kv, state.k)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
-        q, k, v = (projected[:, 0] for projected in self._project(x[:, None]))
-        y, after = prefix_linear_attention_step(q, k, v, PrefixState(*state))
-        return self._merge_heads(y[:, None])[:, 0], (after.kv, after.k)
+        y, after = prefix_linear_attention_step(*self._project(x), PrefixState(*state))
+        return self._merge_heads(y), (after.kv, after.k)
 
     def _read(
         self, x: Tensor, prefix_len: int | None, mask: Tensor | None
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """What attention is over: queries, keys and values, the encoder's too, and the mask."""
+        """The operands of attention: q, k, v, then the encoder's k and v if any; and the mask."""
         q, k, v = self._project(x)
         encoded = self._encoded(x, prefix_len, mask)
         if mask is None or not self.zeroes_padding:
@@ -83,32 +72,20 @@ class LinearAttention(LinearMixer):
         return (q, k, v, *encoder_keys, *encoded[1:]), None
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(…, width) to q, k (…, heads, feature_dim) and v (…, heads, width / heads)."""
         q, k, v = (self._split_heads(p(x)) for p in (self.proj_q, self.proj_k, self.proj_v))
         return q, k, v
-
-    def _split_heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
 
     def _merge_heads(self, y: Tensor) -> Tensor:
         merged: Tensor = self.out_proj(y.flatten(-2))
         return merged
 
 
-class PrefixLinearAttention(LinearAttention):
-    """JRT-RNN's mixer: the prefix is also read non-causally, by projections of its own.
+class PrefixLinearAttention(ProjectedPrefix, LinearAttention):
+    """JRT-RNN's mixer: the prefix is also read non-causally, with projections of its own.
 
     Both readings add up in one state of the same size as `LinearAttention`'s.
     """
-
-    looks_ahead = True
-
-    def __init__(self, width: int, heads: int, feature_dim: int) -> None:
-        super().__init__(width, heads, feature_dim)
-        self.proj_k_enc = nn.Linear(width, heads * feature_dim, bias=False)
-        self.proj_v_enc = nn.Linear(width, width, bias=False)
-
-    def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
-        return tuple(self._split_heads(p(prefix)) for p in (self.proj_k_enc, self.proj_v_enc))
 
 
 class NonCausalLinearAttention(LinearAttention):
@@ -117,7 +94,7 @@ class NonCausalLinearAttention(LinearAttention):
     Every position of the prefix reads all of it; tokens after the prefix are read causally.
     """
 
-    looks_ahead = True
+    bidirectional_prefix = True
 
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None

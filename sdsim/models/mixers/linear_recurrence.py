@@ -1,102 +1,43 @@
-"""What Mamba-2, GLA and Gated DeltaNet share: a matrix per head that decays, is written and read.
-
-    S_t = diag(a_t) S_{t-1} + k_t v_tᵀ                        y_t = S_tᵀ q_t
-
-With the delta rule, v_t gives way to β_t (v_t − (diag(a_t) S_{t-1})ᵀ k_t): what the state already
-answers to k_t is taken back before v_t is written.  Sources: Mamba-2 (arXiv:2405.21060), GLA
-(arXiv:2312.06635), Gated DeltaNet (arXiv:2412.06464).
-
-A chunk of tokens acts on the state as an affine map, S ↦ M S + W, and reads it by one matrix: all
-chunks are worked on at once, and only the states between them come one after the other.  Every
-decay is the exponential of a sum that is at most zero; nothing is ever divided by one.
-"""
+"""What Mamba-2, GLA and Gated DeltaNet share: a mixer around the linear recurrence."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.precision import accumulation_dtype, without_autocast
+from sdsim.config import ModelConfig
 from sdsim.models.mixers import fla_backend
-from sdsim.models.mixers.mixer import LinearMixer, MixerState
-
-# Inside its chunk a token costs C·(K + V), through the state 2·K·V: on a CPU core these sizes are
-# the fastest for small heads. The second, a power of two, is for a decay of each key channel's own,
-# where a pair of tokens costs more.
-_CHUNK = 32
-_CHUNK_BY_CHANNEL = 16
-
-
-class Tokens(NamedTuple):
-    """What the recurrence takes from N tokens.
-
-    Attributes:
-        q: queries (B, N, H, K), already scaled.
-        k: keys, likewise.
-        v: values (B, N, H, V).
-        log_decay: log a ≤ 0, (B, N, H, K); or (B, N, H, 1), the same for all channels of a key, and
-            then the H of q and k may be 1, the same for all heads.
-        beta: the delta rule's β, (B, N, H, 1); None: no delta rule.
-    """
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    log_decay: Tensor
-    beta: Tensor | None = None
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Tokens:
-        """All parts, changed."""
-        beta = None if self.beta is None else change(self.beta)
-        return Tokens(change(self.q), change(self.k), change(self.v), change(self.log_decay), beta)
-
-    def masked(self, mask: Tensor | None) -> Tokens:
-        """Tokens where the mask (B, N) is False neither write nor decay."""
-        if mask is None:
-            return self
-        real = mask[..., None, None]
-        return self._replace(k=self.k * real, log_decay=self.log_decay * real)
+from sdsim.models.mixers.chunked_recurrence import (
+    Tokens,
+    chunked_recurrence,
+    recurrence_step,
+    sum_of_writes,
+)
+from sdsim.models.mixers.linear_mixer import LinearMixer
+from sdsim.models.mixers.mixer import MixerState
 
 
 def linear_recurrence(tokens: Tokens, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The recurrence over N ≥ 1 tokens, in chunks: time and memory linear in N.
-
-    Args:
-        tokens: of any float type; half types are summed in float32.
-        state: S before the first token, (B, H, K, V); None: zero.
-
-    Returns:
-        y (B, N, H, V) in v's type, and S after the last token in the type of the sums.
-    """
+    """`chunked_recurrence`, by flash-linear-attention's kernels where they can run."""
     if fla_backend.applies_to(tokens):
-        return fla_backend.linear_recurrence(tokens, state)
-    with without_autocast(tokens.v.device):
-        y, state = _by_chunks(tokens.each(_accumulated), state)
-    return y.to(tokens.v.dtype), state
-
-
-def linear_recurrence_step(token: Tokens, state: Tensor) -> tuple[Tensor, Tensor]:
-    """One token, its parts (B, H, …), and S (B, H, K, V) to y (B, H, V) and the next S."""
-    with without_autocast(token.v.device):
-        q, k, v, log_decay, beta = token.each(_accumulated)
-        state = log_decay.exp()[..., None] * state
-        if beta is not None:
-            v = beta * (v - (k[..., None, :] @ state)[..., 0, :])
-        state = torch.addcmul(state, k[..., None], v[..., None, :])
-        y = (q[..., None, :] @ state)[..., 0, :]
-    return y.to(token.v.dtype), state
+        return fla_backend.fused_recurrence(tokens, state)
+    return chunked_recurrence(tokens, state)
 
 
 class LinearRecurrence(LinearMixer):
-    """A mixer around the recurrence; subclasses say what it takes and what becomes of its output.
+    """A mixer around the recurrence; subclasses define its inputs and what becomes of its output.
 
-    State: S (B, H, K, V), then what the subclass carries besides.
+    State: S (B, H, K, V), then whatever else the subclass carries.
+
+    Attributes:
+        output: maps what was read, (B, N, H, V), and the second return value of `_tokens` to the
+            mixer's output (B, N, width); a submodule or a method.
     """
+
+    output: Callable[..., Tensor]
 
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
@@ -105,168 +46,37 @@ class LinearRecurrence(LinearMixer):
         start = None
         if encoded := self._encoded(x, prefix_len, mask):
             k, v = encoded
-            start = _written(k, v, mask)
+            start = sum_of_writes(k, v, mask)
         y, memory = linear_recurrence(tokens.masked(mask), start)
-        return self._output(y, *beside), (memory, *past)
+        return self.output(y, *beside), (memory, *past)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         tokens, beside, past = self._tokens(x[:, None], state[1:], None)
-        token = tokens.each(lambda part: part[:, 0])
-        y, memory = linear_recurrence_step(token, state[0])
-        return self._output(y[:, None], *beside)[:, 0], (memory, *past)
+        y, memory = recurrence_step(tokens.each(lambda part: part[:, 0]), state[0])
+        return self.output(y[:, None], *beside)[:, 0], (memory, *past)
 
     @abstractmethod
     def _tokens(
         self, x: Tensor, past: MixerState, mask: Tensor | None
     ) -> tuple[Tokens, tuple[Tensor, ...], MixerState]:
-        """What x (B, N, width) gives the recurrence, `_output` besides, and the next `past`.
+        """The recurrence's inputs for x (B, N, width), what else `output` takes, the next `past`.
 
-        `past` is the state but for S, () at the start of a sequence. Of the mask only what mixes
-        tokens here need take notice.
+        `past` is the state without S, () at the start of a sequence. Padding is left out of the
+        recurrence later; only what mixes tokens here needs the mask.
         """
-
-    @abstractmethod
-    def _output(self, y: Tensor, *beside: Tensor) -> Tensor:
-        """What was read, (B, N, H, V), to the mixer's output (B, N, width)."""
 
 
 class GatedOutput(nn.Module):
-    """What was read, normed head by head, gated by a SiLU, and mapped back: GLA's output.
+    """GLA's output: RMSNorm of each head, a gate of SiLU(gate), a linear map."""
 
-    Args:
-        width: numbers per token, `heads` times V.
-        heads: H.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width // heads, eps=1e-5)
-        self.out_proj = nn.Linear(width, width, bias=False)
+        self.norm = nn.RMSNorm(config.width // config.heads, eps=1e-5)
+        self.out_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(self, y: Tensor, gate: Tensor) -> Tensor:
-        """y (B, N, H, V) and the gate before its SiLU, (B, N, width), to (B, N, width)."""
-        # Autocast may have made y a half type, which the norm would not mix with its weight's.
+        """y (B, N, H, V) and gate (B, N, width) to (B, N, width)."""
+        # Under autocast y may be a half type, which RMSNorm does not mix with a float32 weight.
         normed = self.norm(y.type_as(self.norm.weight)).flatten(-2)
         mixed: Tensor = self.out_proj(normed * F.silu(gate))
         return mixed
-
-
-def _written(k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Σ k vᵀ over M tokens, (B, M, H, K) and (B, M, H, V), to (B, H, K, V)."""
-    if mask is not None:
-        k = k * mask[:, : k.shape[1], None, None]
-    with without_autocast(v.device):
-        return _accumulated(k).permute(0, 2, 3, 1) @ _accumulated(v).transpose(1, 2)
-
-
-def _accumulated(part: Tensor) -> Tensor:
-    return part.to(accumulation_dtype(part.dtype))
-
-
-class _Chunks(NamedTuple):
-    """What a chunk of C tokens makes of S before it: y = within + queries S, S ↦ carry S + writes.
-
-    Attributes:
-        within: (B, n, H, C, V).
-        queries: (B, n, H, C, K).
-        carry: (B, n, H, K, K), or (B, n, H, K or 1, 1), a factor for each row of S.
-        writes: (B, n, H, K, V).
-    """
-
-    within: Tensor
-    queries: Tensor
-    carry: Tensor
-    writes: Tensor
-
-    def after(self, c: int, state: Tensor) -> Tensor:
-        """S after chunk c, of S before it."""
-        carry, writes = self.carry[:, c], self.writes[:, c]
-        if carry.shape[-1] == 1:
-            return torch.addcmul(writes, carry, state)
-        return writes + carry @ state
-
-
-def _by_chunks(tokens: Tokens, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    length, by_channel = tokens.v.shape[1], tokens.log_decay.shape[-1] > 1
-    count = -(-length // (_CHUNK_BY_CHANNEL if by_channel else _CHUNK))
-    size = _CHUNK_BY_CHANNEL if by_channel else -(-length // count)
-    chunks = _chunks(
-        tokens.each(lambda part: _cut(part, count, size)),
-        _products_by_channel if by_channel else _products,
-    )
-    if state is None:
-        state = torch.zeros_like(chunks.writes[:, 0])
-    before = []
-    for c in range(count):
-        before.append(state)
-        state = chunks.after(c, state)
-    y = chunks.within + chunks.queries @ torch.stack(before, dim=1)
-    return y.transpose(2, 3).flatten(1, 2)[:, :length], state
-
-
-def _chunks(tokens: Tokens, decayed_products: Callable[..., Tensor]) -> _Chunks:
-    """Tokens cut into chunks, (B, n, H, C, ·) each, as maps of the state."""
-    q, k, v, log_decay, beta = tokens
-    # What is below decays to nothing all the same, but would cost the sums their later digits.
-    total = log_decay.clamp(min=-100).cumsum(-2)
-    queries = q * total.exp()
-    keys = (k * (total[..., -1:, :] - total).exp()).mT  # (B, n, H, K, C)
-    carry = total[..., -1, :, None].exp()
-    if beta is None:
-        return _Chunks(decayed_products(q, k, total) @ v, queries, carry, keys @ v)
-    readers = torch.stack([q, k], dim=-3)
-    products = decayed_products(readers, k[..., None, :, :], total[..., None, :, :])
-    weights, overlaps = products.unbind(-3)
-    # What a token writes depends on what its chunk wrote before, and on the state before that:
-    # v − taken_back S, the solution of (1 + β·overlaps) writes = β (v − decayed k S).
-    v, taken_back = torch.linalg.solve_triangular(
-        beta * overlaps,
-        beta * torch.cat([v, k * total.exp()], dim=-1),
-        upper=False,
-        unitriangular=True,
-    ).tensor_split([v.shape[-1]], dim=-1)
-    identity = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-    return _Chunks(
-        within=weights @ v,
-        queries=queries - weights @ taken_back,
-        carry=carry * identity - keys @ taken_back,
-        writes=keys @ v,
-    )
-
-
-def _cut(part: Tensor, count: int, size: int) -> Tensor:
-    """(B, N, H, ·) to (B, n, H, C, ·); zeros fill the last chunk, which neither write nor decay."""
-    filled = F.pad(part, (0, 0, 0, 0, 0, count * size - part.shape[1]))
-    return torch.unflatten(filled, 1, (count, size)).transpose(2, 3)
-
-
-def _products(x: Tensor, k: Tensor, total: Tensor) -> Tensor:
-    """x_i · k_j, decayed from token j to token i ≥ j: (…, C, K) twice to (…, C, C).
-
-    Args:
-        x: queries, or keys.
-        k: keys.
-        total: log decay from the chunk's start up to and with each token, (…, C, 1).
-    """
-    size = total.shape[-2]
-    later = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
-    return (x @ k.mT) * (total - total.mT).masked_fill(later, -torch.inf).exp()
-
-
-def _products_by_channel(x: Tensor, k: Tensor, total: Tensor) -> Tensor:
-    """As `_products`, with decays (…, C, K); C is a power of two.
-
-    Halves see each other through the decays up to the end of the first and from there on: products
-    of two numbers in (0, 1], where one factor for all of the chunk might overflow.
-    """
-    half = total.shape[-2] // 2
-    if half == 0:
-        return (x * k).sum(-1, keepdim=True)
-    x, k, total = (torch.unflatten(part, -2, (2, half)) for part in (x, k, total))  # (…, 2, C/2, K)
-    within = _products_by_channel(x, k, total)  # (…, 2, C/2, C/2)
-    (_, late), (early, _) = x.unbind(-3), k.unbind(-3)
-    before, after = total.unbind(-3)
-    middle = before[..., -1:, :]
-    across = (late * (after - middle).exp()) @ (early * (middle - before).exp()).mT
-    top = F.pad(within[..., 0, :, :], (0, half))
-    return torch.cat([top, torch.cat([across, within[..., 1, :, :]], dim=-1)], dim=-2)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdsim.models.mixers.linear_recurrence import LinearRecurrence, Tokens
-from sdsim.models.mixers.mixer import MixerState, check_heads
+from sdsim.config import ModelConfig
+from sdsim.models.mixers.chunked_recurrence import Tokens
+from sdsim.models.mixers.linear_recurrence import LinearRecurrence
+from sdsim.models.mixers.mixer import MixerState
 from sdsim.models.mixers.short_convolution import ConvolvedProjection
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sdsim.config import ModelConfig
 
 _EXPAND = 2  # inner width over width, as in the paper
 
@@ -24,62 +20,63 @@ _EXPAND = 2  # inner width over width, as in the paper
 class Mamba2(LinearRecurrence):
     """The SSD layer: ``S ← exp(−A·dt) S + B (dt·x)ᵀ``, ``y = Sᵀ C + D·x``, gated and normed.
 
-    x, B and C pass a short convolution; B and C, the keys and queries, are the same for all heads.
+    x, B and C pass a short convolution; B and C, the keys and queries, are shared by all heads.
 
     State: S (B, heads, feature_dim, 2·width / heads) and the convolution's last inputs
     (B, filter_size - 1, 2·width + 2·feature_dim).
     """
 
-    def __init__(self, width: int, heads: int, feature_dim: int, filter_size: int) -> None:
-        super().__init__()
-        check_heads(width, heads)
-        self.heads = heads
-        inner = _EXPAND * width
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        width, heads, inner = config.width, config.heads, _EXPAND * config.width
         self.proj = ConvolvedProjection(
-            width, (inner, feature_dim, feature_dim), (inner, heads), filter_size, bias=True
+            width,
+            (inner, config.feature_dim, config.feature_dim),
+            (inner, heads),
+            config.filter_size,
+            bias=True,
         )
         self.A_log, self.dt_bias = initial_log_rates(heads), initial_dt_bias(heads)
         self.D = nn.Parameter(torch.ones(heads))
         self.norm = nn.RMSNorm(inner, eps=1e-5)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    @classmethod
-    def from_config(cls, config: ModelConfig) -> Self:
-        return cls(config.width, config.heads, config.feature_dim, config.filter_size)
-
     def _tokens(
         self, x: Tensor, past: MixerState, mask: Tensor | None
     ) -> tuple[Tokens, tuple[Tensor, ...], MixerState]:
         (u, B, C, z, dt), after = self.proj(x, *past, mask=mask)
-        u = u.unflatten(-1, (self.heads, -1))
+        u = self._split_heads(u)
         dt = F.softplus(dt + self.dt_bias)[..., None]  # (B, N, heads, 1)
         rates = self.A_log.exp()[:, None]
         tokens = Tokens(q=C[..., None, :], k=B[..., None, :], v=u * dt, log_decay=-rates * dt)
         return tokens, (u, z), (after,)
 
-    def _output(self, y: Tensor, *beside: Tensor) -> Tensor:
-        u, z = beside
+    def output(self, y: Tensor, u: Tensor, z: Tensor) -> Tensor:
         y = torch.addcmul(y, u, self.D[:, None]).flatten(-2)
         mixed: Tensor = self.out_proj(self.norm(y * F.silu(z)))
         return mixed
 
 
 class PrefixMamba2(Mamba2):
-    """Mamba-2 whose state starts from the prefix, read by x, B and dt of the encoder's own."""
+    """Mamba-2 whose state starts from the prefix, read with x, B and dt of its own."""
 
-    looks_ahead = True
+    bidirectional_prefix = True
 
-    def __init__(self, width: int, heads: int, feature_dim: int, filter_size: int) -> None:
-        super().__init__(width, heads, feature_dim, filter_size)
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         self.proj_enc = ConvolvedProjection(
-            width, (_EXPAND * width, feature_dim), (heads,), filter_size, bias=True
+            config.width,
+            (_EXPAND * config.width, config.feature_dim),
+            (config.heads,),
+            config.filter_size,
+            bias=True,
         )
-        self.dt_bias_enc = initial_dt_bias(heads)
+        self.dt_bias_enc = initial_dt_bias(config.heads)
 
     def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
         (u, B, dt), _ = self.proj_enc(prefix, mask=mask)
         dt = F.softplus(dt + self.dt_bias_enc)[..., None]
-        return B[..., None, :], u.unflatten(-1, (self.heads, -1)) * dt
+        return B[..., None, :], self._split_heads(u) * dt
 
 
 def initial_log_rates(heads: int) -> nn.Parameter:

@@ -1,57 +1,51 @@
-"""What a sequence mixer must offer: one mixer, two views that agree."""
+"""The contract of a sequence mixer: one layer, two views that agree."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from sdsim.config import ModelConfig
 
-    from sdsim.config import ModelConfig
-
-
-def check_heads(width: int, heads: int) -> None:
-    """Raise `ValueError` unless `heads` divides `width`."""
-    if width % heads:
-        raise ValueError(f"model.heads = {heads} does not divide model.width = {width}")
+MixerState: TypeAlias = tuple[Tensor, ...]
+"""Everything a mixer carries from one token to the next; the first axis of each tensor is B."""
 
 
 def is_transformed(x: Tensor) -> bool:
-    """Whether a transform of `torch.func`, such as vmap, is at work on x."""
+    """Whether a transform of `torch.func`, such as vmap, is acting on x."""
     return torch._C._functorch.is_functorch_wrapped_tensor(x)
-
-
-MixerState: TypeAlias = tuple[Tensor, ...]
-"""Everything that a mixer carries from one token to the next; each tensor starts with (B, …)."""
 
 
 class Mixer(nn.Module, ABC):
     """Mixes information between the positions of a sequence.
 
-    `forward` reads a whole sequence; `prefill` does the same and hands on the state, from which
-    `step` goes on token by token. Both views give the same outputs.
+    `forward` reads a whole sequence at once; `prefill` does the same and also returns the state,
+    from which `step` continues token by token. Both views give the same outputs.
 
-    The first `prefix_len` tokens (None: all) are a prompt, given at once: a non-causal reader may
-    look ahead among them (it says so by `looks_ahead`); to a causal one it makes no difference.
-    `mask` (B, N) is False on left padding, which is then left out exactly; outputs at such
-    positions mean nothing.
+    The first `prefix_len` tokens (None: all N) are the prompt, which is available at once. A mixer
+    with a bidirectional prefix may look ahead within it; the outputs of a causal mixer do not
+    depend on `prefix_len`. `mask`, bool (B, N), is False on left padding, which is left out
+    exactly; outputs at padded positions are undefined.
+
+    Args:
+        config: the config of the model that this mixer is a layer of.
+
+    Attributes:
+        bidirectional_prefix: whether an output in the prompt may depend on later prompt tokens.
     """
 
-    looks_ahead: ClassVar[bool] = False
+    bidirectional_prefix: ClassVar[bool] = False
 
-    @classmethod
-    @abstractmethod
-    def from_config(cls, config: ModelConfig) -> Self:
-        """Build the mixer that a model of this config puts into a layer."""
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
 
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Map x (B, N, width) to (B, N, width); a mixer whose state costs something overrides."""
+        """Map x (B, N, width) to (B, N, width). Override it where the state costs extra."""
         return self.prefill(x, prefix_len, mask)[0]
 
     @abstractmethod
@@ -65,31 +59,21 @@ class Mixer(nn.Module, ABC):
         """Read one token x (B, width); return its output (B, width) and the next state."""
 
 
-class LinearMixer(Mixer):
-    """A mixer whose state is a sum of keys times values, to which a reader of the prefix can add.
+class MultiHeadMixer(Mixer):
+    """A mixer that splits its width into heads.
 
-    That is the paper's idea of JRT-RNN (arXiv:2407.05483, section 3), here for any such state: an
-    encoder, with projections of its own, sums keys and values of the whole prefix into the state,
-    without decay. The causal pass then starts from there, over all tokens, those of the prefix
-    included. The state keeps its size.
-
-    Only in prefix linear attention, whose state never decays, is the sum still whole at the end of
-    the prefix: the others forget it at their own rate on the way. And where the mixer has a short
-    convolution (Mamba-2, Gated DeltaNet), so has its encoder, so that neighbours are told in order.
+    Raises:
+        ValueError: unless `config.heads` divides `config.width`.
     """
 
-    def _encoded(
-        self, x: Tensor, prefix_len: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        """`_encode` of the first `prefix_len` tokens (None: all) of x (B, N, width)."""
-        return self._encode(x[:, :prefix_len], None if mask is None else mask[:, :prefix_len])
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        if config.width % config.heads:
+            raise ValueError(
+                f"model.heads = {config.heads} does not divide model.width = {config.width}"
+            )
+        self.heads = config.heads
 
-    def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
-        """The encoder's keys (B, M, heads, K) and values (B, M, heads, V); nothing without one.
-
-        Args:
-            prefix: the first M tokens, (B, M, width).
-            mask: theirs, (B, M). What it hides is left out of the sum in any case: only an encoder
-                that mixes tokens before need take notice.
-        """
-        return ()
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(…, heads·E) to (…, heads, E)."""
+        return torch.unflatten(x, -1, (self.heads, -1))

@@ -1,4 +1,4 @@
-"""Each mixer: two views that agree, padding that is left out, a state that is measured."""
+"""Every mixer: its two views agree, padding is left out, its state is measured."""
 
 import itertools
 from dataclasses import replace
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -17,9 +18,9 @@ VOCAB_SIZE = 11
 CONFIGS = Path(conf.__file__).parent / "model"
 CAUSAL = ["base_conv", "linear_attention", "mamba2", "gla", "gated_deltanet"]
 CAUSAL += ["gru", "lstm", "softmax_attention", "rotary_attention", "sliding_window_attention"]
-LOOK_AHEAD = ["noncausal_linear_attention", "prefix_linear_attention"]
-LOOK_AHEAD += ["prefix_mamba2", "prefix_gla", "prefix_gated_deltanet"]
-PREFIX = ["circular_base_conv", *LOOK_AHEAD]
+WHOLE_PREFIX = ["noncausal_linear_attention", "prefix_linear_attention"]
+WHOLE_PREFIX += ["prefix_mamba2", "prefix_gla", "prefix_gated_deltanet"]
+BIDIRECTIONAL = ["circular_base_conv", *WHOLE_PREFIX]
 
 
 def model_of(*mixers: str, **changes: object) -> LanguageModel:
@@ -28,7 +29,7 @@ def model_of(*mixers: str, **changes: object) -> LanguageModel:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LanguageModel(replace(config, **changes), VOCAB_SIZE)  # type: ignore[arg-type]
+        model = LanguageModel(replace(config, **changes), VOCAB_SIZE)
         for parameter in model.parameters():  # biases and norms away from their trivial values
             parameter.data += 0.3 * torch.randn_like(parameter)
     return model.double().eval()
@@ -40,7 +41,7 @@ def some_tokens(batch: int, length: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_all_mixers_are_tested() -> None:
-    assert set(CAUSAL + PREFIX) == set(MIXERS)
+    assert set(CAUSAL + BIDIRECTIONAL) == set(MIXERS)
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -95,13 +96,21 @@ def influence(model: LanguageModel, length: int, prefix: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("mixer", CAUSAL)
 def test_causal_mixers_never_look_ahead(mixer: str) -> None:
-    seen = influence(model_of(mixer), length=8, prefix=8)
+    model = model_of(mixer)
+    assert not model.bidirectional_prefix
+    seen = influence(model, length=8, prefix=8)
     assert not seen.triu(1).any()
     assert seen.tril().any(0).all()
 
 
-@pytest.mark.parametrize("mixer", LOOK_AHEAD)
-def test_prefix_readers_look_ahead_within_the_prefix_only(mixer: str) -> None:
+@pytest.mark.parametrize("mixer", BIDIRECTIONAL)
+def test_a_model_with_a_bidirectional_prefix_says_so(mixer: str) -> None:
+    assert model_of(mixer, depth=1).bidirectional_prefix
+    assert model_of("gru", mixer).bidirectional_prefix
+
+
+@pytest.mark.parametrize("mixer", WHOLE_PREFIX)
+def test_bidirectional_mixers_look_ahead_within_the_prefix_only(mixer: str) -> None:
     seen = influence(model_of(mixer, depth=1), length=8, prefix=5)
     positions = torch.arange(8)
     allowed = positions <= positions[:, None].clamp(min=4)
@@ -121,8 +130,9 @@ def test_base_conv_against_torch() -> None:
     mixer = model.layers[0].mixer
     x = torch.randn(2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     u1, gate = mixer.in_proj(x).chunk(2, dim=-1)
-    convolved = mixer.conv(torch.nn.functional.pad(u1.mT, (2, 0))).mT
-    expected = mixer.out_proj(torch.nn.functional.silu(convolved) * gate)
+    conv, padded = mixer.conv, F.pad(u1.mT, (2, 0))
+    convolved = F.conv1d(padded, conv.weight, conv.bias, groups=12).mT
+    expected = mixer.out_proj(F.silu(convolved) * gate)
     torch.testing.assert_close(mixer(x), expected, rtol=0, atol=1e-12)
 
 
@@ -225,6 +235,15 @@ def test_measured_state_against_the_formula(mixer: str, numbers: int) -> None:
     assert after.numel == 2 * numbers + grown
 
 
+@pytest.mark.parametrize(
+    "mixer", ["linear_attention", "prefix_linear_attention", "softmax_attention"]
+)
+def test_training_builds_no_state_where_that_costs_extra(mixer: str) -> None:
+    layer = model_of(mixer, depth=1).layers[0].mixer
+    layer.prefill = lambda *_: pytest.fail("a state was built")
+    assert layer(torch.zeros(1, 3, 6, dtype=torch.float64)).shape == (1, 3, 6)
+
+
 def test_layers_cycle_through_the_mixers() -> None:
     model = model_of("base_conv", "linear_attention", depth=5)
     kinds = [type(layer.mixer) for layer in model.layers]
@@ -249,30 +268,34 @@ def test_a_mixer_by_its_import_path() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"width": -4}, "model.width = -4"),
+        ({"width": -4}, r"width\n +Input should be greater than or equal to 1 .*input_value=-4"),
         (
             {"heads": 4, "mixers": ("linear_attention",)},
             "model.heads = 4 does not divide model.width = 6",
         ),
-        ({"feature_dim": 0}, "model.feature_dim = 0"),
-        ({"embedding_dropout": 1.0}, "model.embedding_dropout = 1.0"),
-        ({"mlp": "relu"}, "model.mlp = 'relu'"),
-        ({"mixers": ()}, "model.mixers is empty"),
-        ({"mixers": ("mamba",)}, "model.mixers names mamba: one of base_conv, "),
-        ({"mixers": ("..gru",)}, r"model.mixers names \.\.gru: one of base_conv, "),
+        (
+            {"heads": 4, "mixers": ("softmax_attention",)},
+            "model.heads = 4 does not divide model.width = 6",
+        ),
+        ({"feature_dim": 0}, r"feature_dim\n +Input should be greater than or equal to 1"),
+        ({"embedding_dropout": 1.0}, r"embedding_dropout\n +Input should be less than 1"),
+        ({"mlp": "relu"}, r"mlp\n +Input should be 'gelu', 'swiglu' or 'none'"),
+        ({"mixers": ()}, r"mixers\n +Tuple should have at least 1 item"),
+        ({"mixers": ("mamba",)}, r"model\.mixers names mamba: must be one of base_conv, "),
+        ({"mixers": ("..gru",)}, r"model\.mixers names \.\.gru: must be one of base_conv, "),
         (
             {"mixers": ("gru", "no.such.Mixer")},
             r"model\.mixers = 'no\.such\.Mixer': cannot be imported",
         ),
-        ({"mixers": ("sdsim.models.mixers.gla.Gla",)}, r"sdsim\.models\.gla has no Gla"),
-        ({"mixers": ("torch.nn.Linear",)}, r"'torch\.nn\.Linear': that is no complete"),
-        ({"mixers": ("sdsim.models.Mixer",)}, r"'sdsim\.models\.Mixer': that is no complete"),
+        ({"mixers": ("sdsim.models.mixers.gla.Gla",)}, r"models\.mixers\.gla has no Gla"),
+        ({"mixers": ("torch.nn.Linear",)}, r"'torch\.nn\.Linear': not a concrete subclass"),
+        ({"mixers": ("sdsim.models.Mixer",)}, r"'sdsim\.models\.Mixer': not a concrete subclass"),
     ],
 )
 def test_bad_configs(change: dict[str, object], words: str) -> None:
     good = {"name": "test", "mixers": ("gru",), "width": 6}
     with pytest.raises(ValueError, match=words):
-        LanguageModel(ModelConfig(**good | change), VOCAB_SIZE)  # type: ignore[arg-type]
+        LanguageModel(ModelConfig(**good | change), VOCAB_SIZE)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The linear recurrences against what others, and the papers, say that they are."""
+"""The linear recurrences against independent implementations and the papers' formulas."""
 
 import runpy
 import sys
@@ -15,14 +15,24 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from sdsim.models import LanguageModel, ModelConfig, fla_backend
+from sdsim.models import LanguageModel, ModelConfig
+from sdsim.models.mixers import fla_backend
+from sdsim.models.mixers.chunked_recurrence import Tokens, recurrence_step
 from sdsim.models.mixers.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
 from sdsim.models.mixers.gla import GLA, PrefixGLA
-from sdsim.models.mixers.linear_recurrence import Tokens, linear_recurrence, linear_recurrence_step
+from sdsim.models.mixers.linear_recurrence import LinearRecurrence, linear_recurrence
 from sdsim.models.mixers.mamba2 import Mamba2, PrefixMamba2
 from sdsim.models.mixers.short_convolution import ConvolvedProjection
 
 WIDTH, HEADS, FEATURE_DIM, TAPS = 12, 3, 5, 4
+CONFIG = ModelConfig(
+    name="test",
+    mixers=("gru",),
+    width=WIDTH,
+    heads=HEADS,
+    feature_dim=FEATURE_DIM,
+    filter_size=TAPS,
+)
 LENGTH = 75  # several chunks, the last one not full
 
 
@@ -76,7 +86,7 @@ def test_chunks_and_steps_against_the_definition(
         torch.testing.assert_close(y, expected, rtol=0, atol=1e-11)
         torch.testing.assert_close(final, after, rtol=0, atol=1e-11)
     for n in range(length):
-        y, state = linear_recurrence_step(tokens.each(lambda part: part[:, n]), state)  # noqa: B023
+        y, state = recurrence_step(tokens.each(lambda part: part[:, n]), state)  # noqa: B023
         torch.testing.assert_close(y, expected[:, n], rtol=0, atol=1e-11)
     torch.testing.assert_close(state, after, rtol=0, atol=1e-11)
 
@@ -121,8 +131,8 @@ def test_half_types_are_summed_in_float32(channels: int, delta: bool) -> None:
     assert torch.equal(state, exact)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(linear_recurrence(half)[1], exact)
-    one, _ = linear_recurrence_step(half.each(lambda part: part[:, 0]), torch.zeros_like(state))
-    assert one.dtype == torch.bfloat16
+    y, _ = recurrence_step(half.each(lambda part: part[:, 0]), torch.zeros_like(state))
+    assert y.dtype == torch.bfloat16
 
 
 def some_input(dtype: torch.dtype = torch.float64) -> Tensor:
@@ -141,7 +151,7 @@ def randomised(build: Callable[[], torch.nn.Module]) -> Any:
 
 @pytest.fixture
 def _plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers takes kernels that are installed, for tensors on a CPU too: it finds none."""
+    """Hide installed kernels from transformers, which would use them for CPU tensors too."""
     for package in ("fla", "mamba_ssm", "causal_conv1d"):
         monkeypatch.setitem(sys.modules, package, None)
 
@@ -163,7 +173,7 @@ def test_mamba2_against_transformers() -> None:
         num_hidden_layers=1,
     )
     theirs = randomised(lambda: Mamba2Mixer(config, layer_idx=0))
-    ours = Mamba2(WIDTH, HEADS, FEATURE_DIM, TAPS)
+    ours = Mamba2(CONFIG)
     rows = [inner, inner, FEATURE_DIM, FEATURE_DIM, HEADS]
     z, u, b, c, dt = theirs.in_proj.weight.data.split(rows)
     copied = {
@@ -197,7 +207,7 @@ def test_gated_deltanet_against_transformers() -> None:
         rms_norm_eps=1e-5,
     )
     theirs = randomised(lambda: Qwen3NextGatedDeltaNet(config, layer_idx=0))
-    ours = GatedDeltaNet(WIDTH, HEADS, FEATURE_DIM, TAPS)
+    ours = GatedDeltaNet(CONFIG)
     value = WIDTH // HEADS
     by_head = theirs.in_proj_qkvz.weight.data.unflatten(0, (HEADS, -1))
     q, k, v, z = by_head.split([FEATURE_DIM, FEATURE_DIM, value, value], dim=1)
@@ -241,16 +251,16 @@ def gla_output(mixer: GLA, x: Tensor, read: Tensor) -> Tensor:
 
 
 def test_gla_against_the_paper() -> None:
-    mixer, x = randomised(lambda: GLA(WIDTH, HEADS, FEATURE_DIM)).double(), some_input()
+    mixer, x = randomised(lambda: GLA(CONFIG)).double(), some_input()
     empty = torch.zeros(2, HEADS, FEATURE_DIM, WIDTH // HEADS, dtype=torch.float64)
     torch.testing.assert_close(mixer(x), gla_by_the_paper(mixer, x, empty), rtol=0, atol=1e-11)
 
 
 def test_gla_against_flash_linear_attention() -> None:
     """Its naive reference, which computes in float32."""
-    folder = Path(find_spec("fla").origin).parent  # type: ignore[union-attr,arg-type]
+    folder = Path(find_spec("fla").origin).parent
     naive = runpy.run_path(str(folder / "ops" / "gla" / "naive.py"))["naive_recurrent_gla"]
-    mixer, x = randomised(lambda: GLA(WIDTH, HEADS, FEATURE_DIM)), some_input(torch.float32)
+    mixer, x = randomised(lambda: GLA(CONFIG)), some_input(torch.float32)
     q, k, v = heads(mixer.proj_q(x)), heads(mixer.proj_k(x)), heads(mixer.proj_v(x))
     log_decay = F.logsigmoid(heads(mixer.proj_decay(x))) / 16
     read, _ = naive(q, k, v, log_decay)
@@ -286,25 +296,25 @@ def gated_deltanet_writes(mixer: PrefixGatedDeltaNet, prefix: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("prefix_len", [1, 50, LENGTH])
 @pytest.mark.parametrize(
-    ("build", "writes"),
+    ("kind", "writes"),
     [
-        (lambda: PrefixMamba2(WIDTH, HEADS, FEATURE_DIM, TAPS), mamba2_writes),
-        (lambda: PrefixGLA(WIDTH, HEADS, FEATURE_DIM), gla_writes),
-        (lambda: PrefixGatedDeltaNet(WIDTH, HEADS, FEATURE_DIM, TAPS), gated_deltanet_writes),
+        (PrefixMamba2, mamba2_writes),
+        (PrefixGLA, gla_writes),
+        (PrefixGatedDeltaNet, gated_deltanet_writes),
     ],
     ids=["mamba2", "gla", "gated_deltanet"],
 )
 def test_encoders_start_the_state(
-    build: Callable[[], torch.nn.Module], writes: Callable[[Any, Tensor], Tensor], prefix_len: int
+    kind: type[LinearRecurrence], writes: Callable[[Any, Tensor], Tensor], prefix_len: int
 ) -> None:
     """The prefix's writes are summed, whatever their order; then the causal pass reads all."""
-    mixer, x = randomised(build).double(), some_input()
+    mixer, x = randomised(lambda: kind(CONFIG)).double(), some_input()
     start = writes(mixer, x[:, :prefix_len])
     if isinstance(mixer, GLA):
         expected = gla_by_the_paper(mixer, x, start)
     else:
         tokens, beside, _ = mixer._tokens(x, (), None)
-        expected = mixer._output(definition(tokens, start)[0], *beside)
+        expected = mixer.output(definition(tokens, start)[0], *beside)
     torch.testing.assert_close(mixer(x, prefix_len), expected, rtol=0, atol=1e-10)
 
 
@@ -342,7 +352,7 @@ def test_autocast_halves_what_it_may(kind: str, mixer: str) -> None:
 
 
 class FakeKernels:
-    """Stands for flash-linear-attention: remembers each call, and computes the definition."""
+    """Stands in for flash-linear-attention: records each call and computes the definition."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.called: list[str] = []

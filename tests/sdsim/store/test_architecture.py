@@ -10,9 +10,11 @@ from sdsim.store.architecture import BIDIRECTIONAL_MIXERS, architecture, reader
 
 
 def test_the_bidirectional_mixers_are_those_that_say_so() -> None:
-    assert set(BIDIRECTIONAL_MIXERS) == {name for name in MIXERS if MIXERS[name].looks_ahead}
+    assert set(BIDIRECTIONAL_MIXERS) == {
+        name for name in MIXERS if MIXERS[name].bidirectional_prefix
+    }
     for _, causal in BIDIRECTIONAL_MIXERS.values():
-        assert not MIXERS[causal].looks_ahead
+        assert not MIXERS[causal].bidirectional_prefix
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,7 @@ def test_activations_are_checkpointed_on_request(config: PretrainConfig) -> None
     model.layers = nn.ModuleList([Counting()])
     for recompute, expected in ((False, 1), (True, 2)):
         calls.clear()
-        model.recompute = recompute
+        model.activation_checkpointing = recompute
         model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
         assert len(calls) == expected
     assert math.isfinite(float(model.embedding.weight.grad.sum()))

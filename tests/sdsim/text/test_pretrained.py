@@ -203,7 +203,8 @@ def test_zeroed_keys_of_padding_add_their_values(kind: type[LinearAttention]) ->
     """As written: φ(0) = (1, 0, …), so each padded position adds 1·v above and 1 below."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mixer = kind(8, 2, 3).double()
+        config = ModelConfig("test", ("gru",), width=8, heads=2, feature_dim=3)
+        mixer = kind(config).double()
         x = torch.randn(1, 7, 8, dtype=torch.float64)
     mask = torch.arange(7)[None] >= 3
     mixer.zeroes_padding = True

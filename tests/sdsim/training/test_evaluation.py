@@ -85,7 +85,7 @@ class Read:
 class Oracle(torch.nn.Module):
     """Knows all answers of the test stream, but for those that it is told to miss."""
 
-    looks_ahead = False
+    bidirectional_prefix = False
 
     def __init__(self, task: Task, missed: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ def one_by_one(model: LanguageModel, batch: Batch, bits: int, where: str) -> tup
     named, most_bits = torch.zeros_like(batch.inputs), 0
     for row, (tokens, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True)):
         length = len(tokens)
-        if model.looks_ahead:
+        if model.bidirectional_prefix:
             start = min(batch.prefix_len, int((targets != IGNORE_INDEX).nonzero()[0]))
             marks = {start} if where == "crossings" else set(range(start, length))
         else:

@@ -7,8 +7,8 @@ import torch
 
 from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import LanguageModel, ModelConfig
-from sdsim.training.device import check_device
 from sdsim.training.data import Questions, answer_logits
+from sdsim.training.device import check_device
 from sdsim.training.run import Conditions, execute
 from sdsim.training.schedule import warmup_cosine
 from sdsim.training.trainer import build

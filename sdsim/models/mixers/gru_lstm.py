@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sdsim.config import ModelConfig
 from sdsim.models.mixers.mixer import Mixer, MixerState, is_transformed
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sdsim.config import ModelConfig
 
 
 class GRU(Mixer):
@@ -23,13 +19,9 @@ class GRU(Mixer):
     kind: ClassVar[type[nn.GRU] | type[nn.LSTM]] = nn.GRU
     tensors: ClassVar[int] = 1
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.rnn = self.kind(width, width, batch_first=True)
-
-    @classmethod
-    def from_config(cls, config: ModelConfig) -> Self:
-        return cls(config.width)
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.rnn = self.kind(config.width, config.width, batch_first=True)
 
     def prefill(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
@@ -39,7 +31,7 @@ class GRU(Mixer):
         if mask is None:
             y, state = self.rnn(x)
             return y, self._unpack(state)
-        # Left padding becomes right padding, which torch's recurrences know how to leave out.
+        # Left padding becomes right padding, which torch's recurrences can leave out.
         length = x.shape[1]
         padding = (~mask).sum(1)  # (B,)
         packed = pack_padded_sequence(
@@ -54,7 +46,7 @@ class GRU(Mixer):
         return y[:, 0], self._unpack(after)
 
     def _unrolled(self, x: Tensor) -> tuple[Tensor, MixerState]:
-        """The same, token by token: torch's recurrences cannot be vmapped."""
+        """The same, token by token: torch's recurrences do not support vmap."""
         (input_weight, hidden_weight, input_bias, hidden_bias), *_ = self.rnn.all_weights
         from_x = F.linear(x, input_weight, input_bias)  # (B, N, gates·width)
         state = tuple(torch.zeros_like(x[:, 0]) for _ in range(self.tensors))
@@ -66,7 +58,7 @@ class GRU(Mixer):
 
     @staticmethod
     def _cell(from_x: Tensor, from_h: Tensor, state: MixerState) -> MixerState:
-        """The next state, of what the gates are given by the token and by h."""
+        """The next state, given what the token and h contribute to the gates."""
         (h,) = state
         reset_x, update_x, new_x = from_x.chunk(3, -1)
         reset_h, update_h, new_h = from_h.chunk(3, -1)
@@ -89,9 +81,9 @@ class LSTM(GRU):
 
     @staticmethod
     def _cell(from_x: Tensor, from_h: Tensor, state: MixerState) -> MixerState:
-        enter, keep, new, show = (from_x + from_h).chunk(4, -1)
-        c = torch.sigmoid(keep) * state[1] + torch.sigmoid(enter) * torch.tanh(new)
-        return torch.sigmoid(show) * torch.tanh(c), c
+        in_gate, forget_gate, new, out_gate = (from_x + from_h).chunk(4, -1)
+        c = torch.sigmoid(forget_gate) * state[1] + torch.sigmoid(in_gate) * torch.tanh(new)
+        return torch.sigmoid(out_gate) * torch.tanh(c), c
 
     def _unpack(self, state: Tensor) -> MixerState:
         h, c = state
