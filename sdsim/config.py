@@ -191,15 +191,38 @@ class RunConfig:
     seed: Seed = 0
 
 
+ADDED_FIELDS: dict[str, dict[str, Any]] = {}
+"""Fields that were added when runs had been stored already: by class, their names and defaults.
+
+They enter the hash of a run only where they differ from these, so that a new option leaves old runs
+what they are.
+"""
+
+
 def run_id(config: RunConfig) -> str:
-    """Sixteen hexadecimal digits: a hash of every field of the config."""
+    """Sixteen hexadecimal digits: a hash of every field of the config; see `ADDED_FIELDS`."""
     return config_id(asdict(config))
 
 
 def config_id(config: dict[str, Any]) -> str:
-    """`run_id` of a config as plain data."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    """`run_id` of a config as plain data, fields that were added later present or not."""
+    hashed = {name: _without_added(name, part) for name, part in config.items()}
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def added_fields(name: str, part: dict[str, Any]) -> dict[str, Any]:
+    """The `ADDED_FIELDS` of a part of a config as plain data, such as ``"train"``."""
+    kinds = {"task": TaskConfig, "train": TrainConfig, "test": EvalConfig}
+    kinds["model"] = AlgorithmConfig if "machine" in part else ModelConfig
+    return ADDED_FIELDS.get(kinds[name].__name__, {})
+
+
+def _without_added(name: str, part: Any) -> Any:
+    if not isinstance(part, dict):  # the seed
+        return part
+    added = added_fields(name, part)
+    return {key: value for key, value in part.items() if key not in added or value != added[key]}
 
 
 def ensemble_key(config: RunConfig) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig
+from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig, added_fields
 from sdsim.store.architecture import architecture, reader
 from sdsim.store.intervals import wilson
 from sdsim.store.record import Record, read_record
@@ -97,10 +97,13 @@ def _rows(record: Record) -> list[dict[str, Any]]:
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     """A config, flat: every setting a column, lists as text."""
-    model, task, test = (dict(config[name]) for name in ("model", "task", "test"))
+    model, task, train, test = (
+        added_fields(name, config[name]) | config[name]
+        for name in ("model", "task", "train", "test")
+    )
     test["test_examples"] = test.pop("examples")  # the table's are those of a slice
     columns = {"model": model.pop("name"), **model, "task": task.pop("name"), **task}
-    columns |= {**config["train"], **test, "seed": config["seed"]}
+    columns |= {**train, **test, "seed": config["seed"]}
     return {
         name: json.dumps(value, sort_keys=True) if isinstance(value, (list, tuple, dict)) else value
         for name, value in columns.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import multiprocessing
 import shutil
 import signal
@@ -24,11 +23,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sdsim.conf.compose import composed
-from sdsim.config import AlgorithmConfig, ensemble_key
 from sdsim.store.store import Store
 from sdsim.sweep.grid import split_overrides
+from sdsim.sweep.grouping import group_jobs
 from sdsim.sweep.job import parse_job, register_jobs, run_job
-from sdsim.sweep.plan import Plan, PlannedRun, make_plan
+from sdsim.sweep.plan import Plan, make_plan
 
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
@@ -118,44 +117,6 @@ def run_one(config: DictConfig) -> bool:
     if multiprocessing.current_process().name != "MainProcess":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launching process's business
     return run_job(parse_job(config)) > 0
-
-
-def group_jobs(runs: list[PlannedRun], most: int | None, workers: int | None) -> list[list[str]]:
-    """The overrides of jobs: of one run each, or of several that may be trained as one.
-
-    Args:
-        runs: those that are missing.
-        most: runs in one job; None: as many as leave no worker idle, 1 if `workers` is None.
-        workers: processes that take jobs, if known.
-    """
-    alike: dict[str, list[PlannedRun]] = {}
-    groups: list[list[PlannedRun]] = []
-    for run in runs:
-        if isinstance(run.config.model, AlgorithmConfig):
-            groups.append([run])
-        else:
-            alike.setdefault(ensemble_key(run.config), []).append(run)
-    even = math.ceil(sum(map(len, alike.values())) / workers) if workers else 1
-    largest = max(1, even if most is None else most)
-    for group in alike.values():
-        parts = math.ceil(len(group) / largest)
-        groups.extend(group[start::parts] for start in range(parts))
-    # As many jobs for one worker as for another: halve the largest until it comes out even.
-    while most is None and workers and len(groups) % workers:
-        longest = max(groups, key=len)
-        if len(longest) == 1:
-            break
-        groups.remove(longest)
-        groups += [longest[::2], longest[1::2]]
-    return [_job(group) for group in groups]
-
-
-def _job(group: list[PlannedRun]) -> list[str]:
-    overrides = group[0].overrides
-    if len(group) == 1:
-        return overrides
-    members = ",".join(f"[{run.config.train.lr!r},{run.config.seed}]" for run in group)
-    return [*overrides, f"members=[{members}]"]
 
 
 def _is_slurm(launcher: DictConfig) -> bool:

@@ -10,15 +10,6 @@ from math import comb, log
 import numpy as np
 from numpy.typing import NDArray
 
-from ..based.construction import (
-    PromptLayout,
-    based_for_set_disjointness,
-    keys_queries_and_values,
-    membership_attention,
-    shift_to_front,
-    smaller_set_first,
-    state_bits_allowed,
-)
 from ..based.kernels import (
     DataDependentKernel,
     ExponentialKernel,
@@ -26,11 +17,20 @@ from ..based.kernels import (
     hardest_set,
     separates,
 )
-from ..based.layers import FixedKernel, Model, StateSize
 from ..based.random_signs import (
     RandomSignKernel,
     random_sign_dimension_for_one_instance,
     smallest_random_dimensions,
+)
+from ..based.recurrent_layers import FixedKernel, Model, StateSize
+from ..based.theorem_g22 import (
+    PromptLayout,
+    based_for_set_disjointness,
+    keys_queries_and_values,
+    membership_attention,
+    shift_to_front,
+    smaller_set_first,
+    state_bits_allowed,
 )
 from ..layers.codes import binary_code
 from .claim import Claim, Evidence, require

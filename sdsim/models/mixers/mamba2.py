@@ -80,7 +80,7 @@ class PrefixMamba2(Mamba2):
 
 
 def initial_log_rates(heads: int) -> nn.Parameter:
-    """log A of each head (heads,), A uniform in [1, 16): the Mamba-2 paper's initialisation."""
+    """log A of each head (heads,), A uniform in [1, 16): the Mamba-2 paper's initialization."""
     return nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
 
 

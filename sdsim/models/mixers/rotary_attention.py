@@ -42,7 +42,7 @@ def rotate(x: Tensor, positions: Tensor, fraction: float = 1.0) -> Tensor:
 class RotaryAttention(SoftmaxAttention):
     """Causal attention with rotary positions, as in a Transformer++ (half of each head's numbers).
 
-    State: as of `SoftmaxAttention`, the keys turned.
+    State: as in `SoftmaxAttention`, the keys turned.
     """
 
     rotary_fraction: ClassVar[float] = 0.5

@@ -4,12 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, run_id
+from sdsim.config import ADDED_FIELDS, AlgorithmConfig, RunConfig, TaskConfig, config_id, run_id
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD
 from sdsim.store.store import Store
@@ -296,7 +296,7 @@ def test_unwritable_places(tmp_path: Path) -> None:
 
 PRELUDE = """
 import sys, time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from sdsim.config import RunConfig
 from sdsim.models import ModelConfig
 from sdsim.store.store import Store
@@ -379,3 +379,24 @@ def test_a_claim_is_exclusive_and_dies_with_its_holder(
         store.write(small_run, invented_result(small_run, [1, 2]), device="cpu")
     with store.claim(identity) as is_ours:
         assert not is_ours, "it is done"
+
+
+def test_a_field_that_is_added_leaves_old_runs_what_they_are(
+    store: Store, small_run: RunConfig, invented_result: Invent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if `train.beta2` were new: runs stored without it are found, and have its default."""
+    config = asdict(small_run)
+    del config["train"]["beta2"]
+    old = config_id(config)
+    assert old != run_id(small_run)
+    monkeypatch.setitem(ADDED_FIELDS, "TrainConfig", {"beta2": small_run.train.beta2})
+    assert config_id(config) == run_id(small_run) == old
+    other = replace(small_run, train=replace(small_run.train, beta2=0.5))
+    assert run_id(other) != old
+    store.write(small_run, invented_result(small_run, [90, 60]), device="cpu")
+    file = store.path / old / RECORD
+    content = json.loads(file.read_text())
+    del content["config"]["train"]["beta2"]
+    file.write_text(json.dumps(content))
+    assert old in store
+    assert load(store.path)["beta2"].to_list() == [small_run.train.beta2] * 2

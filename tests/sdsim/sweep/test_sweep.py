@@ -21,7 +21,8 @@ from sdsim.models import ModelConfig
 from sdsim.store.record import SCHEMA
 from sdsim.store.table import load
 from sdsim.sweep.grid import Grid, expand, split_overrides
-from sdsim.sweep.launch import Outcome, group_jobs, sweep
+from sdsim.sweep.grouping import group_jobs
+from sdsim.sweep.launch import Outcome, sweep
 from sdsim.sweep.plan import PlannedRun
 from sdsim.sweep.ray_launcher import RayLauncher
 

@@ -159,7 +159,7 @@ def test_a_run_is_resumed_exactly_where_it_stopped(
 def test_the_deadline_stops_a_run_and_its_checkpoint_takes_it_on(
     small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock strikes after seven steps; what goes on ends as a run that nobody stopped."""
+    """The clock strikes after seven steps; the resumed run ends as one that nobody stopped."""
     now = 0.0
 
     def tick(steps_done: int) -> None:

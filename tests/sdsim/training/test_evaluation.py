@@ -57,7 +57,7 @@ def trained() -> Train:
 
 
 def untrained(*mixers: str, vocab_size: int = 12, **settings: Any) -> LanguageModel:
-    """With loud mixers, so that what it names hangs on its state."""
+    """With loud mixers, so that what it names depends on its state."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LanguageModel(ModelConfig("test", mixers, 16, 2, 2, 2, **settings), vocab_size)
@@ -83,7 +83,7 @@ class Read:
 
 
 class Oracle(torch.nn.Module):
-    """Knows all answers of the test stream, but for those that it is told to miss."""
+    """Knows all answers of the test stream, except those that it is asked to miss."""
 
     bidirectional_prefix = False
 

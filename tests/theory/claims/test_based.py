@@ -3,9 +3,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from theory.based import construction
-from theory.based.layers import MLP
+from theory.based import theorem_g22
 from theory.based.random_signs import RandomSignKernel
+from theory.based.recurrent_layers import MLP
 from theory.claims import based as claims
 from theory.claims.based import CLAIMS
 from theory.claims.claim import ClaimFailed, Evidence
@@ -32,7 +32,7 @@ def refuted(name, counterexample):
 
 def test_a_threshold_of_one_half_is_refuted(monkeypatch):
     one, half = np.array([[1]]), np.array([Fraction(-3, 4)], dtype=object)
-    monkeypatch.setattr(construction, "threshold", lambda: MLP(one, half, one, np.array([0])))
+    monkeypatch.setattr(theorem_g22, "threshold", lambda: MLP(one, half, one, np.array([0])))
     refuted("G.22", r"row \d+ of A = ")
 
 
@@ -46,7 +46,7 @@ def test_the_literal_shift_is_refuted(monkeypatch):
 
     monkeypatch.setattr(claims, "shift_to_front", literal)
     refuted("G.20", r"\|A\| = 1, \|B\| = 0")
-    monkeypatch.setattr(construction, "shift_to_front", literal)
+    monkeypatch.setattr(theorem_g22, "shift_to_front", literal)
     refuted("G.21", "A = ")
     refuted("G.22", "A = ")
 

@@ -11,7 +11,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.based.layers import Model
+from theory.based.recurrent_layers import Model
 from theory.layers.base_conv import (
     BaseConv,
     BaseConvStack,

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.based.construction import membership_attention
 from theory.based.kernels import DataDependentKernel
-from theory.based.layers import MLP, FixedKernel, KernelOfTheKeys, LinearAttention, Model
 from theory.based.random_signs import RandomSignKernel
+from theory.based.recurrent_layers import MLP, FixedKernel, KernelOfTheKeys, LinearAttention, Model
+from theory.based.theorem_g22 import membership_attention
 from theory.layers.codes import binary_code
 
 few = settings(max_examples=30, deadline=None)

@@ -40,7 +40,7 @@ import numpy as np
 from ..checks import require_at_least, require_distinct
 from ..layers.base_conv import BaseConv, InputDependentFilters
 from ..layers.codes import binary_code
-from .layers import (
+from .recurrent_layers import (
     MLP,
     FeatureMap,
     FixedKernel,

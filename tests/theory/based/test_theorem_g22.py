@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.based.construction import (
+from theory.based.kernels import ExponentialKernel, hardest_set, separates
+from theory.based.random_signs import RandomSignKernel
+from theory.based.recurrent_layers import MLP, FixedKernel, LinearAttention, Model
+from theory.based.theorem_g22 import (
     PromptLayout,
     based_for_set_disjointness,
     mark_of_smaller_set,
@@ -14,9 +17,6 @@ from theory.based.construction import (
     state_bits_allowed,
     threshold,
 )
-from theory.based.kernels import ExponentialKernel, hardest_set, separates
-from theory.based.layers import MLP, FixedKernel, LinearAttention, Model
-from theory.based.random_signs import RandomSignKernel
 from theory.layers.base_conv import BaseConv
 from theory.layers.codes import binary_code
 
