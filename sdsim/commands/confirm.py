@@ -19,10 +19,10 @@ scale on set disjointness and recall, in both orders, draws them like any sweep,
 fast they read and write beside a Transformer.
 
   sdsim confirm                        jrt_tiny and based_tiny, two CPU cores: some minutes
-  sdsim confirm scale=360m device=cuda dtype=bfloat16 batch=16 store=results/confirm
+  sdsim confirm size=360m device=cuda dtype=bfloat16 batch=16 store=results/confirm
   sdsim confirm 'overrides=["train.steps=100","seed=0"]'      settings of the sweep
 
-The runs are those of `sdsim sweep sweep=confirm_<scale>`; what is stored is not trained again.
+The runs are those of `sdsim sweep sweep=confirm_<size>`; what is stored is not trained again.
 """
 
 
@@ -31,7 +31,7 @@ class Config:
     """Settings of ``sdsim confirm``.
 
     Attributes:
-        scale: of the models: tiny or 360m.
+        size: of the models: tiny or 360m.
         store: folder of the runs, and of the figures.
         device: name of the torch device, such as cpu or cuda.
         threads: threads of torch, on the CPU, while the models are timed.
@@ -42,8 +42,8 @@ class Config:
         overrides: settings of the sweep.
     """
 
-    scale: Literal["tiny", "360m"] = "tiny"
-    store: str = "runs/confirm_${scale}"
+    size: Literal["tiny", "360m"] = "tiny"
+    store: str = "runs/confirm_${size}"
     device: str = "cpu"
     threads: Count = 2
     lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
@@ -57,7 +57,7 @@ def run(config: Config) -> None:
     """Train what is missing, draw it, time the models."""
     measured = BenchConfig(
         what=("model_prefill", "model_decode"),
-        presets=tuple(f"{kind}_{config.scale}" for kind in ("jrt", "based", "transformer")),
+        presets=tuple(f"{kind}_{config.size}" for kind in ("jrt", "based", "transformer")),
         lengths=config.lengths,
         batches=(config.batch,),
         dtype=config.dtype,
@@ -66,7 +66,7 @@ def run(config: Config) -> None:
         repeats=config.repeats,
         out=str(Path(config.store, "figures")),
     )
-    places = [f"sweep=confirm_{config.scale}", f"store={config.store}", f"device={config.device}"]
+    places = [f"sweep=confirm_{config.size}", f"store={config.store}", f"device={config.device}"]
     alone = ["hydra.launcher.n_jobs=1"] if config.device != "cpu" else []
     if train.sweep_and_report("sweep", [*places, *alone, *config.overrides]):
         bench.run(measured)

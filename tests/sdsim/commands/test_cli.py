@@ -468,3 +468,19 @@ def test_a_text_setting_may_be_a_list_or_quoted() -> None:
         override = cli._as_written(f"prompt={words}")
         with composed("generate", ["checkpoint=x", override]) as (config, _):
             assert generate.parse(config).prompt == expected
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_no_setting_is_shadowed_by_a_group(name: str) -> None:
+    """Hydra takes `key=value` for a choice of files wherever there is a group of that name."""
+    command = commands.find(name)
+    command.register()
+    with composed(command.config_name, []) as (_, loader):
+        groups = set(loader.list_groups(""))
+    assert groups & (set(command.settings) - set(command.groups)) == set()
+
+
+def test_confirm_takes_its_size(run: Run) -> None:
+    code, out, err = run("confirm", "size=360m", "--cfg", "job", "--resolve")
+    assert code == 0, err
+    assert "store: runs/confirm_360m" in out
