@@ -13,12 +13,11 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from rich.logging import RichHandler
 
 import sdsim
 from sdsim import commands
 from sdsim.commands.command import Command
-from sdsim.commands.console import console, errors
+from sdsim.commands.console import Warnings, console, errors
 
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -36,11 +35,7 @@ _QUESTIONS = {
 def main() -> None:
     """Entry point. Exits with 0, 1 (a run failed), 2 (invalid input) or 130 (Ctrl-C)."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its errors are raised as well
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=errors, show_time=False, show_path=False)],
-    )
+    logging.basicConfig(level=logging.WARNING, handlers=[Warnings()])
     try:
         code = dispatch(sys.argv[1:])
         sys.stdout.flush()
@@ -104,13 +99,16 @@ def _run(command: Command, arguments: list[str]) -> None:
     flags, questions, overrides = _split(command, arguments)
     command.register()
     try:
-        if questions:
+        is_sweep = command.sweep is not None and (command.is_sweep or bool(flags & set(_MULTIRUN)))
+        if questions and is_sweep and command.preview is not None and "job" in questions:
+            command.preview(overrides)
+        elif questions:
             _ask_hydra(command, [*questions, *overrides])
         elif flags & set(_HELP):
             from sdsim.commands.help import help_of
 
             _print(help_of(command, overrides))
-        elif command.sweep is not None and (command.is_sweep or flags):
+        elif command.sweep is not None and is_sweep:
             command.sweep(overrides)
         else:
             command.execute(overrides)
@@ -183,7 +181,7 @@ def _ask_hydra(command: Command, words: list[str]) -> None:
 
 
 def _print(text: str) -> int:
-    console.print(text, end="", markup=False, soft_wrap=True)
+    console.print(text, end="", soft_wrap=True)
     return 0
 
 

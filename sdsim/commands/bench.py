@@ -50,7 +50,7 @@ def run(config: BenchConfig) -> None:
             report = measure(config, what, bar.show)
         console.print(as_table(display_table(report), report.title))
         for line in notes(report):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         if out is not None:
             for path in report.save(out):
                 console.print(str(path), soft_wrap=True)

@@ -30,6 +30,7 @@ class Command:
         sweep: does it for every combination of values, given the overrides (``-m``); None: it takes
             one value of each setting.
         is_sweep: whether it always does that.
+        preview: prints what `sweep` would do (``--cfg job``).
         hydra: more of Hydra's own settings.
         launcher: Hydra's launcher by default; None: it launches nothing.
         texts: settings whose values are taken as written, commas and newlines included.
@@ -47,6 +48,7 @@ class Command:
     groups: Mapping[str, str] = field(default_factory=dict)
     sweep: Callable[[list[str]], object] | None = None
     is_sweep: bool = False
+    preview: Callable[[list[str]], object] | None = None
     hydra: Mapping[str, Any] = field(default_factory=dict)
     launcher: str | None = None
     texts: tuple[str, ...] = ()

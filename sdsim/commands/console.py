@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 import time
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 15.0
 
-# In a file or a pipe there is no width to keep to.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
+# A user's names and texts are data: no markup, no emoji codes. A file or a pipe has no width.
+console = Console(
+    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 170
+)
 """Results, on standard output."""
 
-errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Progress, warnings and errors, on standard error."""
+
+
+class Warnings(logging.Handler):
+    """Log records on standard error, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        errors.print(f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}")
 
 
 class Bar:

@@ -123,7 +123,7 @@ def run(config: Config) -> None:
     for number, text in pieces:
         texts[number] += text
     for number, text in enumerate(texts, 1):
-        console.print(f"[{number}] {text}", markup=False, soft_wrap=True)
+        console.print(f"[{number}] {text}", soft_wrap=True)
 
 
 def _read_prompt(file: str | None) -> str:

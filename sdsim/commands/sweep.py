@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sdsim.commands import train
 from sdsim.commands.command import Command
 from sdsim.sweep.grid import Grid
@@ -36,7 +38,8 @@ COMMAND = Command(
     run=train.run,
     meanings={**train.MEANINGS, "sweep.": (Grid,)},
     groups={**GROUPS, "sweep": "tiny"},
-    sweep=lambda overrides: train.sweep_and_report("sweep", overrides),
+    sweep=partial(train.sweep_and_report, "sweep"),
+    preview=partial(train.preview_sweep, "sweep"),
     is_sweep=True,
     hydra={"mode": "MULTIRUN"},
     launcher="joblib",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console
 from sdsim.config import (
@@ -99,6 +101,26 @@ def sweep_and_report(command: str, overrides: list[str]) -> bool:
     return finished
 
 
+def preview_sweep(command: str, overrides: list[str]) -> None:
+    """Print the settings that the runs of a sweep share, and what each run adds."""
+    from omegaconf import OmegaConf
+
+    from sdsim.conf.compose import composed
+    from sdsim.sweep.grid import split_overrides
+    from sdsim.sweep.job import register_jobs
+    from sdsim.sweep.plan import make_plan
+
+    register_jobs()
+    places, _ = split_overrides(overrides)
+    with composed(command, places) as (config, loader):
+        plan = make_plan(config, loader, overrides)
+        shared = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    console.print(OmegaConf.to_yaml(shared), soft_wrap=True)
+    console.print(f"# {len(plan.runs)} runs:", soft_wrap=True)
+    for run in plan.runs.values():
+        console.print(f"# {' '.join(run.overrides[len(places) :])}", soft_wrap=True)
+
+
 COMMAND = Command(
     name="train",
     summary="train one model, or a few",
@@ -108,7 +130,8 @@ COMMAND = Command(
     run=run,
     meanings=MEANINGS,
     groups=GROUPS,
-    sweep=lambda overrides: sweep_and_report("train", overrides),
+    sweep=partial(sweep_and_report, "train"),
+    preview=partial(preview_sweep, "train"),
     launcher="joblib",
     interrupted=KEPT,
 )
