@@ -82,5 +82,5 @@ def _draw_panel(ax: Axes, axis: str, timed: pl.DataFrame, quantity: str) -> None
 def _draw_roofline(ax: Axes, axis: str, timed: pl.DataFrame) -> None:
     """JRT-RNN's time at the device's roofline, the column `limit`."""
     cases = timed.unique(axis).sort(axis)
-    label = "JRT-RNN's work at the device's ceiling"
+    label = "JRT-RNN's work at the device's roofline"
     ax.plot(cases[axis], cases["limit"] * 1e3, color="0.6", linestyle=(0, (4, 2)), label=label)

@@ -29,9 +29,9 @@ _ORDERS = {
 }
 _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
-over its sizes and over the bits that each number of the state is rounded to, with the 95 % \
-interval of the test examples (the best of many is a little luckier than that). Rounded {rounded} \
-Faint marks: all that was measured. Sizes of one order are pooled. {bound}
+over its sizes and over the bits that each number of the state is quantized to, with the 95 % \
+interval of the test examples (the best of many is a little luckier than that). Quantized \
+{quantized} Faint marks: all that was measured. Sizes of one order are pooled. {bound}
 """
 _BOUND_NOTE = """\
 Shaded: proved impossible for whatever reads once, on average over uniform instances; models that \
@@ -71,7 +71,7 @@ def draw(table: pl.DataFrame) -> Drawing:
         ax.set_xlabel("Recurrent state per sequence, bits (log scale)")
     add_legend(figure)
     used = runs.join(measured, on="setting", how="semi")
-    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", rounded=QUANTIZED_NOTE)
+    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", quantized=QUANTIZED_NOTE)
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, measured.drop("slices"))
 

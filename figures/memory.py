@@ -32,7 +32,7 @@ the states at which the 95 % interval of the test examples leaves open whether t
 down: the smallest state tried is already enough. Open mark, arrow up: no state tried is enough; \
 the largest is shown. Nothing is interpolated. Lower panel: the same, and the bound, over what is \
 needed at the smallest |A|.
-States are rounded to few bits per number where that was tested: {rounded} Bounds: \
+States are quantized to few bits per number where that was tested: {quantized} Bounds: \
 ⌈log₂ C(n, |A|)⌉ bits for no errors (n: possible tokens), and what the target's accuracy takes on \
 average; no model that reads once lies in the shaded part. Models that see all of the input at \
 once (non-causal, with a prefix) or read it again are not bound.
@@ -90,7 +90,7 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         relative.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
     add_legend(figure)
     used = runs.join(needed, on="experiment", how="semi")
-    note = _NOTE.format(target=target, rounded=QUANTIZED_NOTE)
+    note = _NOTE.format(target=target, quantized=QUANTIZED_NOTE)
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, needed)
 

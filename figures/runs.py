@@ -45,7 +45,7 @@ SERIES = ("experiment", "model", "variant")
 
 QUANTIZED_NOTE = """\
 at the separators, with full precision between them (test.quantize: crossings), or after every \
-token (steps); their scales are counted, of machines the most bits held at any time."""
+token (steps); their scales are counted, of streaming algorithms the most bits held at any time."""
 """What is counted as the bits of a quantized state, for the foot of a figure."""
 
 

@@ -31,7 +31,7 @@ _ORDERS = {"Short set first": 1, "Long set first": -1}
 
 _OVER_TIME_NOTE = """\
 Bits held after each token, n = {universe}, sets of {short} and {long} that do not meet. Grey: the \
-least any one-pass machine without errors can hold there, which may know both sizes (exact where \
+least any one-pass algorithm without errors can hold there, which may know both sizes (exact where \
 it is a line, else between a clique and a colouring of the prefixes that must be told apart); \
 each token is bounded by itself. Algorithms know neither set's size: their counters and flags \
 are counted, sets as a list of elements (one pass: also packed into one number).

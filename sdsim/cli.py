@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
 import sdsim
 from sdsim import commands
@@ -31,6 +31,9 @@ _QUESTIONS = {
     **dict.fromkeys(("-c", "--cfg", "-i", "--info", "-p", "--package"), True),
 }
 
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_QUOTED_TEXTS = re.compile(rf"{_QUOTED}|\[\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*)?\s*\]", re.DOTALL)
+
 
 def main() -> None:
     """Entry point. Exits with 0, 1 (a run failed), 2 (invalid input) or 130 (Ctrl-C)."""
@@ -39,8 +42,10 @@ def main() -> None:
     try:
         code = dispatch(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # `sdsim … | head` has seen enough
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `sdsim … | head` has seen enough
+            errors.print(f"sdsim: {error}")
         code = FAILURE
     sys.exit(code)
 
@@ -71,7 +76,7 @@ def dispatch(words: list[str]) -> int:
 
     word = " ".join(words[:2]) if family_of else name
     hint = did_you_mean(word, commands.names())
-    errors.print(f"sdsim: {word} is no command{hint} There are {', '.join(commands.names())}.")
+    errors.print(f"sdsim: {word} is no command{hint} Commands: {', '.join(commands.names())}.")
     return USAGE_ERROR
 
 
@@ -88,8 +93,10 @@ def _guarded(name: str, action: Callable[[], object], interrupted: str = "") -> 
         if os.environ.get(_FULL_ERROR) == "1":
             raise
         from sdsim.commands.errors import one_line
+        from sdsim.conf.compose import describe
 
-        errors.print(f"sdsim {name}: {one_line(error)}")
+        said = describe(error) if isinstance(error, ValidationError) else one_line(error)
+        errors.print(f"sdsim {name}: {said}")
         return USAGE_ERROR if isinstance(error, ValueError) else FAILURE
     return 0
 
@@ -123,6 +130,7 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
     flags: set[str] = set()
     questions: list[str] = []
     overrides: list[str] = []
+    folders: list[str] = []
     words = iter(command.shorthand(arguments))
     for word in words:
         flag, equals, value = word.partition("=")
@@ -131,10 +139,10 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
         if not word.startswith("-"):
             overrides.append(_as_written(word) if flag in command.texts else word)
         elif flag in _CONFIG_DIR:
-            folder = Path(value if equals else next(words, ""))
-            if not folder.is_dir():
+            folder = value if equals else next(words, "")
+            if not folder or not Path(folder).is_dir():
                 raise ValueError(f"{flag} {folder}: there is no such folder")
-            overrides.append(f"hydra.searchpath=[file://{folder.absolute()}]")
+            folders.append(_quoted(f"file://{Path(folder).absolute()}"))
         elif flag in _QUESTIONS:
             questions.append(word)
             if _QUESTIONS[flag] and not equals:
@@ -143,23 +151,25 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
             flags.add(word)
         else:
             raise ValueError(f"{word}: settings are given as key=value")
+    if folders:
+        overrides.append(f"hydra.searchpath=[{','.join(folders)}]")
     return flags, questions, overrides
 
 
 def _as_written(override: str) -> str:
-    """A text setting, quoted for Hydra unless it is a list or a quoted text already."""
+    """A text setting, quoted for Hydra unless it is quoted already, or a list of quoted texts."""
     key, _, text = override.partition("=")
-    if text[:1] in ("[", '"', "'"):
-        try:
-            value = OverridesParser.create().parse_override(override).value()
-        except HydraException:
-            value = None
-        if isinstance(value, list | str):
-            return override
+    if _QUOTED_TEXTS.fullmatch(text):
+        return override
+    return f"{key}={_quoted(text)}"
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra's overrides have it in quotes, interpolations escaped."""
     # Backslashes escape an interpolation or a quote, and are themselves doubled before one alone.
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text)
-    return f'{key}="{text}"'
+    return f'"{text}"'
 
 
 def _ask_hydra(command: Command, words: list[str]) -> None:

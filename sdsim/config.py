@@ -206,22 +206,23 @@ def run_id(config: RunConfig) -> str:
 
 def config_id(config: dict[str, Any]) -> str:
     """`run_id` of a config as plain data, fields that were added later present or not."""
-    hashed = {name: _without_added(name, part) for name, part in config.items()}
+    whole = _without(config, ADDED_FIELDS.get("RunConfig", {}))
+    hashed = {
+        name: _without(part, added_fields(name, part)) if isinstance(part, dict) else part
+        for name, part in whole.items()
+    }
     text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def added_fields(name: str, part: dict[str, Any]) -> dict[str, Any]:
     """The `ADDED_FIELDS` of a part of a config as plain data, such as ``"train"``."""
-    kinds = {"task": TaskConfig, "train": TrainConfig, "test": EvalConfig}
-    kinds["model"] = AlgorithmConfig if "machine" in part else ModelConfig
-    return ADDED_FIELDS.get(kinds[name].__name__, {})
+    kinds = {"task": "TaskConfig", "train": "TrainConfig", "test": "EvalConfig"}
+    kinds["model"] = "AlgorithmConfig" if "machine" in part else "ModelConfig"
+    return ADDED_FIELDS.get(kinds.get(name, name), {})
 
 
-def _without_added(name: str, part: Any) -> Any:
-    if not isinstance(part, dict):  # the seed
-        return part
-    added = added_fields(name, part)
+def _without(part: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in part.items() if key not in added or value != added[key]}
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sdsim.config import STRICT, Count, Positive
-from sdsim.text.presets import preset_of
+from sdsim.text.presets import PRESETS
 
 Attention = Literal["prefill", "decode", "train"]
 ModelTask = Literal["model_prefill", "model_decode", "model_train"]
@@ -23,6 +23,9 @@ What = Literal[
     "model_decode",
     "model_train",
 ]
+
+
+Lengths = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -42,11 +45,12 @@ class BenchConfig:
         methods: methods of attention to measure, of `kernels.bench.METHODS`, which are known only
             where it is imported; null: all.
         repeats: timed calls of each method.
-        max_seconds: time that one method may take in one case; it is then not tried at larger ones.
+        max_seconds: seconds that one method may take in one case; past that it is not tried at
+            larger ones.
         memory_gb: memory that one method may take, GB; what needs more is not run.
         out: folder to keep the numbers in; null: they are only printed.
         preset: of `sdsim bench sweep`: a sweep, whose runs are trained.
-        presets: of whole models: names of `sdsim.text.presets`.
+        presets: of whole models: jrt, based or transformer, with _tiny, _360m or _1b3.
         members: of `sdsim bench sweep`: runs per ensemble to try.
         settings: of `sdsim bench sweep`: how many of the preset's ensembles (runs that differ in
             learning rate and seed alone) to measure; null: all.
@@ -54,7 +58,7 @@ class BenchConfig:
     """
 
     what: Annotated[tuple[What, ...], Field(min_length=1)] = ("generation", "prefill")
-    lengths: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (
+    lengths: Lengths = (
         2048,
         4096,
         8192,
@@ -85,7 +89,8 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         for name in self.presets:
-            preset_of(name)
+            if name not in PRESETS:
+                raise ValueError(f"presets: {name!r} is not one of {', '.join(PRESETS)}")
 
     @property
     def cases(self) -> list[tuple[int, int]]:

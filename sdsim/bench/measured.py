@@ -52,7 +52,7 @@ def conditions(
         "threads": config.threads,
         "commit": commit(),
         "versions": versions(),
-        "command": shlex.join(["sdsim", "bench", *sys.argv[1:]]),
+        "command": shlex.join(["sdsim", *sys.argv[1:]]),
         "ceilings": None if roofline is None else asdict(roofline),
         "config": asdict(config),
     }

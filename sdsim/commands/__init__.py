@@ -6,6 +6,7 @@ else lists it. Commands import what is heavy (torch, sympy, the hub's client) on
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sdsim.commands.command import Command
 
-_NOT_COMMANDS = {"__init__", "command", "console", "errors", "help", "completion"}
 
-
+@cache
 def names() -> list[str]:
     """The words of all commands, such as ``"theory bounds"``, sorted."""
-    files = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return sorted(_words(stem) for stem in files if stem not in _NOT_COMMANDS)
+    files = Path(__file__).parent.glob("*.py")
+    return sorted(_words(file.stem) for file in files if "\nCOMMAND = " in file.read_text("utf-8"))
 
 
 def find(name: str) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -59,7 +60,7 @@ def run(config: BenchConfig) -> None:
 
 def shorthand(words: list[str]) -> list[str]:
     """``sdsim bench sweep`` for ``sdsim bench what=[sweep]``; ``patience`` is a former name."""
-    words = [word.replace("patience=", "max_seconds=", 1) for word in words]
+    words = [re.sub(r"^patience=", "max_seconds=", word) for word in words]
     chosen = [word for word in words if word in get_args(What)]
     others = [word for word in words if word not in chosen]
     return [*others, f"what=[{','.join(chosen)}]"] if chosen else others

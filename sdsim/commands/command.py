@@ -31,6 +31,7 @@ class Command:
             one value of each setting.
         is_sweep: whether it always does that.
         preview: prints what `sweep` would do (``--cfg job``).
+        unlisted: settings that are not for users, which its help leaves out.
         hydra: more of Hydra's own settings.
         launcher: Hydra's launcher by default; None: it launches nothing.
         texts: settings whose values are taken as written, commas and newlines included.
@@ -49,6 +50,7 @@ class Command:
     sweep: Callable[[list[str]], object] | None = None
     is_sweep: bool = False
     preview: Callable[[list[str]], object] | None = None
+    unlisted: tuple[str, ...] = ()
     hydra: Mapping[str, Any] = field(default_factory=dict)
     launcher: str | None = None
     texts: tuple[str, ...] = ()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
 
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import CompletionPlugin
 
 from sdsim import commands
@@ -42,8 +44,11 @@ def complete(words: list[str]) -> None:
     command = commands.find(name)
     command.register()
     with composed(command.config_name, []) as (_, loader):
-        os.environ["COMP_LINE"] = f"sdsim {line.removeprefix(name).lstrip()}"
-        _plugin(shell, loader).query(command.config_name)
+        *before, typed = line.removeprefix(name).lstrip().split(" ")
+        words = [word for word in command.shorthand(before) if not word.startswith("-")]
+        os.environ["COMP_LINE"] = " ".join(["sdsim", *words, typed])
+        with contextlib.suppress(HydraException):  # what is typed is not whole yet
+            _plugin(shell, loader).query(command.config_name)
 
 
 def _plugin(shell: str, loader: Any) -> CompletionPlugin:

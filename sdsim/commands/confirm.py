@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from sdsim.bench.config import BenchConfig
+from sdsim.bench.config import BenchConfig, Lengths
 from sdsim.commands import bench, train
 from sdsim.commands.command import Command
 from sdsim.commands.figures import show_figures
@@ -46,7 +46,7 @@ class Config:
     store: str = "runs/confirm_${size}"
     device: str = "cpu"
     threads: Count = 2
-    lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
+    lengths: Lengths = (1024, 2048, 4096, 8192)
     batch: Count = 1
     dtype: Literal["float32", "bfloat16"] = "float32"
     repeats: Count = 5

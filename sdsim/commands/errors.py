@@ -17,6 +17,8 @@ from sdsim import commands
 from sdsim.commands.command import Command
 from sdsim.commands.help import choices_of, settings_of
 
+_LAUNCHER = "hydra/launcher"
+
 
 def explain(error: Exception, command: Command, overrides: list[str]) -> str:
     """A sentence or two: what cannot be, and what might have been meant."""
@@ -29,11 +31,11 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
         return _several(said, command)
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if isinstance(error, MissingConfigException) and key in command.groups:
-            choices = choices_of(command, overrides)[key]
+        if isinstance(error, MissingConfigException) and key in (*command.groups, _LAUNCHER):
+            choices = choices_of(command, [])[key]
             if value not in choices and "," not in value:
                 hint = did_you_mean(value, choices, prefix=f"{key}=")
-                return f"{key}={value}: no such choice{hint} There are {', '.join(choices)}."
+                return f"{key}={value}: no such choice{hint} Choices: {', '.join(choices)}."
     if isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
         wrong = _key(error)
         is_hydras = (wrong or "hydra").split(".")[0] == "hydra"
@@ -48,7 +50,7 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     """``; did you mean …?`` where something known is close, else a full stop."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{close[0]}?" if close else "."
 
 
@@ -67,15 +69,20 @@ def _unreadable(override: object, command: Command) -> str:
     text = str(override)
     if "=" not in text and not text.startswith(("-", "~")):
         return f"{text}: settings are given as key=value; `sdsim {command.name} --help` lists them"
+    key, _, value = text.partition("=")
+    if value[:1] == "[":
+        return f"{text}: this list cannot be read; such as '{key}=[1,2]' or '{key}=[\"a\",\"b\"]'"
     return (
-        f"{text}: this cannot be read; a value with commas, braces or quotes is quoted for the "
-        f"settings as well as for the shell: '{text.split('=')[0]}=\"…\"'"
+        f"{text}: this cannot be read; a text with commas, braces or quotes stands in quotes for "
+        f"the settings as well as for the shell: '{key}=\"…\"'"
     )
 
 
 def _several(said: str, command: Command) -> str:
     match = re.search(r"'([^']+=[^']*)'", said)
     what = match[1] if match else "a list of values"
+    if command.is_sweep:
+        return f"{what}: Hydra shows one config; `sdsim {command.name} --cfg job` previews all runs"
     if command.sweep is None:
         return f"{what}: `sdsim {command.name}` takes one value; a list stands in brackets, [1,2]"
     return f"{what}: several values take `sdsim {command.name} -m`"
@@ -91,21 +98,24 @@ def _key(error: BaseException) -> str | None:
     return match[1] if match else None
 
 
+def _with_group(key: str) -> list[str]:
+    """The commands that choose a file of this group."""
+    return [name for name in commands.names() if key in commands.find(name).groups]
+
+
 def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
     """What might have been meant by a setting that a command does not have; ends the sentence."""
     for group, names in choices_of(command, []).items():
         if value in names and group != key:
             return f"; did you mean {group}={value}?"
+    if others := _with_group(key):
+        return f"; it is a choice of `sdsim {'`, `sdsim '.join(others)}`."
     ends = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     if len(ends) == 1:
         return f"; did you mean {ends[0]}?"
     close = difflib.get_close_matches(key, known, n=1)
     if close:
         return f"; did you mean {close[0]}?"
-    others = [
-        name
-        for name in commands.names()
-        if key in commands.find(name).groups or key in commands.find(name).settings
-    ]
+    others = [name for name in commands.names() if key in commands.find(name).settings]
     where = f"; it is one of `sdsim {'`, `sdsim '.join(others)}`" if others else ""
     return f"{where}. `sdsim {command.name} --help` lists them."

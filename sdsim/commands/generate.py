@@ -32,10 +32,11 @@ sdsim generate: continue prompts with a trained model.
   sdsim generate checkpoint=… prompt=… strategy=read_twice 'stop=["\\n"]'
 
 The checkpoint is a folder of `sdsim pretrain` (finished or not) or of `sdsim import`, or a name on
-the Hugging Face hub. A prompt is taken as written, commas and line breaks included; several stand
-in a list of quoted texts. Without one, it is read from standard input. A prompt shorter than the
-prefix that JRT-RNN was trained with is read as it is (left_pad), repeated until it fills the prefix
-(read_twice), or read again after each new token (iterate).
+the Hugging Face hub. A prompt is taken as written, commas and line breaks included (quotes around
+the whole of it are dropped); several stand in a list of quoted texts. Without one, it is read from
+standard input. A prompt shorter than the prefix that JRT-RNN was trained with is read as it is
+(left_pad), repeated until it fills the prefix (read_twice), or read again after each new token
+(iterate).
 """
 
 
@@ -78,10 +79,9 @@ def parse_generate(config: DictConfig) -> Config:
     """
     values = plain(config)
     for name in ("prompt", "stop"):
-        if isinstance(values[name], list):
-            values[name] = [str(text).replace("\\n", "\n") for text in values[name]]
-        elif values[name] is not None:
-            values[name] = [str(values[name])]
+        if values[name] is not None and not isinstance(values[name], list):
+            values[name] = [values[name]]
+    values["stop"] = [str(text).replace("\\n", "\n") for text in values["stop"] or []]
     names = [setting.name for setting in fields(SamplingConfig)]
     chosen = {name: values.pop(name) for name in names if name in values}
     sampling = validate(SamplingConfig, chosen)

@@ -72,6 +72,7 @@ def help_of(command: Command, overrides: list[str]) -> str:
                 f"required; {meanings[key]}" if value == "???" else meanings.get(key, ""),
             )
             for key, value in settings
+            if key not in command.unlisted
         ]
         parts.append("\n".join(["Settings and their defaults:", *(_row(*row) for row in rows)]))
     return "\n\n".join(parts) + "\n"

@@ -31,7 +31,7 @@ class Config:
     Attributes:
         checkpoint: folder or file of the released weights.
         out: folder to write the model to; it must be empty.
-        preset: which model it is, a name of `sdsim.text.presets`.
+        preset: which model it is: jrt, based or transformer, with _360m or _1b3.
         tokenizer: a tokenizer.json, or a name on the Hugging Face hub.
         window: tokens that sliding-window layers see; null: the preset's.
         allow_pickle: whether a pytorch_model.bin may be read.

@@ -7,7 +7,7 @@ from functools import partial
 from sdsim.commands import train
 from sdsim.commands.command import Command
 from sdsim.sweep.grid import Grid
-from sdsim.sweep.job import GROUPS, SETTINGS, parse_job
+from sdsim.sweep.job import PRIMARY, parse_job
 
 HELP = """\
 sdsim sweep: train every run of a grid that the store does not have yet.
@@ -33,15 +33,13 @@ COMMAND = Command(
     name="sweep",
     summary="train a grid of small models (order by state size), store every run",
     help=HELP,
-    settings=SETTINGS,
     parse=parse_job,
     run=train.run,
     meanings={**train.MEANINGS, "sweep.": (Grid,)},
-    groups={**GROUPS, "sweep": "tiny"},
     sweep=partial(train.sweep_and_report, "sweep"),
     preview=partial(train.preview_sweep, "sweep"),
     is_sweep=True,
-    hydra={"mode": "MULTIRUN"},
-    launcher="joblib",
+    unlisted=("members", "deadline"),
     interrupted=train.KEPT,
+    **PRIMARY["sweep"],
 )

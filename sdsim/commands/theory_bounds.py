@@ -25,8 +25,8 @@ class Config:
 
     Attributes:
         universe: n, elements that sets are drawn from.
-        size_a: |A|, elements of the set that comes first.
-        size_b: |B|, elements of the other.
+        size_a: |A|, elements of one set; the table has both orders.
+        size_b: |B|, elements of the other set.
         passes: how often the input is read.
         error: probability of a wrong answer, where errors are allowed.
     """

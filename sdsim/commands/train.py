@@ -15,7 +15,7 @@ from sdsim.config import (
     TrainConfig,
     run_id,
 )
-from sdsim.sweep.job import GROUPS, SETTINGS, Job, parse_job, run_job
+from sdsim.sweep.job import PRIMARY, Job, parse_job, run_job
 from sdsim.training.tracking import TrackingConfig
 
 HELP = """\
@@ -51,7 +51,7 @@ MEANINGS = {
     "test.": (EvalConfig,),
     "tracking.": (TrackingConfig,),
 }
-KEPT = ": finished runs are stored, the same command does the others"
+KEPT = ": finished runs are stored; the same command resumes the rest"
 
 
 def run(job: Job) -> None:
@@ -125,13 +125,11 @@ COMMAND = Command(
     name="train",
     summary="train one model, or a few",
     help=HELP,
-    settings=SETTINGS,
     parse=parse_job,
     run=run,
     meanings=MEANINGS,
-    groups=GROUPS,
     sweep=partial(sweep_and_report, "train"),
     preview=partial(preview_sweep, "train"),
-    launcher="joblib",
     interrupted=KEPT,
+    **PRIMARY["train"],
 )

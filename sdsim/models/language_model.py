@@ -124,7 +124,7 @@ class LanguageModel(nn.Module):
             prefix_len: how many leading tokens are the prompt, available at once (None: all N).
             mask: bool (B, N), False on left padding; every row keeps at least one real token.
             embedding_scale: factors on the embeddings, (B, N, width), by which training applies
-                dropout; see `sdsim.training.trainer.embedding_scale`.
+                dropout; see `sdsim.training.data.embedding_scale`.
 
         Raises:
             ValueError: for tokens of the wrong shape or type, a prefix longer than N, or padding

@@ -17,7 +17,9 @@ from sdsim.config import (
     AlgorithmConfig,
     Count,
     ModelConfig,
+    Positive,
     RunConfig,
+    Seed,
     TaskConfig,
     run_id,
 )
@@ -53,7 +55,7 @@ class Job:
     store: str = "runs"
     device: str = "cpu"
     threads: Count = 1
-    members: tuple[tuple[float, int], ...] = ()
+    members: tuple[tuple[Positive, Seed], ...] = ()
     deadline: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
@@ -76,16 +78,22 @@ SETTINGS = {"seed": 0} | {
 """Settings of a job's config beside its groups, and their defaults."""
 
 
+PRIMARY: dict[str, dict[str, Any]] = {
+    "train": {"settings": SETTINGS, "groups": GROUPS, "launcher": "joblib"},
+    "sweep": {
+        "settings": SETTINGS,
+        "groups": {**GROUPS, "sweep": "tiny"},
+        "launcher": "joblib",
+        "hydra": {"mode": "MULTIRUN"},
+    },
+}
+"""What the primary configs of one job and of a sweep are registered with, by name."""
+
+
 def register_jobs() -> None:
     """Make the primary configs ``train`` and ``sweep`` available to Hydra."""
-    register_primary("train", SETTINGS, groups=GROUPS, launcher="joblib")
-    register_primary(
-        "sweep",
-        SETTINGS,
-        groups={**GROUPS, "sweep": "tiny"},
-        launcher="joblib",
-        hydra={"mode": "MULTIRUN"},
-    )
+    for name, described in PRIMARY.items():
+        register_primary(name, **described)
 
 
 def parse_job(config: DictConfig) -> Job:

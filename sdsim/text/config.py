@@ -122,7 +122,7 @@ class PretrainConfig:
         out: folder of the run.
         corpus: the text.
         objective: the loss.
-        preset: a model of `sdsim.text.presets.PRESETS`.
+        preset: jrt, based or transformer, with _tiny, _360m or _1b3.
         seq_len: N, tokens of a sequence; null: the preset's.
         prefix_len: M, leading tokens of it that are read non-causally; null: the preset's.
         steps: optimizer steps.

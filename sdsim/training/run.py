@@ -15,7 +15,7 @@ from sdsim.training import checkpoint
 from sdsim.training.evaluation import evaluate
 from sdsim.training.modes import TrainingMode, fastest_mode, trainers
 from sdsim.training.result import RunResult, SliceResult, finite_or_none
-from sdsim.training.tasks import eval_tasks
+from sdsim.training.tasks import check_run, eval_tasks
 from sdsim.training.tracking import Log
 from sdsim.training.trainer import Snapshot, Trainer
 from synthetic import Task
@@ -77,6 +77,8 @@ def execute_all(
         conditions: where and how.
         mode: how to train them; None: the fastest here.
     """
+    for config in configs[:1]:  # before any time is spent: the tasks and the model can be built
+        check_run(config)
     networks = []
     for config in configs:
         if conditions.are_over():

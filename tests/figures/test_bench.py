@@ -38,7 +38,7 @@ def test_lines_are_the_medians_of_the_largest_other_size(table):
     lines = {line.get_label(): line for line in by_length.lines}
     assert [*lines["JRT-RNN (prefix N/2)"].get_xdata()] == [64, 128, 256]
     assert [*lines["JRT-RNN (prefix N/2)"].get_ydata()] == pytest.approx([6.4, 12.8, 25.6])
-    assert [*lines["JRT-RNN's work at the device's ceiling"].get_ydata()] == pytest.approx(
+    assert [*lines["JRT-RNN's work at the device's roofline"].get_ydata()] == pytest.approx(
         [0.064, 0.128, 0.256]
     )
     assert "Softmax, cuDNN" not in lines  # not run

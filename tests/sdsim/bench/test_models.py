@@ -103,5 +103,5 @@ def test_reading_is_linear_in_the_length() -> None:
 
 
 def test_an_unknown_preset_is_named() -> None:
-    with pytest.raises(ValueError, match="preset = 'gpt': one of jrt_360m"):
+    with pytest.raises(ValueError, match="presets: 'gpt' is not one of jrt_360m"):
         BenchConfig(presets=("gpt",))

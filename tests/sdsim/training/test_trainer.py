@@ -7,11 +7,11 @@ import torch
 
 from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import LanguageModel, ModelConfig
-from sdsim.training.data import Questions, answer_logits
+from sdsim.training.data import Questions, answer_logits, loss_and_accuracy, training_batches
 from sdsim.training.device import check_device
 from sdsim.training.run import Conditions, execute
 from sdsim.training.schedule import warmup_cosine
-from sdsim.training.trainer import build
+from sdsim.training.trainer import BETA1, SequentialTrainer, build
 from synthetic import Batch, SetDisjointness
 
 CPU = torch.device("cpu")
@@ -187,3 +187,31 @@ def test_unusable_device() -> None:
 def test_bad_train_settings(change: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(TrainConfig(), **change)
+
+
+def test_what_cannot_be_tested_is_refused_before_training(small_run: RunConfig) -> None:
+    config = replace(small_run, task=replace(small_run.task, test_sizes=((2, 40),)))
+    with pytest.raises(ValueError, match="2 \\+ 40 does not fit"):
+        execute(config, Conditions(on_step=lambda done: pytest.fail("a step")))
+
+
+def test_the_update_is_torch_s_adamw_bit_for_bit(small_run: RunConfig) -> None:
+    trainer, model = SequentialTrainer(small_run, CPU), build(small_run, CPU).train()
+    train = small_run.train
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        betas=(BETA1, train.beta2),
+        weight_decay=train.weight_decay,
+        fused=True,
+    )
+    for step, (_, asked) in enumerate(training_batches(small_run, CPU)):
+        trainer.step()
+        loss, _ = loss_and_accuracy(answer_logits(model, asked), asked.targets)
+        for group in optimizer.param_groups:
+            group["lr"] = train.lr * warmup_cosine(step, train.steps, train.warmup)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
+        optimizer.step()
+    for name, parameter in trainer.model(0).state_dict().items():
+        assert torch.equal(parameter, model.state_dict()[name]), name
