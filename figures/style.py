@@ -34,6 +34,7 @@ _RC_PARAMS = {
     "lines.markersize": 4,
     "lines.markeredgewidth": 0.8,
     "savefig.dpi": 220,
+    "text.parse_math": False,  # names are data: a dollar is a dollar
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
 }
 _NOTE_SIZE, _NOTE_LETTERS = 6.5, 138  # points; letters of a line

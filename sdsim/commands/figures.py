@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = """\
 sdsim figures: draw every figure from stored runs, and print their table. Trains nothing.
 
-  sdsim figures                                  from runs/ into runs/figures/
+  sdsim figures                                  from runs/default/ into runs/default/figures/
   sdsim figures store=results/tiny out=drawings
   sdsim figures bench=results/bench/cpu          what `sdsim bench` kept there, into the same folder
 """
@@ -34,7 +34,7 @@ class Config:
         bench: a folder that ``sdsim bench`` wrote, to be drawn instead of a store.
     """
 
-    store: str = "runs"
+    store: str = "runs/default"
     out: str | None = None
     bench: str | None = None
 

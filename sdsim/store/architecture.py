@@ -20,16 +20,19 @@ BIDIRECTIONAL_MIXERS: dict[str, tuple[Reader, str]] = {
 """The mixers with a bidirectional prefix: how each reads it, and its causal form."""
 
 
-def reader(model: dict[str, Any]) -> Reader | None:
+def reader(model: dict[str, Any], bidirectional_prefix: bool | None = None) -> Reader | None:
     """How a model reads the prompt.
 
     Args:
         model: of a stored config, as plain data.
+        bidirectional_prefix: what the model said itself when it was run; None: not stored.
 
     Returns:
         ``"prefix"`` where a layer reads the prompt causally and also non-causally, into the same
         state (JRT-RNN); ``"noncausal"`` where a layer reads it non-causally alone; ``"unknown"``
-        where a mixer is given by its import path; else ``"causal"``. None of a streaming algorithm.
+        where a mixer is given by its import path, unless the model said itself whether it reads
+        non-causally, which counts as ``"prefix"``; else ``"causal"``. None of a streaming
+        algorithm.
     """
     mixers = model.get("mixers")
     if mixers is None:
@@ -37,6 +40,8 @@ def reader(model: dict[str, Any]) -> Reader | None:
     readers = {BIDIRECTIONAL_MIXERS[name][0] for name in mixers if name in BIDIRECTIONAL_MIXERS}
     if readers:
         return "prefix" if "prefix" in readers else "noncausal"
+    if bidirectional_prefix is not None:
+        return "prefix" if bidirectional_prefix else "causal"
     return "unknown" if any("." in name for name in mixers) else "causal"
 
 

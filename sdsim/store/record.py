@@ -37,7 +37,8 @@ class Record:
         schema: version of the file.
         run_id: of the config.
         config: the `RunConfig`, as plain data.
-        params, train_loss, steps_done, ensemble, seconds, slices: as in `RunResult`.
+        params, train_loss, steps_done, ensemble, seconds, slices, bidirectional_prefix: as in
+            `RunResult`.
         device: name of the torch device.
         versions: of Python, sdsim, torch and numpy.
         commit: of the checkout, see `sdsim.store.provenance.commit`.
@@ -55,6 +56,7 @@ class Record:
     device: str
     versions: dict[str, str]
     commit: str | None
+    bidirectional_prefix: bool | None = None
 
     @classmethod
     def of(cls, config: RunConfig, result: RunResult, device: str) -> Record:

@@ -14,7 +14,7 @@ import polars as pl
 from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig, added_fields
 from sdsim.store.architecture import architecture, reader
 from sdsim.store.intervals import wilson
-from sdsim.store.record import Record, read_record
+from sdsim.store.record import RECORD, Record, read_record
 from sdsim.training.result import SliceResult
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ def load(path: Path | str) -> pl.DataFrame:
     not finite), steps_done, ensemble, seconds, device, versions, commit; quantized, a list of
     structs with bits (per number), state_bits (in all) and correct.
 
-    What is in the folder but is no run, or cannot be read, is named in a warning and left alone.
+    What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
+    other stores in it are not read.
 
     Raises:
         ValueError: if there is no such folder or it holds no run.
@@ -44,7 +45,7 @@ def load(path: Path | str) -> pl.DataFrame:
         raise ValueError(f"store = {path}: there is no such folder; `sdsim sweep` makes one")
     rows: list[dict[str, Any]] = []
     for entry in sorted(path.iterdir()):
-        if entry.name.startswith(".") or entry.name in _OTHER_FILES:
+        if entry.name.startswith(".") or entry.name in _OTHER_FILES or _is_store(entry):
             continue
         try:
             rows.extend(_rows(read_record(entry)))
@@ -55,6 +56,11 @@ def load(path: Path | str) -> pl.DataFrame:
     table = pl.DataFrame(rows, infer_schema_length=None)
     missing = [name for name in config_columns() if name not in table.columns]
     return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(*_SORTED, "run_id")
+
+
+def _is_store(entry: Path) -> bool:
+    """Whether a folder is itself a store; one beside runs is read by itself."""
+    return (entry / ".locks").is_dir() or any(entry.glob(f"*/{RECORD}"))
 
 
 def config_columns() -> tuple[str, ...]:
@@ -80,7 +86,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
     shared = {
         "run_id": record.run_id,
         **_config_columns(record.config),
-        "reader": reader(record.config["model"]),
+        "reader": reader(record.config["model"], record.bidirectional_prefix),
         "architecture": architecture(record.config["model"]),
         "params": record.params,
         "train_loss": record.train_loss,

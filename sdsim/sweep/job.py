@@ -52,7 +52,7 @@ class Job:
     """
 
     run: RunConfig
-    store: str = "runs"
+    store: str = "runs/default"
     device: str = "cpu"
     threads: Count = 1
     members: tuple[tuple[Positive, Seed], ...] = ()

@@ -95,6 +95,8 @@ class RunResult:
             nothing was trained.
         ensemble: how many runs were trained as one, this one included.
         seconds: wall-clock time of training and testing; of an ensemble's training, its share.
+        bidirectional_prefix: whether a layer of the network reads its prompt non-causally; None of
+            a streaming algorithm, and of runs that were stored before this was.
     """
 
     slices: list[SliceResult]
@@ -103,6 +105,7 @@ class RunResult:
     steps_done: int
     ensemble: int
     seconds: float
+    bidirectional_prefix: bool | None = None
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -184,6 +184,7 @@ def _test(
         steps_done=trainer.steps_done,
         ensemble=ensemble,
         seconds=seconds + time.monotonic() - started,
+        bidirectional_prefix=model.bidirectional_prefix,
     )
 
 

@@ -238,7 +238,7 @@ def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:
 def test_a_setting_that_is_deleted_has_its_default(run: Run, tmp_path: Path) -> None:
     code, _, err = run("train", "model=gru", *SMALL, "model.heads=4", "~model.heads")
     assert code == 0, err
-    assert set(load(tmp_path / "runs")["heads"]) == {2}
+    assert set(load(tmp_path / "runs" / "default")["heads"]) == {2}
     code, _, err = run("sweep", "sweep=tiny", "model=gru", "model.width=8", *SMALL, "~threads")
     assert code == 0, err
 
@@ -253,7 +253,7 @@ def test_choices_in_a_folder_of_ones_own(run: Run, tmp_path: Path) -> None:
     for words in (["train"], ["train", "-m", "seed=0,1", "hydra.launcher.n_jobs=1"]):
         code, _, err = run(*words, "model=mine", *SMALL, "--config-dir", "conf")
         assert code == 0, err
-    assert load(tmp_path / "runs")["model"].to_list() == ["mine"] * 4
+    assert load(tmp_path / "runs" / "default")["model"].to_list() == ["mine"] * 4
     assert "mine" in run("train", "--config-dir=conf", "--help")[1]
 
 
@@ -324,20 +324,20 @@ def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
     code, out, err = run("train", "model=gru", *SMALL)
     assert code == 0, err
     assert "short_first" in out
-    table = load(tmp_path / "runs")
+    table = load(tmp_path / "runs" / "default")
     assert table["model"].to_list() == ["gru", "gru"]
     assert f"{table['accuracy'][0]:.3f}" in out
     code, out, _ = run("train", "model=gru", *SMALL)
     assert code == 0
     assert "are there already" in out
-    assert load(tmp_path / "runs").equals(table)
+    assert load(tmp_path / "runs" / "default").equals(table)
 
 
 def test_an_algorithm_is_a_model_that_trains_nothing(run: Run, tmp_path: Path) -> None:
     code, out, err = run("train", "model=fingerprint", "model.budget=20", "test.examples=50")
     assert code == 0, err
     assert "steps" not in err
-    table = load(tmp_path / "runs")
+    table = load(tmp_path / "runs" / "default")
     assert table["machine"].to_list() == ["fingerprint"] * 2
     assert max(table["state_bits"]) <= 20
     assert f"{table['accuracy'][0]:.3f}" in out
@@ -347,7 +347,7 @@ def test_options_of_a_task_stand_beside_its_settings(run: Run, tmp_path: Path) -
     task = ["task=general_associative_recall", "task.train_sizes=[[3,2]]", "task.null_share=0.25"]
     code, _, err = run("train", "model=gru", *SMALL[2:], *task, "test.bits=[2,8]")
     assert code == 0, err
-    (row,) = load(tmp_path / "runs").iter_rows(named=True)
+    (row,) = load(tmp_path / "runs" / "default").iter_rows(named=True)
     assert json.loads(row["options"]) == {"order": "context_first", "null_share": 0.25}
     assert (row["answers"], row["chance"], row["order"]) == (2, 0.25, "context_first")
     assert [less["bits"] for less in row["quantized"]] == [2, 8]
@@ -358,10 +358,10 @@ def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:
     code, out, err = run("figures")
     assert code == 0, err
     assert "accuracy short first" in out
-    drawn = sorted(path.name for path in (tmp_path / "runs" / "figures").iterdir())
+    drawn = sorted(path.name for path in (tmp_path / "runs" / "default" / "figures").iterdir())
     figures = [f"{name}.{kind}" for name in ("bits", "order") for kind in ("csv", "pdf", "png")]
     assert drawn == [*figures, "slices.csv"]
-    assert all(f"runs/figures/{name}" in out for name in drawn)
+    assert all(f"runs/default/figures/{name}" in out for name in drawn)
     assert run("figures")[2] == "", "the figures in the store are not foreign to it"
 
 

@@ -400,3 +400,26 @@ def test_a_field_that_is_added_leaves_old_runs_what_they_are(
     file.write_text(json.dumps(content))
     assert old in store
     assert load(store.path)["beta2"].to_list() == [small_run.train.beta2] * 2
+
+
+def test_a_store_beside_runs_is_not_a_run(
+    store: Store, small_run: RunConfig, invented_result: Invent, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.write(small_run, invented_result(small_run, [90, 60]), device="cpu")
+    other = Store(store.path / "mine")
+    other.write(replace(small_run, seed=1), invented_result(small_run, [1, 2]), device="cpu")
+    assert load(store.path)["seed"].unique().to_list() == [0]
+    assert load(other.path)["seed"].unique().to_list() == [1]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "reader"), [(True, "prefix"), (False, "causal"), (None, "unknown")]
+)
+def test_a_model_of_ones_own_says_how_it_reads(
+    said: bool | None, reader: str, store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    own = replace(small_run, model=replace(small_run.model, mixers=("mine.Mixer",)))
+    result = replace(invented_result(own, [1, 2]), bidirectional_prefix=said)
+    store.write(own, result, device="cpu")
+    assert load(store.path)["reader"].to_list() == [reader] * 2
