@@ -1,0 +1,113 @@
+"""Every measured number of the README and of docs/reproduction.md stands in a stored table."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ORDER = "tiny_five_seeds/figures/order.csv"
+BREADTH = "breadth_tiny/figures"
+SIZES = ("944", "1168", "1392", "1616", "1840")
+
+MINUS = "\N{MINUS SIGN}"
+
+Row = dict[str, str]
+
+
+def rows(table: str, **filters: str) -> list[Row]:
+    """The rows of a table of results/ whose columns have these values, in the table's order."""
+    with (ROOT / "results" / table).open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    return [row for row in found if all(row[column] == filters[column] for column in filters)]
+
+
+def text(value: float, form: str) -> str:
+    """As the pages write it, with the minus sign of typography."""
+    return f"{value:{form}}".replace("-", MINUS)
+
+
+def gap(row: Row, *, interval: bool = True) -> str:
+    mean = text(float(row["gap"]), "+.3f")
+    low, high = (text(float(row[f"gap_{end}"]), ".3f") for end in ("low", "high"))
+    return f"{mean} [{low}, {high}]" if interval else mean
+
+
+def best_in(model: str, bits: int, order: str) -> str:
+    """The accuracy that a picture's line shows at this many bits."""
+    table = rows(f"{BREADTH}/bits.csv", model=model, state_bits=str(bits), order=order)
+    return text(max(float(row["accuracy"]) for row in table), ".2f")
+
+
+def five_seeds(model: str) -> list[Row]:
+    found = rows(ORDER, model=model, seed="")
+    assert all(row["seeds"] == "5" for row in found)
+    return found
+
+
+def readme() -> list[str]:
+    jrt, based = five_seeds("jrt_rnn"), five_seeds("based")
+    better = [
+        row["state_bytes"]
+        for row, causal in zip(jrt, based, strict=True)
+        if all(float(row[order]) > float(causal[order]) for order in ("short_first", "long_first"))
+    ]
+    assert better == list(SIZES[1:])
+    tiny = {m: rows("tiny/figures/order.csv", model=m, seed="") for m in ("jrt_rnn", "based")}
+    for row, causal in list(zip(tiny["jrt_rnn"], tiny["based"], strict=True))[1:]:
+        assert float(row["short_first"]) > float(causal["short_first"])
+        assert float(row["long_first"]) > float(causal["long_first"])
+    based_bits = [best_in("based", 1112, order) for order in ("short_first", "long_first")]
+    return [
+        f"from {int(better[0]):,} bytes on it is more accurate in both",
+        f"In 64 bits a GRU reaches {best_in('gru', 64, 'short_first')} with the short set first "
+        f"and {best_in('gru', 64, 'long_first')} with the long one",
+        f"Based takes 1,112 bits for {min(based_bits)} or more",
+    ]
+
+
+def reproduction() -> list[str]:
+    based, noncausal = five_seeds("based"), five_seeds("based_noncausal")
+    jrt, gru = five_seeds("jrt_rnn"), five_seeds("gru")
+    assert [row["state_bytes"] for row in based] == list(SIZES)
+    assert all(float(row["gap_high"]) < 0 for row in noncausal)
+    assert all(round(abs(float(row["gap"])), 3) <= 0.001 for row in jrt[2:])
+    gaps = sorted(float(row["gap"]) for row in noncausal)
+    gru_gaps = sorted(float(row["gap"]) for row in gru)
+    breadth = {row["model"]: row for row in rows(f"{BREADTH}/order.csv", seed="", width="16")}
+    memory = rows("bits_tiny/figures/memory.csv", model="based", reading="exact", target="0.5")
+    memory.sort(key=lambda row: int(row["size_a"]))
+    bounds = [row["bound"] for row in memory]
+    gains = [
+        row
+        for row in rows("passes_tiny/figures/passes.csv", model="based", passes="2")
+        if row["experiment"] == "task=set_disjointness"
+    ]
+    most = max(gains, key=lambda row: float(row["gain"]))
+    gain, low, high = (float(most[name]) for name in ("gain", "gain_low", "gain_high"))
+    jrt_gaps = " and ".join(gap(row, interval=False) for row in jrt[:2])
+    return [
+        "gap " + ", ".join(gap(row) for row in based) + " at 944 to 1,840 bytes",
+        ", ".join(
+            f"{float(wide['long_first']):.3f} / {float(row['long_first']):.3f}"
+            for wide, row in zip(noncausal, based, strict=True)
+        ),
+        f"{text(gaps[0], '.3f')} to {text(gaps[-1], '.3f')}, every interval below 0",
+        f"{jrt_gaps} at the two small states",
+        f"GRU: gap {text(gru_gaps[0], '+.3f')} to {text(gru_gaps[-1], '+.3f')} in five seeds",
+        f"GLA {gap(breadth['gla'])} and Mamba-2 {gap(breadth['mamba2'])}",
+        "Based " + ", ".join(row["bits"] for row in memory) + " at",
+        f"the bound without errors {bounds[0]} to {max(bounds, key=int)}",
+        f"one pass to two: at most {gain:+.3f} [{low:.3f}, {high:.3f}]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "claims"), [("README.md", readme), ("docs/reproduction.md", reproduction)]
+)
+def test_measured_numbers(page: str, claims: object) -> None:
+    assert callable(claims)
+    words = re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
+    for claim in claims():
+        assert claim in words, f"{page} does not say what the stored table says: {claim}"
