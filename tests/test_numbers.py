@@ -97,7 +97,7 @@ def reproduction() -> list[str]:
         f"{jrt_gaps} at the two small states",
         f"GRU: gap {text(gru_gaps[0], '+.3f')} to {text(gru_gaps[-1], '+.3f')} in five seeds",
         f"GLA {gap(breadth['gla'])} and Mamba-2 {gap(breadth['mamba2'])}",
-        "Based " + ", ".join(row["bits"] for row in memory) + " at",
+        "Based " + ", ".join(f"{int(row['bits']):,}" for row in memory) + " at",
         f"the bound without errors {bounds[0]} to {max(bounds, key=int)}",
         f"one pass to two: at most {gain:+.3f} [{low:.3f}, {high:.3f}]",
     ]
