@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import trust
 from .precision import accumulation_dtype
 
 # Heads per group: enough work per call to hide what the call costs (some microseconds), few enough
@@ -223,6 +224,14 @@ class HeadGroup:
             product = self.product("gram", sums.gram, x.full).mul_(x.full)
             denominator.add_(self.total("read", product, 1), alpha=0.5)
             denominator.add_(sums.gram[:, 0, :1], alpha=0.5)
+
+    def spoil(self, sums: Sums, x: Lifted, denominator: Tensor) -> None:
+        """Write NaN to the denominators (G, C) that rounding may have lost (see `trust`)."""
+        roots = sums.gram.diagonal(dim1=1, dim2=2).abs().sqrt_()  # (G, D+1)
+        sizes = torch.abs(x.full, out=self._buffer("weighted", *x.full.shape[1:]))
+        reach = self.product("reach", roots[:, None], sizes)[:, 0]
+        lost = trust.is_lost(denominator, reach, sums.gram[:, 0, :1])
+        denominator.masked_fill_(lost, float("nan"))
 
     def pull(self, sums: Sums, x: Lifted, u: Tensor, w: Tensor | None = None) -> Tensor:
         """The gradient of Σ φ(x)ᵀ(kv u + w z) in √scale·x, (G, D, C); u (G, C, E), w (G, C) or 1.

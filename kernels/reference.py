@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import taylor
+from . import taylor, trust
 from .state import PrefixState
 
 
@@ -57,6 +57,7 @@ def attend(
     if initial_state is not None:
         more, total = _read(q, initial_state, scale)
         numerator, denominator = numerator + more, denominator + total
+        denominator = _spoil(denominator, q, initial_state, scale)
     y = _zero_masked(_ratio(numerator, denominator), mask)
     if not return_state:
         return y, None
@@ -82,13 +83,19 @@ def sum_keys(
 
 def read_state(q: Tensor, state: PrefixState, *, scale: float) -> Tensor:
     """What each query of q (B, N, H, D) reads from the state: (B, N, H, E)."""
-    return _ratio(*_read(q, state, scale))
+    numerator, denominator = _read(q, state, scale)
+    return _ratio(numerator, _spoil(denominator, q, state, scale))
 
 
 def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor]:
     features = taylor.features(q * scale**0.5)  # (B, N, H, F)
     numerator = torch.einsum("bnhf,bhfe->bnhe", features, state.kv)
     return numerator, torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+
+
+def _spoil(denominator: Tensor, q: Tensor, state: PrefixState, scale: float) -> Tensor:
+    """The denominators (B, N, H, 1), NaN where rounding has lost what was read from the state."""
+    return trust.spoil(denominator[..., 0], q * scale**0.5, state.k[:, None])[..., None]
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

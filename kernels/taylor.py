@@ -10,6 +10,7 @@ weighted by √2 (packed; the unpacked map has 1 + D + D² features).
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,9 +28,18 @@ def num_features(feature_dim: int) -> int:
 
 def features(x: Tensor) -> Tensor:
     """φ(x): (..., D) to (..., F)."""
-    first, second = _factors_for(x)
+    factors = _factors_for(x)
     x = functional.pad(x, (1, 0), value=1.0)  # x̂ (..., D+1)
-    return (x @ first) * (x @ second)
+    return (x @ factors.first) * (x @ factors.second)
+
+
+def reach(x: Tensor, z: Tensor) -> Tensor:
+    """Σᵢ |x̂ᵢ| √Σⱼ k̂ⱼᵢ² of x (..., D), for the keys summed in z = Σⱼ φ(kⱼ) (..., F).
+
+    z stores Σⱼ kⱼᵢ²/√2: a fourth root of 2 is missing in its square root.
+    """
+    roots = z.index_select(-1, _factors_for(x).squares).abs().sqrt()  # (..., D+1)
+    return roots[..., 0] + 2**0.25 * (x.abs() * roots[..., 1:]).sum(-1)
 
 
 def weight(s: Tensor) -> Tensor:
@@ -37,7 +47,20 @@ def weight(s: Tensor) -> Tensor:
     return 1 + s + s * s / 2
 
 
-def _factors_for(x: Tensor) -> tuple[Tensor, Tensor]:
+class Factors(NamedTuple):
+    """What makes the features of D numbers.
+
+    Attributes:
+        first, second: (D+1, F), which pick the factors x̂ᵢ and x̂ⱼ of each feature.
+        squares: (D+1,) int64, the features with i = j.
+    """
+
+    first: Tensor
+    second: Tensor
+    squares: Tensor
+
+
+def _factors_for(x: Tensor) -> Factors:
     """The factors for x's size, type and device, cached."""
     # Tensors without data (of torch.compile, of FakeTensorMode) must not enter the cache, and
     # those of the cache must not meet them.
@@ -45,8 +68,8 @@ def _factors_for(x: Tensor) -> tuple[Tensor, Tensor]:
     return make(x.shape[-1], x.dtype, x.device)
 
 
-def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Two (D+1, F) matrices that pick the factors x̂ᵢ and x̂ⱼ of each feature.
+def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Factors:
+    """The factors, made anew.
 
     Picking by matrix product costs little beside the attention's own products, and its gradient
     is again a matrix product: faster on the CPU, and deterministic on the GPU, where the gradient
@@ -58,12 +81,15 @@ def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tupl
     squares = (first == second) & (first > 0)
     coefficients = torch.ones(first.shape, dtype=dtype, device=device)
     coefficients = coefficients.masked_fill(squares, 0.5**0.5)
-    return (index == first).to(dtype), (index == second).to(dtype) * coefficients
+    row = torch.arange(feature_dim + 1, device=device)
+    return Factors(
+        (index == first).to(dtype),
+        (index == second).to(dtype) * coefficients,
+        row * (2 * feature_dim + 3 - row) // 2,  # where the triangle's rows start
+    )
 
 
 @lru_cache(maxsize=64)
-def _cached_factors(
-    feature_dim: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _cached_factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Factors:
     with torch.inference_mode(False):  # the cache outlives a caller's inference mode
         return _factors(feature_dim, dtype, device)
