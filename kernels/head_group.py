@@ -226,12 +226,12 @@ class HeadGroup:
             denominator.add_(sums.gram[:, 0, :1], alpha=0.5)
 
     def spoil(self, sums: Sums, x: Lifted, denominator: Tensor) -> None:
-        """Write NaN to the denominators (G, C) that rounding may have lost (see `trust`)."""
-        roots = sums.gram.diagonal(dim1=1, dim2=2).abs().sqrt_()  # (G, D+1)
-        sizes = torch.abs(x.full, out=self._buffer("weighted", *x.full.shape[1:]))
-        reach = self.product("reach", roots[:, None], sizes)[:, 0]
-        lost = trust.is_lost(denominator, reach, sums.gram[:, 0, :1])
-        denominator.masked_fill_(lost, float("nan"))
+        """NaN for the denominators (G, C) of outputs that rounding may have lost (`trust`)."""
+        squared = self._buffer("squared", *x.full.shape[1:])
+        torch.mul(x.full, x.full, out=squared)
+        diagonal = sums.gram.diagonal(dim1=1, dim2=2) * self.order.size
+        squares = self.product("squares", diagonal[:, None], squared)[:, 0]
+        denominator.copy_(trust.spoil(denominator, squares, sums.gram[:, 0, :1]))
 
     def pull(self, sums: Sums, x: Lifted, u: Tensor, w: Tensor | None = None) -> Tensor:
         """The gradient of Σ φ(x)ᵀ(kv u + w z) in √scale·x, (G, D, C); u (G, C, E), w (G, C) or 1.

@@ -238,7 +238,9 @@ def prefix_linear_attention_step(
         else:
             state = PrefixState(kv=state.kv + outer, k=state.k + key)
         numerator = (query[..., None, :] @ state.kv).squeeze(-2)  # (B, H, E)
-        denominator = trust.spoil((query * state.k).sum(-1), x, state.k)
+        products = query * state.k
+        squares = products.detach() @ taylor.squares(x)
+        denominator = trust.spoil(products.sum(-1), squares, state.k[..., 0])
         y = numerator / denominator[..., None]
     if check:
         _refuse_lost(denominator, q, k, v, state)

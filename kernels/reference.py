@@ -55,9 +55,9 @@ def attend(
     numerator = torch.einsum("bhnm,bmhe->bnhe", weights, values)
     denominator = weights.sum(-1).transpose(1, 2)[..., None]  # (B, N, H, 1)
     if initial_state is not None:
-        more, total = _read(q, initial_state, scale)
+        more, total, squares = _read(q, initial_state, scale)
         numerator, denominator = numerator + more, denominator + total
-        denominator = _spoil(denominator, q, initial_state, scale)
+        denominator = _spoil(denominator, squares, initial_state)
     y = _zero_masked(_ratio(numerator, denominator), mask)
     if not return_state:
         return y, None
@@ -83,19 +83,21 @@ def sum_keys(
 
 def read_state(q: Tensor, state: PrefixState, *, scale: float) -> Tensor:
     """What each query of q (B, N, H, D) reads from the state: (B, N, H, E)."""
-    numerator, denominator = _read(q, state, scale)
-    return _ratio(numerator, _spoil(denominator, q, state, scale))
+    numerator, denominator, squares = _read(q, state, scale)
+    return _ratio(numerator, _spoil(denominator, squares, state))
 
 
-def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor]:
+def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Numerator (B, N, H, E), denominator and what `trust` asks for (B, N, H, 1)."""
     features = taylor.features(q * scale**0.5)  # (B, N, H, F)
     numerator = torch.einsum("bnhf,bhfe->bnhe", features, state.kv)
-    return numerator, torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+    denominator = torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+    squares = torch.einsum("bnhf,bhf->bnh", features.detach(), state.k.detach() * taylor.squares(q))
+    return numerator, denominator, squares[..., None]
 
 
-def _spoil(denominator: Tensor, q: Tensor, state: PrefixState, scale: float) -> Tensor:
-    """The denominators (B, N, H, 1), NaN where rounding has lost what was read from the state."""
-    return trust.spoil(denominator[..., 0], q * scale**0.5, state.k[:, None])[..., None]
+def _spoil(denominator: Tensor, squares: Tensor, state: PrefixState) -> Tensor:
+    return trust.spoil(denominator, squares, state.k[:, None, :, :1])
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -33,13 +33,9 @@ def features(x: Tensor) -> Tensor:
     return (x @ factors.first) * (x @ factors.second)
 
 
-def reach(x: Tensor, z: Tensor) -> Tensor:
-    """Σᵢ |x̂ᵢ| √Σⱼ k̂ⱼᵢ² of x (..., D), for the keys summed in z = Σⱼ φ(kⱼ) (..., F).
-
-    z stores Σⱼ kⱼᵢ²/√2: a fourth root of 2 is missing in its square root.
-    """
-    roots = z.index_select(-1, _factors_for(x).squares).abs().sqrt()  # (..., D+1)
-    return roots[..., 0] + 2**0.25 * (x.abs() * roots[..., 1:]).sum(-1)
+def squares(x: Tensor) -> Tensor:
+    """c (F,) with Σ c_f φ_f(x) φ_f(y) = (D+1) Σᵢ (x̂ᵢŷᵢ)², for vectors like x (..., D)."""
+    return _factors_for(x).squares
 
 
 def weight(s: Tensor) -> Tensor:
@@ -52,7 +48,7 @@ class Factors(NamedTuple):
 
     Attributes:
         first, second: (D+1, F), which pick the factors x̂ᵢ and x̂ⱼ of each feature.
-        squares: (D+1,) int64, the features with i = j.
+        squares: (F,), D+1 for the constant, 2(D+1) for the other features with i = j, else 0.
     """
 
     first: Tensor
@@ -81,11 +77,10 @@ def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Fact
     squares = (first == second) & (first > 0)
     coefficients = torch.ones(first.shape, dtype=dtype, device=device)
     coefficients = coefficients.masked_fill(squares, 0.5**0.5)
-    row = torch.arange(feature_dim + 1, device=device)
     return Factors(
         (index == first).to(dtype),
         (index == second).to(dtype) * coefficients,
-        row * (2 * feature_dim + 3 - row) // 2,  # where the triangle's rows start
+        (first == second).to(dtype) * (1 + squares.to(dtype)) * (feature_dim + 1),
     )
 
 
