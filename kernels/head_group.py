@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import trust
-from .precision import accumulation_dtype
+from .precision import MOST_CANCELLATION, accumulation_dtype
 
 # Heads per group: enough work per call to hide what the call costs (some microseconds), few enough
 # that all they touch (some 4 MB) stays in the cache.
@@ -229,9 +229,10 @@ class HeadGroup:
         """NaN for the denominators (G, C) of outputs that rounding may have lost (`trust`)."""
         squared = self._buffer("squared", *x.full.shape[1:])
         torch.mul(x.full, x.full, out=squared)
-        diagonal = sums.gram.diagonal(dim1=1, dim2=2) * self.order.size
-        squares = self.product("squares", diagonal[:, None], squared)[:, 0]
-        denominator.copy_(trust.spoil(denominator, squares, sums.gram[:, 0, :1]))
+        share = self.order.size / (2 * MOST_CANCELLATION[squared.dtype])
+        diagonal = sums.gram.diagonal(dim1=1, dim2=2) * share
+        spread = self.product("spread", diagonal[:, None], squared)[:, 0]
+        denominator.copy_(trust.spoil(denominator, spread, sums.gram[:, 0, :1]))
 
     def pull(self, sums: Sums, x: Lifted, u: Tensor, w: Tensor | None = None) -> Tensor:
         """The gradient of Σ φ(x)ᵀ(kv u + w z) in √scale·x, (G, D, C); u (G, C, E), w (G, C) or 1.

@@ -239,8 +239,8 @@ def prefix_linear_attention_step(
             state = PrefixState(kv=state.kv + outer, k=state.k + key)
         numerator = (query[..., None, :] @ state.kv).squeeze(-2)  # (B, H, E)
         products = query * state.k
-        squares = products.detach() @ taylor.squares(x)
-        denominator = trust.spoil(products.sum(-1), squares, state.k[..., 0])
+        spread = products @ taylor.spread_weights(x)
+        denominator = trust.spoil(products.sum(-1), spread, state.k[..., 0])
         y = numerator / denominator[..., None]
     if check:
         _refuse_lost(denominator, q, k, v, state)

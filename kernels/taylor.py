@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .precision import MOST_CANCELLATION
+
 
 def num_features(feature_dim: int) -> int:
     """F = (D+1)(D+2)/2, the packed features of D = `feature_dim` numbers.
@@ -33,9 +35,9 @@ def features(x: Tensor) -> Tensor:
     return (x @ factors.first) * (x @ factors.second)
 
 
-def squares(x: Tensor) -> Tensor:
-    """c (F,) with Σ c_f φ_f(x) φ_f(y) = (D+1) Σᵢ (x̂ᵢŷᵢ)², for vectors like x (..., D)."""
-    return _factors_for(x).squares
+def spread_weights(x: Tensor) -> Tensor:
+    """c (F,) with Σ c_f φ_f(x) φ_f(y) = (D+1) Σᵢ (x̂ᵢŷᵢ)² / 2K, see `trust`; for vectors like x."""
+    return _factors_for(x).spread_weights
 
 
 def weight(s: Tensor) -> Tensor:
@@ -48,12 +50,13 @@ class Factors(NamedTuple):
 
     Attributes:
         first, second: (D+1, F), which pick the factors x̂ᵢ and x̂ⱼ of each feature.
-        squares: (F,), D+1 for the constant, 2(D+1) for the other features with i = j, else 0.
+        spread_weights: (F,), (D+1)/2K for the constant, twice that for the other features with
+            i = j, else 0.
     """
 
     first: Tensor
     second: Tensor
-    squares: Tensor
+    spread_weights: Tensor
 
 
 def _factors_for(x: Tensor) -> Factors:
@@ -77,10 +80,11 @@ def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Fact
     squares = (first == second) & (first > 0)
     coefficients = torch.ones(first.shape, dtype=dtype, device=device)
     coefficients = coefficients.masked_fill(squares, 0.5**0.5)
+    spread = (feature_dim + 1) / (2 * MOST_CANCELLATION[dtype])
     return Factors(
         (index == first).to(dtype),
         (index == second).to(dtype) * coefficients,
-        (first == second).to(dtype) * (1 + squares.to(dtype)) * (feature_dim + 1),
+        (first == second).to(dtype) / coefficients.square() * spread,
     )
 
 
