@@ -358,7 +358,7 @@ def head_groups(x: Tensor, head_dim: int, mask: Tensor | None, scale: float) -> 
     B, _, H, D = x.shape
     like = x.new_empty(0, dtype=accumulation_dtype(x.dtype))
     order = feature_order(D, like.dtype, x.device)
-    heads = min(H, GROUP)
+    heads = max(1, min(H, GROUP))
     examples = max(1, GROUP // heads)
     buffers: dict[tuple[str, tuple[int, ...]], Tensor] = {}
     for b in range(0, B, examples):

@@ -39,7 +39,7 @@ def sliding_window_attention(
         raise ValueError(f"q, k, v must have one shape (B, N, H, E), got {shapes}")
     check_mask(mask, q)
     length = q.shape[1]
-    if length <= window and mask is None:
+    if length == 0 or (length <= window and mask is None):
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
     window = min(window, length)

@@ -25,6 +25,8 @@ from .tiles import (
     pull_back,
     row_factors,
     scalar_pointers,
+    spoil,
+    spread_weights,
     store_chunk,
 )
 
@@ -180,13 +182,18 @@ def attend(
         weights = tl.where(causal & present[None, :], 1 + s + 0.5 * s * s, 0)
         numerator = product(operand(weights, MATRIX), operand(value, MATRIX), None, MATRIX)
         total = tl.sum(weights, 1)
+        spread = tl.zeros([C], tl.float32)
         for t in tl.static_range(len(EDGES) - 1):
             left, right = row_factors(queries, EDGES, t, D, MATRIX)
             products = left * right  # (C, W)
             kv_read, z_read = readable(kv, z, EDGES, t, root, D, PADDED, MATRIX)
             numerator = product(operand(products, MATRIX), kv_read, numerator, MATRIX)
             total += tl.sum(products * z_read[None, :], 1)
+            weighted = z_read * spread_weights(EDGES[t], z_read.shape[0], D, PADDED)
+            spread += tl.sum(products * weighted[None, :], 1)
+        count = tl.sum(tl.where(tl.arange(0, z[0].shape[0]) == 0, z[0], 0), 0)
 
+        total = spoil(total, spread, count, MATRIX)
         total = tl.where(present & (total != 0), total, 1)
         numerator = tl.where(present[:, None], numerator / total[:, None], 0)
         store_chunk(y, numerator, b, h, token, stop, column, E, C, BLOCK)
@@ -352,6 +359,7 @@ def step_token(
     PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
     W: tl.constexpr,
+    MATRIX: tl.constexpr,
 ):
     """One token of one head: adds it to the state, and reads the state with it.
 
@@ -362,7 +370,7 @@ def step_token(
     e = tl.arange(0, BLOCK)
     value = tl.load(_vector_pointers(v, b, h, e), mask=e < E, other=0).to(tl.float32)
     numerator = tl.zeros([BLOCK], tl.float32)
-    denominator = 0.0
+    denominator, spread, count = 0.0, 0.0, 0.0
     for first in range(0, F, W):
         i, j, coefficient = feature_factors(first, root, W, D, PADDED)
         query = coefficient * _factor(q, b, h, i, D) * _factor(q, b, h, j, D)
@@ -374,6 +382,8 @@ def step_token(
         z = tl.load(z_from, mask=z_inside, other=0) + key
         numerator += tl.sum(query[:, None] * kv, 0)
         denominator += tl.sum(query * z, 0)
+        spread += tl.sum(query * z * spread_weights(first, W, D, PADDED), 0)
+        count += tl.sum(tl.where(first + tl.arange(0, W) == 0, z, 0), 0)
 
         # Several threads hold the same element of a short z: in place, all must have read it.
         tl.debug_barrier()
@@ -381,7 +391,7 @@ def step_token(
         z_to, _ = z_pointers(after[1], b, h, 0, first, W, F)
         tl.store(kv_to, kv, mask=kv_inside)
         tl.store(z_to, z, mask=z_inside)
-    numerator /= denominator
+    numerator /= spoil(denominator, spread, count, MATRIX)
     tl.store(_vector_pointers(y, b, h, e), numerator.to(y[0].dtype.element_ty), mask=e < E)
 
 
