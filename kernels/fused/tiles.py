@@ -225,13 +225,6 @@ def pull_back(
 
 
 @triton.jit
-def spread_weights(first, W: tl.constexpr, D: tl.constexpr, PADDED: tl.constexpr):
-    """(W,) float32 for the features from `first` on, as `taylor.spread_weights`, times 2K."""
-    i, j, _ = feature_factors(first, 1.0, W, D, PADDED)
-    return tl.where(i == j, tl.where(i > 0, 2.0 * (D + 1), 1.0 * (D + 1)), 0.0)
-
-
-@triton.jit
 def spoil(denominator, spread, count, MATRIX: tl.constexpr):
     """The denominators, NaN where rounding may have lost the output: `trust.spoil`.
 

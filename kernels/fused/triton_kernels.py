@@ -12,7 +12,15 @@ blocks of BLOCK head dimensions, which are neighbours because they read the same
 import triton
 import triton.language as tl
 
-from .state_tiles import add_rows, kv_pointers, load_state, readable, store_state, z_pointers
+from .state_tiles import (
+    add_rows,
+    kv_pointers,
+    load_state,
+    readable,
+    squares_of,
+    store_state,
+    z_pointers,
+)
 from .tiles import (
     feature_factors,
     load_chunk,
@@ -26,7 +34,6 @@ from .tiles import (
     row_factors,
     scalar_pointers,
     spoil,
-    spread_weights,
     store_chunk,
 )
 
@@ -168,6 +175,7 @@ def attend(
             D, E, PADDED, BLOCK, C, EDGES, MATRIX,
         )  # fmt: skip
 
+    count, squares = squares_of(z, D, PADDED, EDGES)
     causal = tl.arange(0, C)[:, None] >= tl.arange(0, C)[None, :]
     first = segment * length
     stop = tl.minimum(first + length, N)
@@ -178,22 +186,22 @@ def attend(
         value = load_value(row, b, h, token, present, column, E, BLOCK)
         last = load_last(row, b, h, token, present)
 
+        scaled = queries.to(tl.float32) * scale
+        spread = count + tl.sum(scaled * scaled * squares[None, :], 1)
+        squares += tl.sum(x.to(tl.float32) * x.to(tl.float32), 0)
         s = product(queries, tl.trans(x), None, MATRIX) * scale
         weights = tl.where(causal & present[None, :], 1 + s + 0.5 * s * s, 0)
         numerator = product(operand(weights, MATRIX), operand(value, MATRIX), None, MATRIX)
         total = tl.sum(weights, 1)
-        spread = tl.zeros([C], tl.float32)
         for t in tl.static_range(len(EDGES) - 1):
             left, right = row_factors(queries, EDGES, t, D, MATRIX)
             products = left * right  # (C, W)
             kv_read, z_read = readable(kv, z, EDGES, t, root, D, PADDED, MATRIX)
             numerator = product(operand(products, MATRIX), kv_read, numerator, MATRIX)
             total += tl.sum(products * z_read[None, :], 1)
-            weighted = z_read * spread_weights(EDGES[t], z_read.shape[0], D, PADDED)
-            spread += tl.sum(products * weighted[None, :], 1)
-        count = tl.sum(tl.where(tl.arange(0, z[0].shape[0]) == 0, z[0], 0), 0)
 
-        total = spoil(total, spread, count, MATRIX)
+        total = spoil(total, spread * (D + 1), count, MATRIX)
+        count += tl.sum(last, 0)
         total = tl.where(present & (total != 0), total, 1)
         numerator = tl.where(present[:, None], numerator / total[:, None], 0)
         store_chunk(y, numerator, b, h, token, stop, column, E, C, BLOCK)
@@ -382,7 +390,7 @@ def step_token(
         z = tl.load(z_from, mask=z_inside, other=0) + key
         numerator += tl.sum(query[:, None] * kv, 0)
         denominator += tl.sum(query * z, 0)
-        spread += tl.sum(query * z * spread_weights(first, W, D, PADDED), 0)
+        spread += tl.sum(tl.where(i == j, tl.where(i > 0, 2.0, 1.0) * query * z, 0), 0)
         count += tl.sum(tl.where(first + tl.arange(0, W) == 0, z, 0), 0)
 
         # Several threads hold the same element of a short z: in place, all must have read it.
@@ -391,7 +399,7 @@ def step_token(
         z_to, _ = z_pointers(after[1], b, h, 0, first, W, F)
         tl.store(kv_to, kv, mask=kv_inside)
         tl.store(z_to, z, mask=z_inside)
-    numerator /= spoil(denominator, spread, count, MATRIX)
+    numerator /= spoil(denominator, spread * (D + 1), count, MATRIX)
     tl.store(_vector_pointers(y, b, h, e), numerator.to(y[0].dtype.element_ty), mask=e < E)
 
 
