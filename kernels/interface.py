@@ -81,7 +81,7 @@ def prefix_linear_attention(
     causal linear attention.  Source: arXiv:2407.05483, prefix linear attention.
 
     Args:
-        q, k: (B, N, H, D), queries and decoder keys; N, H, D ≥ 1, B may be 0.
+        q, k: (B, N, H, D), queries and decoder keys; D ≥ 1, each of B, N, H may be 0.
         v: (B, N, H, E), decoder values, E ≥ 1.
         k_enc, v_enc: (B, M, H, D) and (B, M, H, E), encoder keys and values, 0 ≤ M ≤ N.
         mask: (B, N) bool, True = real token.  False positions are left out exactly: as decoder
@@ -103,7 +103,8 @@ def prefix_linear_attention(
 
         NaN where rounding may have lost the output: where large queries read large keys that are
         nearly orthogonal to them from a state (|q||k| of some thousands in float32; `trust`).  What
-        is not NaN is off by at most 1/1000 of the largest value, however large q and k are.
+        is not NaN is off by less than 1/1000 of the largest value, beyond what the scores' own
+        rounding does; half types of "triton" by up to a tenth.
 
     Raises:
         ValueError: names the argument, its value and what is allowed, for a wrong shape, dtype,
