@@ -54,6 +54,7 @@ def forward(
             numerator = group.product("y", weights, value)
             denominator = group.total("denominator", weights)
             group.read(sums, query, numerator, denominator)
+            group.spoil(sums, query, denominator)
             group.divide(numerator, denominator, n, y, denominators)
             group.add(sums, key, value)
         group.store(sums, kv_out, z_out)
@@ -160,6 +161,7 @@ def read_state(q: Tensor, kv: Tensor, z: Tensor, scale: float) -> tuple[Tensor, 
             numerator = group.zeros("y", query.length, kv.shape[-1])
             denominator = group.zeros("denominator", query.length)
             group.read(sums, query, numerator, denominator)
+            group.spoil(sums, query, denominator)
             group.divide(numerator, denominator, n, y, denominators)
     return y, denominators
 

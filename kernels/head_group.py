@@ -19,7 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .precision import accumulation_dtype
+from . import trust
+from .precision import MOST_CANCELLATION, accumulation_dtype
 
 # Heads per group: enough work per call to hide what the call costs (some microseconds), few enough
 # that all they touch (some 4 MB) stays in the cache.
@@ -224,6 +225,15 @@ class HeadGroup:
             denominator.add_(self.total("read", product, 1), alpha=0.5)
             denominator.add_(sums.gram[:, 0, :1], alpha=0.5)
 
+    def spoil(self, sums: Sums, x: Lifted, denominator: Tensor) -> None:
+        """NaN for the denominators (G, C) of outputs that rounding may have lost (`trust`)."""
+        squared = self._buffer("squared", *x.full.shape[1:])
+        torch.mul(x.full, x.full, out=squared)
+        share = self.order.size / (2 * MOST_CANCELLATION[squared.dtype])
+        diagonal = sums.gram.diagonal(dim1=1, dim2=2) * share
+        spread = self.product("spread", diagonal[:, None], squared)[:, 0]
+        denominator.copy_(trust.spoil(denominator, spread, sums.gram[:, 0, :1]))
+
     def pull(self, sums: Sums, x: Lifted, u: Tensor, w: Tensor | None = None) -> Tensor:
         """The gradient of Σ φ(x)ᵀ(kv u + w z) in √scale·x, (G, D, C); u (G, C, E), w (G, C) or 1.
 
@@ -348,7 +358,7 @@ def head_groups(x: Tensor, head_dim: int, mask: Tensor | None, scale: float) -> 
     B, _, H, D = x.shape
     like = x.new_empty(0, dtype=accumulation_dtype(x.dtype))
     order = feature_order(D, like.dtype, x.device)
-    heads = min(H, GROUP)
+    heads = max(1, min(H, GROUP))
     examples = max(1, GROUP // heads)
     buffers: dict[tuple[str, tuple[int, ...]], Tensor] = {}
     for b in range(0, B, examples):

@@ -1,12 +1,13 @@
 """The public functions: they check arguments, choose dtypes and a backend, and call it."""
 
+import math
 from importlib.util import find_spec
 from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from . import chunked, operators, reference, taylor
+from . import chunked, operators, reference, taylor, trust
 from .precision import accumulation_dtype, without_autocast
 from .state import PrefixState
 from .validation import (
@@ -36,6 +37,7 @@ def prefix_linear_attention(
     initial_state: PrefixState | None = None,
     return_state: Literal[False] = False,
     backend: Backend = "auto",
+    check: bool = True,
 ) -> Tensor: ...
 
 
@@ -52,6 +54,7 @@ def prefix_linear_attention(
     initial_state: PrefixState | None = None,
     return_state: Literal[True],
     backend: Backend = "auto",
+    check: bool = True,
 ) -> tuple[Tensor, PrefixState]: ...
 
 
@@ -67,6 +70,7 @@ def prefix_linear_attention(
     initial_state: PrefixState | None = None,
     return_state: bool = False,
     backend: Backend = "auto",
+    check: bool = True,
 ) -> Tensor | tuple[Tensor, PrefixState]:
     """Linear attention that reads a prefix freely and everything else causally.
 
@@ -77,7 +81,7 @@ def prefix_linear_attention(
     causal linear attention.  Source: arXiv:2407.05483, prefix linear attention.
 
     Args:
-        q, k: (B, N, H, D), queries and decoder keys; N, H, D ≥ 1, B may be 0.
+        q, k: (B, N, H, D), queries and decoder keys; D ≥ 1, each of B, N, H may be 0.
         v: (B, N, H, E), decoder values, E ≥ 1.
         k_enc, v_enc: (B, M, H, D) and (B, M, H, E), encoder keys and values, 0 ≤ M ≤ N.
         mask: (B, N) bool, True = real token.  False positions are left out exactly: as decoder
@@ -89,6 +93,7 @@ def prefix_linear_attention(
         backend: "reference" is the definition, O(N²); "chunked" takes O(N) time and memory on any
             device; "triton" is fused, for CUDA tensors of a half type or float32 with D ≤ 32 and
             E ≤ 128; "auto" is "triton" where that can run, else "chunked".
+        check: raise, on the CPU, where rounding has lost an output; False: leave the NaN.
 
     Returns:
         y (B, N, H, E) in v's dtype, contiguous; 0 where a query has no key.  With
@@ -96,9 +101,17 @@ def prefix_linear_attention(
         included.  Half types are summed in float32, and their state is float32; autocast does
         not change this.  Gradients reach all float inputs, the state's tensors too.
 
+        NaN where rounding may have lost the output: where large queries read large keys that are
+        nearly orthogonal to them from a state (|q||k| of some thousands in float32; `trust`).  What
+        is not NaN is off by less than 1/1000 of the largest value, beyond what the scores' own
+        rounding does; half types of "triton" by up to a tenth.
+
     Raises:
         ValueError: names the argument, its value and what is allowed, for a wrong shape, dtype,
-            device, scale or name, for M > N, and for one of `k_enc`, `v_enc` without the other.
+            device, scale or name, for M > N, and for one of `k_enc`, `v_enc` without the other;
+            with `check`, where an output is lost though all inputs are finite.  On other devices
+            than the CPU, which this would keep waiting, and inside `torch.compile` and
+            `torch.func`'s transforms, lost outputs are NaN and nothing is raised.
 
     >>> import torch
     >>> q = k = torch.zeros(1, 3, 1, 2)  # all weights equal: each output is a mean
@@ -124,7 +137,9 @@ def prefix_linear_attention(
                 operators.triton_attention if backend == "triton" else operators.chunked_attention
             )
             kv, z = (None, None) if initial_state is None else (initial_state.kv, initial_state.k)
-            y, _, kv, z = attend(q, k, v, k_enc, v_enc, mask, kv, z, scale)
+            y, denominators, kv, z = attend(q, k, v, k_enc, v_enc, mask, kv, z, scale)
+            if check:
+                _refuse_lost(denominators, q, k, v, k_enc, v_enc, initial_state)
             return (y, PrefixState(kv=kv, k=z)) if return_state else y
         dtype = accumulation_dtype(q.dtype)  # up to one chunk, "chunked" is the definition
         y, state = reference.attend(
@@ -138,6 +153,8 @@ def prefix_linear_attention(
             scale=scale,
             return_state=return_state,
         )
+    if check:
+        _refuse_lost(y, q, k, v, k_enc, v_enc, initial_state)
     y = y.to(v.dtype).contiguous()
     return y if state is None else (y, state)
 
@@ -151,6 +168,7 @@ def prefix_linear_attention_step(
     scale: float | None = None,
     in_place: bool = False,
     backend: Backend = "auto",
+    check: bool = True,
 ) -> tuple[Tensor, PrefixState]:
     """One token of the recurrence, at a cost that does not grow with the tokens read.
 
@@ -167,12 +185,14 @@ def prefix_linear_attention_step(
             returned.  Else `state` stays as it is.
         backend: as in `prefix_linear_attention`; "triton" is one kernel launch, without gradients,
             which "auto" takes on a GPU if no gradient is wanted.  The others are the same here.
+        check: as in `prefix_linear_attention`.
 
     Returns:
-        y (B, H, E) in v's dtype, and the new state.
+        y (B, H, E) in v's dtype, NaN where it is lost, and the new state.
 
     Raises:
-        ValueError: as `prefix_linear_attention`; and for `in_place` where a gradient is wanted or
+        ValueError: as `prefix_linear_attention`, for a lost output after the state was written if
+            that is `in_place`; and for `in_place` where a gradient is wanted or
             the state is expanded, so that some of its elements share memory.
 
     >>> import torch
@@ -199,13 +219,18 @@ def prefix_linear_attention_step(
         chosen = "chunked"
     if chosen == "triton":
         if in_place:
-            return operators.triton_step_(q, k, v, state.kv, state.k, scale), state
-        y, kv, z = operators.triton_step(q, k, v, state.kv, state.k, scale)
-        return y, PrefixState(kv=kv, k=z)
+            y = operators.triton_step_(q, k, v, state.kv, state.k, scale)
+        else:
+            y, kv, z = operators.triton_step(q, k, v, state.kv, state.k, scale)
+            state = PrefixState(kv=kv, k=z)
+        if check:
+            _refuse_lost(y, q, k, v, state)
+        return y, state
 
     dtype, root = accumulation_dtype(q.dtype), scale**0.5
     with without_autocast(q.device):
-        query = taylor.features(q.to(dtype) * root)  # (B, H, F)
+        x = q.to(dtype) * root
+        query = taylor.features(x)  # (B, H, F)
         key = taylor.features(k.to(dtype) * root)
         outer = key[..., None] * v.to(dtype)[..., None, :]
         if in_place:
@@ -214,7 +239,12 @@ def prefix_linear_attention_step(
         else:
             state = PrefixState(kv=state.kv + outer, k=state.k + key)
         numerator = (query[..., None, :] @ state.kv).squeeze(-2)  # (B, H, E)
-        y = numerator / (query * state.k).sum(-1, keepdim=True)
+        products = query * state.k
+        spread = products @ taylor.spread_weights(x)
+        denominator = trust.spoil(products.sum(-1), spread, state.k[..., 0])
+        y = numerator / denominator[..., None]
+    if check:
+        _refuse_lost(denominator, q, k, v, state)
     return y.to(v.dtype), state
 
 
@@ -262,6 +292,7 @@ def read_state(
     state: PrefixState,
     *,
     scale: float | None = None,
+    check: bool = True,
 ) -> Tensor:
     """What every query reads from one state: non-causal attention.
 
@@ -271,10 +302,11 @@ def read_state(
     Args:
         q: (B, N, H, D).
         state: read in full by each query; made with the same `scale`.
-        scale: as in `prefix_linear_attention`.
+        scale, check: as in `prefix_linear_attention`.
 
     Returns:
-        y (B, N, H, E) in q's dtype, contiguous; 0 where the state has no key.
+        y (B, N, H, E) in q's dtype, contiguous; 0 where the state has no key, NaN where the output
+        is lost.
 
     Raises:
         ValueError: as `prefix_linear_attention`.
@@ -291,9 +323,41 @@ def read_state(
         if q.shape[1] <= chunked.CHUNK:
             queries = q.to(accumulation_dtype(q.dtype))
             short = reference.read_state(queries, state, scale=scale)
+            if check:
+                _refuse_lost(short, q, state)
             return short.to(q.dtype).contiguous()
-        y: Tensor = operators.read_state(q, state.kv, state.k, scale)[0]
+        y: Tensor
+        y, denominators = operators.read_state(q, state.kv, state.k, scale)
+    if check:
+        _refuse_lost(denominators, q, state)
     return y
+
+
+def _refuse_lost(results: Tensor, q: Tensor, *read: Tensor | PrefixState | None) -> None:
+    """Raise if one of `results` is no finite number though all of q and of what it read is.
+
+    `results` are outputs, or their denominators, which are fewer.  Where they cannot be looked at
+    without waiting, or at all, NaN alone tells.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or results.device.type != "cpu"
+        or type(results) is not Tensor  # one of FakeTensorMode
+    ):
+        return
+    if math.isfinite(results.detach().sum().item()):
+        return
+    tensors = [q, *(x for x in read if isinstance(x, Tensor))]
+    tensors += [x for state in read if isinstance(state, PrefixState) for x in (state.kv, state.k)]
+    lost = int((~results.isfinite()).sum())
+    if lost and all(x.isfinite().all() for x in tensors):
+        raise ValueError(
+            "q and k must be smaller where they are orthogonal, got a largest number of q of "
+            f"{q.abs().max().item():.3g}: rounding in {accumulation_dtype(q.dtype)} has lost "
+            f"{lost / results.numel():.2%} of the outputs; normalize q and k, use float64, or pass "
+            "check=False for NaN in place of what is lost"
+        )
 
 
 def _choose(backend: Backend, q: Tensor, v: Tensor) -> Backend:

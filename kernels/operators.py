@@ -72,15 +72,21 @@ def _batched(call: _Function) -> _Function:
 
     def rule(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         size = info.batch_size
+        within = _batch(arguments[0], in_dims[0])
         outputs = call(*(_fold(x, dim, size) for x, dim in zip(arguments, in_dims, strict=True)))
         batched = [x.dim() > 1 for x in outputs]  # all but the empty gradient of no encoder
         unfolded = (
-            x.unflatten(0, (size, len(x) // size)) if has_batch else x
+            x.unflatten(0, (size, within)) if has_batch else x
             for x, has_batch in zip(outputs, batched, strict=True)
         )
         return tuple(unfolded), tuple(0 if has_batch else None for has_batch in batched)
 
     return rule
+
+
+def _batch(x: Tensor, dim: int | None) -> int:
+    """B of x, whose axis `dim` is vmap's."""
+    return x.shape[1 if dim == 0 else 0]
 
 
 def _fold(x: Any, dim: int | None, size: int) -> Any:

@@ -12,6 +12,11 @@ ACCUMULATION = {
 }
 
 
+# The largest ratio of what sums add up in size to what is left that `trust` trusts, K: 2⁻⁸ over the
+# unit roundoff, which is 2⁻²⁴ and 2⁻⁵³.
+MOST_CANCELLATION = {torch.float32: 2.0**16, torch.float64: 2.0**45}
+
+
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype of sums and states: float32 for half types, else the input's.
 

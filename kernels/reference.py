@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import taylor
+from . import taylor, trust
 from .state import PrefixState
 
 
@@ -55,8 +55,9 @@ def attend(
     numerator = torch.einsum("bhnm,bmhe->bnhe", weights, values)
     denominator = weights.sum(-1).transpose(1, 2)[..., None]  # (B, N, H, 1)
     if initial_state is not None:
-        more, total = _read(q, initial_state, scale)
+        more, total, spread = _read(q, initial_state, scale)
         numerator, denominator = numerator + more, denominator + total
+        denominator = _spoil(denominator, spread, initial_state)
     y = _zero_masked(_ratio(numerator, denominator), mask)
     if not return_state:
         return y, None
@@ -82,13 +83,21 @@ def sum_keys(
 
 def read_state(q: Tensor, state: PrefixState, *, scale: float) -> Tensor:
     """What each query of q (B, N, H, D) reads from the state: (B, N, H, E)."""
-    return _ratio(*_read(q, state, scale))
+    numerator, denominator, spread = _read(q, state, scale)
+    return _ratio(numerator, _spoil(denominator, spread, state))
 
 
-def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor]:
+def _read(q: Tensor, state: PrefixState, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Numerator (B, N, H, E), denominator and what `trust` asks for (B, N, H, 1)."""
     features = taylor.features(q * scale**0.5)  # (B, N, H, F)
     numerator = torch.einsum("bnhf,bhfe->bnhe", features, state.kv)
-    return numerator, torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+    denominator = torch.einsum("bnhf,bhf->bnh", features, state.k)[..., None]
+    spread = torch.einsum("bnhf,bhf->bnh", features, state.k * taylor.spread_weights(q))
+    return numerator, denominator, spread[..., None]
+
+
+def _spoil(denominator: Tensor, spread: Tensor, state: PrefixState) -> Tensor:
+    return trust.spoil(denominator, spread, state.k[:, None, :, :1])
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def sliding_window_attention(
         raise ValueError(f"q, k, v must have one shape (B, N, H, E), got {shapes}")
     check_mask(mask, q)
     length = q.shape[1]
+    if _is_empty(q):
+        return q * k * v  # nothing; torch's attention does not take vmap over 0
     if length <= window and mask is None:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
@@ -50,6 +52,14 @@ def sliding_window_attention(
         q, k, v, attn_mask=_visible(length, blocks, window, mask, q.device)
     )
     return y.transpose(2, 3).flatten(1, 2)[:, :length]
+
+
+def _is_empty(x: Tensor) -> bool:
+    """Whether x has no element, the axes of vmap included."""
+    if not torch.compiler.is_compiling():
+        while torch._C._functorch.is_functorch_wrapped_tensor(x):
+            x = torch._C._functorch.get_unwrapped(x)
+    return x.numel() == 0
 
 
 def _blocks(x: Tensor, blocks: int, window: int) -> Tensor:

@@ -10,10 +10,13 @@ weighted by √2 (packed; the unpacked map has 1 + D + D² features).
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .precision import MOST_CANCELLATION
 
 
 def num_features(feature_dim: int) -> int:
@@ -27,9 +30,14 @@ def num_features(feature_dim: int) -> int:
 
 def features(x: Tensor) -> Tensor:
     """φ(x): (..., D) to (..., F)."""
-    first, second = _factors_for(x)
+    factors = _factors_for(x)
     x = functional.pad(x, (1, 0), value=1.0)  # x̂ (..., D+1)
-    return (x @ first) * (x @ second)
+    return (x @ factors.first) * (x @ factors.second)
+
+
+def spread_weights(x: Tensor) -> Tensor:
+    """c (F,) with Σ c_f φ_f(x) φ_f(y) = (D+1) Σᵢ (x̂ᵢŷᵢ)² / 2K, see `trust`; for vectors like x."""
+    return _factors_for(x).spread_weights
 
 
 def weight(s: Tensor) -> Tensor:
@@ -37,7 +45,21 @@ def weight(s: Tensor) -> Tensor:
     return 1 + s + s * s / 2
 
 
-def _factors_for(x: Tensor) -> tuple[Tensor, Tensor]:
+class Factors(NamedTuple):
+    """What makes the features of D numbers.
+
+    Attributes:
+        first, second: (D+1, F), which pick the factors x̂ᵢ and x̂ⱼ of each feature.
+        spread_weights: (F,), (D+1)/2K for the constant, twice that for the other features with
+            i = j, else 0.
+    """
+
+    first: Tensor
+    second: Tensor
+    spread_weights: Tensor
+
+
+def _factors_for(x: Tensor) -> Factors:
     """The factors for x's size, type and device, cached."""
     # Tensors without data (of torch.compile, of FakeTensorMode) must not enter the cache, and
     # those of the cache must not meet them.
@@ -45,8 +67,8 @@ def _factors_for(x: Tensor) -> tuple[Tensor, Tensor]:
     return make(x.shape[-1], x.dtype, x.device)
 
 
-def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Two (D+1, F) matrices that pick the factors x̂ᵢ and x̂ⱼ of each feature.
+def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Factors:
+    """The factors, made anew.
 
     Picking by matrix product costs little beside the attention's own products, and its gradient
     is again a matrix product: faster on the CPU, and deterministic on the GPU, where the gradient
@@ -58,12 +80,15 @@ def _factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> tupl
     squares = (first == second) & (first > 0)
     coefficients = torch.ones(first.shape, dtype=dtype, device=device)
     coefficients = coefficients.masked_fill(squares, 0.5**0.5)
-    return (index == first).to(dtype), (index == second).to(dtype) * coefficients
+    spread = (feature_dim + 1) / (2 * MOST_CANCELLATION[dtype])
+    return Factors(
+        (index == first).to(dtype),
+        (index == second).to(dtype) * coefficients,
+        (first == second).to(dtype) / coefficients.square() * spread,
+    )
 
 
 @lru_cache(maxsize=64)
-def _cached_factors(
-    feature_dim: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _cached_factors(feature_dim: int, dtype: torch.dtype, device: torch.device) -> Factors:
     with torch.inference_mode(False):  # the cache outlives a caller's inference mode
         return _factors(feature_dim, dtype, device)

@@ -29,7 +29,7 @@ def check_reference(name: str, x: Tensor, axes: tuple[str, ...]) -> None:
         allowed = ", ".join(str(dtype) for dtype in ACCUMULATION)
         raise ValueError(f"{name} must have one of the dtypes {allowed}, got {x.dtype}")
     for axis, size in zip(axes, x.shape, strict=True):
-        if size < 1 and axis != "B":
+        if size < 1 and axis == "D":
             raise ValueError(f"{name} must have {axis} of at least 1, got shape {tuple(x.shape)}")
 
 

@@ -53,7 +53,7 @@ def backward(
     dk_enc = None if k_enc is None else _like(k_enc)
     dv_enc = None if v_enc is None else _like(v_enc)
     dq, dk = _like(q), _like(k)
-    if call.B > 0:
+    if call.B * call.H > 0:
         with on_device(call.device):
             bits = mask_bytes(mask)
             keys = Row(strided(k), strided(v))
@@ -84,20 +84,21 @@ def _query_row(
     """The queries with what reaches them of the loss: (q, dy/denominator, c)."""
     gain, last = torch.empty_like(denominator), torch.empty_like(denominator)
     chunks = -(-call.N // call.plan.chunk)
-    triton_kernels.prepare_gradients[(call.B * call.H * chunks,)](
-        strided(dy),
-        strided(y),
-        strided(denominator),
-        mask,
-        strided(gain),
-        strided(last),
-        call.N,
-        call.H,
-        chunks,
-        E=call.E,
-        PADDED=triton.next_power_of_2(call.E),
-        C=call.plan.chunk,
-    )
+    if chunks > 0:
+        triton_kernels.prepare_gradients[(call.B * call.H * chunks,)](
+            strided(dy),
+            strided(y),
+            strided(denominator),
+            mask,
+            strided(gain),
+            strided(last),
+            call.N,
+            call.H,
+            chunks,
+            E=call.E,
+            PADDED=triton.next_power_of_2(call.E),
+            C=call.plan.chunk,
+        )
     return Row(strided(q), strided(dy), strided(gain), strided(last))
 
 

@@ -44,7 +44,7 @@ def forward(
     row = Row(strided(k), strided(v))
     encoder = encoder_row(k_enc, v_enc)
     bits = mask_bytes(mask)
-    if call.B > 0:
+    if call.B * call.H > 0:
         with on_device(call.device):
             segments, length = call.cut(call.N)
             before = state(kv, z)

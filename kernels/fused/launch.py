@@ -94,7 +94,7 @@ class Call:
 
     def cut(self, tokens: int) -> tuple[int, int]:
         """Into how many segments `tokens` tokens are cut, and the length of all but the last."""
-        chunks = -(-tokens // self.plan.chunk)
+        chunks = max(1, -(-tokens // self.plan.chunk))
         programs = self.B * self.H * self.plan.blocks
         count = segments(programs, chunks, multiprocessors(self.device))
         return count, -(-chunks // count) * self.plan.chunk

@@ -10,7 +10,7 @@ added as products x̂ᵢx̂ⱼ alone.
 import triton
 import triton.language as tl
 
-from .tiles import coefficients, column_factors, operand, product
+from .tiles import coefficients, column_factors, feature_factors, operand, product, selector
 
 
 @triton.jit
@@ -173,3 +173,14 @@ def readable(
     coefficient = coefficients(EDGES, T, root, D, PADDED)
     squared = coefficient * coefficient
     return operand(kv[T] * squared[:, None], MATRIX), z[T] * squared
+
+
+@triton.jit
+def squares_of(z, D: tl.constexpr, PADDED: tl.constexpr, EDGES: tl.constexpr):
+    """How many keys a state has, and Σ kᵢ² for each of their numbers (PADDED,)."""
+    count = tl.sum(tl.where(tl.arange(0, z[0].shape[0]) == 0, z[0], 0), 0)
+    squares = tl.zeros([PADDED], tl.float32)
+    for t in tl.static_range(len(EDGES) - 1):
+        i, j, _ = feature_factors(EDGES[t], 1.0, z[t].shape[0], D, PADDED)
+        squares += tl.sum(selector(i, PADDED) * tl.where(i == j, z[t], 0)[:, None], 0)
+    return count, squares

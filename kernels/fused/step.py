@@ -6,6 +6,7 @@ from torch import Tensor
 
 from . import triton_kernels
 from .launch import on_device, state, strided
+from .plan import matrix_type
 
 # Numbers of the state that a program handles at a time: 32 for each of its threads.
 _TILE = 4096
@@ -39,7 +40,7 @@ def step(
     F, E = kv.shape[-2:]
     y = torch.empty(B, H, E, dtype=v.dtype, device=v.device)
     block = triton.next_power_of_2(E)
-    if B > 0:
+    if B * H > 0:
         with on_device(q.device):
             triton_kernels.step_token[(B * H,)](
                 strided(q),
@@ -56,6 +57,7 @@ def step(
                 PADDED=triton.next_power_of_2(D),
                 BLOCK=block,
                 W=min(_TILE // block, 128),
+                MATRIX=matrix_type(q.dtype),
                 num_warps=_WARPS,
             )
     return y

@@ -225,6 +225,23 @@ def pull_back(
 
 
 @triton.jit
+def spoil(denominator, spread, count, MATRIX: tl.constexpr):
+    """The denominators, NaN where rounding may have lost the output: `trust.spoil`.
+
+    Operands of half precision round the state's products too.  In these types K leaves errors of up
+    to a tenth of the largest value.
+    """
+    if MATRIX == "ieee":
+        most = 2.0**16
+    elif MATRIX == "tf32":
+        most = 2.0**14
+    else:
+        most = 2.0**12
+    trusted = spread <= 2 * most * tl.maximum(denominator, count)
+    return tl.where(trusted, denominator, float("nan"))
+
+
+@triton.jit
 def coefficients(EDGES: tl.constexpr, T: tl.constexpr, root, D: tl.constexpr, PADDED: tl.constexpr):
     """(W,) float32: what turns the products of a tile into features."""
     W: tl.constexpr = EDGES[T + 1] - EDGES[T]

@@ -12,7 +12,15 @@ blocks of BLOCK head dimensions, which are neighbours because they read the same
 import triton
 import triton.language as tl
 
-from .state_tiles import add_rows, kv_pointers, load_state, readable, store_state, z_pointers
+from .state_tiles import (
+    add_rows,
+    kv_pointers,
+    load_state,
+    readable,
+    squares_of,
+    store_state,
+    z_pointers,
+)
 from .tiles import (
     feature_factors,
     load_chunk,
@@ -25,6 +33,7 @@ from .tiles import (
     pull_back,
     row_factors,
     scalar_pointers,
+    spoil,
     store_chunk,
 )
 
@@ -166,6 +175,7 @@ def attend(
             D, E, PADDED, BLOCK, C, EDGES, MATRIX,
         )  # fmt: skip
 
+    count, squares = squares_of(z, D, PADDED, EDGES)
     causal = tl.arange(0, C)[:, None] >= tl.arange(0, C)[None, :]
     first = segment * length
     stop = tl.minimum(first + length, N)
@@ -176,6 +186,9 @@ def attend(
         value = load_value(row, b, h, token, present, column, E, BLOCK)
         last = load_last(row, b, h, token, present)
 
+        scaled = queries.to(tl.float32) * scale
+        spread = count + tl.sum(scaled * scaled * squares[None, :], 1)
+        squares += tl.sum(x.to(tl.float32) * x.to(tl.float32), 0)
         s = product(queries, tl.trans(x), None, MATRIX) * scale
         weights = tl.where(causal & present[None, :], 1 + s + 0.5 * s * s, 0)
         numerator = product(operand(weights, MATRIX), operand(value, MATRIX), None, MATRIX)
@@ -187,6 +200,8 @@ def attend(
             numerator = product(operand(products, MATRIX), kv_read, numerator, MATRIX)
             total += tl.sum(products * z_read[None, :], 1)
 
+        total = spoil(total, spread * (D + 1), count, MATRIX)
+        count += tl.sum(last, 0)
         total = tl.where(present & (total != 0), total, 1)
         numerator = tl.where(present[:, None], numerator / total[:, None], 0)
         store_chunk(y, numerator, b, h, token, stop, column, E, C, BLOCK)
@@ -352,6 +367,7 @@ def step_token(
     PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
     W: tl.constexpr,
+    MATRIX: tl.constexpr,
 ):
     """One token of one head: adds it to the state, and reads the state with it.
 
@@ -362,7 +378,7 @@ def step_token(
     e = tl.arange(0, BLOCK)
     value = tl.load(_vector_pointers(v, b, h, e), mask=e < E, other=0).to(tl.float32)
     numerator = tl.zeros([BLOCK], tl.float32)
-    denominator = 0.0
+    denominator, spread, count = 0.0, 0.0, 0.0
     for first in range(0, F, W):
         i, j, coefficient = feature_factors(first, root, W, D, PADDED)
         query = coefficient * _factor(q, b, h, i, D) * _factor(q, b, h, j, D)
@@ -374,6 +390,8 @@ def step_token(
         z = tl.load(z_from, mask=z_inside, other=0) + key
         numerator += tl.sum(query[:, None] * kv, 0)
         denominator += tl.sum(query * z, 0)
+        spread += tl.sum(tl.where(i == j, tl.where(i > 0, 2.0, 1.0) * query * z, 0), 0)
+        count += tl.sum(tl.where(first + tl.arange(0, W) == 0, z, 0), 0)
 
         # Several threads hold the same element of a short z: in place, all must have read it.
         tl.debug_barrier()
@@ -381,7 +399,7 @@ def step_token(
         z_to, _ = z_pointers(after[1], b, h, 0, first, W, F)
         tl.store(kv_to, kv, mask=kv_inside)
         tl.store(z_to, z, mask=z_inside)
-    numerator /= denominator
+    numerator /= spoil(denominator, spread * (D + 1), count, MATRIX)
     tl.store(_vector_pointers(y, b, h, e), numerator.to(y[0].dtype.element_ty), mask=e < E)
 
 

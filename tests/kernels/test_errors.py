@@ -43,7 +43,6 @@ def test_the_arguments_below_are_otherwise_valid() -> None:
         ({"q": torch.zeros(B, N, D)}, r"q must have shape \(B, N, H, D\), got \(2, 4, 3\)"),
         ({"q": [1.0]}, "q must be a tensor, got list"),
         ({"q": torch.zeros(B, N, H, D, dtype=torch.int64)}, r"q must have .*, got torch\.int64"),
-        ({"q": torch.zeros(B, 0, H, D)}, "q must have N of at least 1, got shape"),
         ({"q": torch.zeros(B, N, H, 0)}, "q must have D of at least 1, got shape"),
         ({"k": torch.zeros(B, N, H, D + 1)}, r"k must have shape \(2, 4, 2, 3\), got \(2, 4, 2, 4"),
         ({"k": torch.zeros(B, N, H, D).double()}, r"k must have dtype torch\.float32, got .*64"),

@@ -298,3 +298,44 @@ def test_segment_counts(programs, chunks, processors):
     if count > 1:
         assert length >= 8
         assert programs * count <= 2 * processors
+
+
+@pytest.mark.parametrize("sizes", [(0, 40, 2), (2, 40, 0), (2, 0, 2), (0, 0, 0)], ids=str)
+@pytest.mark.parametrize("M", [None, 0])
+def test_nothing_to_read(problem, sizes, M):
+    B, N, H = sizes
+    case = problem.random(B=B, N=N, H=H, M=M, masked=True, continued=True)
+    y, _, kv, z = case.forward()
+    assert y.shape == (*sizes, 20)
+    if N == 0:
+        torch.testing.assert_close(kv, case.kv)
+        torch.testing.assert_close(z, case.z)
+    for name, gradient in case.gradients(case.cotangents()).items():
+        assert gradient.shape == getattr(case, name).shape
+    q, k, v = (torch.zeros(B, H, size, device=DEVICE) for size in (6, 6, 20))
+    assert fused.step(q, k, v, kv, z, kv, z, 1.0).shape == v.shape
+
+
+@TYPES
+@pytest.mark.parametrize("size", [3, 100, 1000])
+def test_outputs_are_within_the_hull_of_the_values_or_not_numbers(problem, dtype, size):
+    case = problem.random(N=150, D=8, E=16)
+    basis = torch.linalg.qr(case.q[0, :8, 0].double())[0].float()
+    case = replace(
+        case,
+        q=case.q[..., :4] @ basis[:4] * size,
+        k=case.k[..., :4] @ basis[4:] * size,
+    ).map(lambda x: x.to(dtype))
+    y, denominator, kv, z = case.forward()
+    step = fused.step(*(x[:, -1] for x in (case.q, case.k, case.v)), kv, z, kv, z, case.scale)
+    slack = (1e-3 if dtype == torch.float32 else 0.2) * case.v.abs().max()
+    for output in (y, step[:, None]):
+        near = (output <= case.v.amax(1) + slack) & (output >= case.v.amin(1) - slack)
+        assert (near | output.isnan()).all()
+    assert y[:, :30].isfinite().all()  # the first chunk reads no state
+    assert torch.equal(y[..., 0].isnan(), denominator.isnan())
+    if size == 3 and dtype == torch.float32:
+        assert y.isfinite().all()
+    elif dtype == torch.float32:
+        assert y[:, -1].isnan().all()
+        assert step.isnan().all()
