@@ -5,7 +5,7 @@ Neither this module nor `sdsim.text.presets` imports torch, so that the command 
 
 from __future__ import annotations
 
-from dataclasses import asdict, field
+from dataclasses import MISSING, asdict, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -85,12 +85,26 @@ class ObjectiveConfig:
         mask_share: fraction of the prefix that is masked.
         weighting: paper: (w1·ntp + w2·mlm) / (w1 + w2); released: w1·ntp + w2·mlm, as in the
             paper's released code.
+        form: paper: every token after the prefix is predicted, the first one at the prefix's last
+            position, which is never masked; of each prefix the same number of tokens is masked.
+            released: as in the released code, the first token after the prefix is not predicted,
+            and each token of the prefix, the last one included, is masked independently, with
+            probability mask_share.
     """
 
     ntp_weight: Positive = 1.0
     mlm_weight: NonNegative = 0.25
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     weighting: Literal["paper", "released"] = "paper"
+    form: Literal["paper", "released"] = "paper"
+
+    def first_predicted(self, prefix_len: int) -> int:
+        """The first token, counted from 0, of which a next-token loss is taken.
+
+        Args:
+            prefix_len: M; without a prefix, 0, all but the sequence's first token are predicted.
+        """
+        return prefix_len + (prefix_len == 0 or self.form == "released")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -130,7 +144,9 @@ class PretrainConfig:
         lr: peak learning rate.
         min_lr: learning rate at the end of the cosine.
         warmup: fraction of the steps in which the learning rate rises.
-        beta1, beta2, eps, weight_decay: of AdamW; biases and norms do not decay.
+        beta1, beta2, eps, weight_decay: of AdamW; biases do not decay.
+        decay_norms: whether the gains of norms decay.
+        decay_embedding: whether the embedding, which is also the read-out, decays.
         clip_norm: largest gradient norm.
         seed: of initialization, the order of the data, and the masks.
 
@@ -172,6 +188,8 @@ class PretrainConfig:
     beta2: Fraction = 0.95
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.1
+    decay_norms: bool = False
+    decay_embedding: bool = True
     clip_norm: Positive = 1.0
     seed: Seed = 0
     device: str = "cpu"
@@ -197,6 +215,12 @@ class PretrainConfig:
             raise ValueError(
                 f"prefix_len = {self.prefix}: must lie between 0 and seq_len - 1 = "
                 f"{self.length - 1}"
+            )
+        if self.objective.first_predicted(self.prefix) >= self.length:
+            raise ValueError(
+                f"prefix_len = {self.prefix}: must lie between 0 and seq_len - 2 = "
+                f"{self.length - 2}, since objective.form = {self.objective.form!r} does not "
+                "predict the first token after the prefix"
             )
 
     @property
@@ -245,3 +269,18 @@ class PretrainConfig:
         values = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
         del values["corpus"]  # identified by its tokens instead
         return values
+
+
+def stored_identity(stored: dict[str, Any]) -> dict[str, Any]:
+    """`PretrainConfig.identity` as a run's folder has it, fields that were added later included.
+
+    Args:
+        stored: the identity, perhaps written before some fields existed; these have their defaults.
+    """
+    defaults = {
+        entry.name: entry.default
+        for entry in fields(PretrainConfig)
+        if entry.default is not MISSING
+    }
+    objective = asdict(ObjectiveConfig()) | stored.get("objective", {})
+    return defaults | stored | {"objective": objective}

@@ -82,9 +82,8 @@ def _with_window(config: ModelConfig, preset: str, file: Path, window: int | Non
     if window_size is None and window is None:
         raise ValueError(
             f"window: say how many keys a token of {preset} sees in the sliding-window layers, its "
-            f"own included; no tensor depends on it, and {file} with {_WINDOWS}.{_WINDOW_SIZE}, "
-            f"which says it, is not there (a {_WINDOW_SIZE} w is window = w // 2 + 1: 65 for 128, "
-            "129 for 256)"
+            f"own included; no tensor has a size that depends on it, and {file} does not say "
+            f"{_WINDOWS}.{_WINDOW_SIZE} (w there is window = w // 2 + 1: 65 for 128, 129 for 256)"
         )
     if window_size is None:
         return replace(config, window=window)
@@ -146,19 +145,14 @@ def rename(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
             continue
         if name == "lm_head.weight":
             read_out = tensor
-        elif name in _NAMES:
-            renamed[_NAMES[name]] = tensor
-        elif match := _LAYER.fullmatch(name):
-            layer, part, rest = match.groups()
-            if part == "mixer":
-                module, _, kind = rest.rpartition(".")
-                rest = f"{_MIXER.get(module, module)}.{kind}"
-            ours = f"layers.{layer}.{part}.{rest}"
-            if ours in renamed:
-                raise ValueError(f"{where}: {released} is there under two names")
-            renamed[ours] = tensor
-        else:
+            continue
+        ours = _ours(name)
+        if ours is None:
             unknown.append(released)
+        elif ours in renamed:
+            raise ValueError(f"{where}: {released} is there under another name too")
+        else:
+            renamed[ours] = tensor
     if unknown:
         raise ValueError(f"{where}: no released model has a tensor {', '.join(unknown[:5])}")
     embedding = renamed.get("embedding.weight")
@@ -169,12 +163,24 @@ def rename(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     return renamed
 
 
+def _ours(name: str) -> str | None:
+    """A released name, without ``model.``, as one of `PretrainedModel`; None if it is neither."""
+    match = _LAYER.fullmatch(name)
+    if match is None:
+        return _NAMES.get(name)
+    layer, part, rest = match.groups()
+    if part == "mixer":
+        module, _, kind = rest.rpartition(".")
+        rest = f"{_MIXER.get(module, module)}.{kind}"
+    return f"layers.{layer}.{part}.{rest}"
+
+
 def _refuse_decay(names: Iterable[str], where: str) -> None:
     decay = [name for name in names if _DECAY.fullmatch(name) and "metrics" not in name]
     if decay:
         raise ValueError(
             f"{where}: {', '.join(decay[:5])}: the linear attention of this model decays with "
-            "distance, by weights (W x_i)_h · γ_h^(i − j) in the numerator alone, which no mixer "
+            "distance, by factors (W x_i)_h gamma_h^(i-j) in the numerator alone, which no mixer "
             "here computes; only models without these tensors can be imported"
         )
 
