@@ -217,10 +217,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load weights into a model, cast to its types.
+    """Load weights into a model, cast to its types; arguments and errors as `check_tensors`."""
+    check_tensors(model, tensors, where)
+    needed = model.state_dict()
+    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
+
+
+def check_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that weights are those of a model, by their names and shapes.
 
     Args:
-        model: the model.
+        model: the model; it may be on the device ``meta``.
         tensors: its weights, by name.
         where: what the error calls their file.
 
@@ -238,7 +245,6 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: s
     if wrong:
         more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(f"{where} does not fit: {'; '.join(wrong[:5])}{more}")
-    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
 
 
 def load_pretrained(checkpoint: str) -> PretrainedModel:

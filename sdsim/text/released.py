@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from sdsim.config import ModelConfig
-from sdsim.text.presets import preset_of
-from sdsim.text.pretrained import PretrainedModel, load_tensors, read_tensors
+from sdsim.text.presets import Preset, preset_of
+from sdsim.text.pretrained import PretrainedModel, check_tensors, load_tensors, read_tensors
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NAMES = {
@@ -49,27 +49,36 @@ def import_released(
         The model, which reads padding as released.
 
     Raises:
-        ValueError: for a file that cannot be read; for a model with sliding windows whose window
-            nobody says, or one that config.json contradicts; naming the tensors that are missing,
-            not the model's, or of another shape.
+        ValueError: for a file that cannot be read; naming the tensors that are missing, not the
+            model's, or of another shape; for a model with sliding windows whose window nobody says,
+            or one that config.json contradicts.
     """
     chosen = preset_of(preset)
     file = _weights(Path(path))
     tensors = _read(file, allow_pickle=allow_pickle)
     renamed = rename(tensors, str(file))
-    config = _with_mlp(_with_window(chosen.config, preset, file.parent / _CONFIG, window), renamed)
-    vocab_size = len(renamed["embedding.weight"])
-    model = PretrainedModel(
-        asdict(config), vocab_size, chosen.seq_len, chosen.prefix_len, "released"
-    )
+    config = _with_mlp(chosen.config, renamed)
+    # Tensors first: an error of theirs, such as another preset, says more than one of the window,
+    # on which no tensor depends.
+    with torch.device("meta"):
+        layout = _model(chosen, config, renamed)
     # Some released models have no bias in the convolution.
     zeros = {
-        name: torch.zeros_like(value)
-        for name, value in model.state_dict().items()
+        name: torch.zeros(value.shape)
+        for name, value in layout.state_dict().items()
         if name.endswith("mixer.conv.bias") and name not in renamed
     }
+    check_tensors(layout, {**renamed, **zeros}, str(file))
+    model = _model(chosen, _with_window(config, preset, file.parent / _CONFIG, window), renamed)
     load_tensors(model, {**renamed, **zeros}, str(file))
     return model
+
+
+def _model(preset: Preset, config: ModelConfig, tensors: Mapping[str, Tensor]) -> PretrainedModel:
+    vocab_size = len(tensors["embedding.weight"])
+    return PretrainedModel(
+        asdict(config), vocab_size, preset.seq_len, preset.prefix_len, "released"
+    )
 
 
 def _with_window(config: ModelConfig, preset: str, file: Path, window: int | None) -> ModelConfig:
@@ -158,6 +167,11 @@ def rename(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     embedding = renamed.get("embedding.weight")
     if embedding is None:
         raise ValueError(f"{where}: transformer.embeddings.word_embeddings.weight is missing")
+    if embedding.ndim != 2:
+        raise ValueError(
+            f"{where}: transformer.embeddings.word_embeddings.weight is of shape "
+            f"{tuple(embedding.shape)} rather than (tokens, width)"
+        )
     if read_out is not None and not torch.equal(read_out, embedding):
         raise ValueError(f"{where}: lm_head.weight differs from the embedding, to which it is tied")
     return renamed
