@@ -5,7 +5,7 @@ Neither this module nor `sdsim.text.presets` imports torch, so that the command 
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, field, fields
+from dataclasses import asdict, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -49,6 +49,11 @@ _EXECUTION = (
     "validate_every",
     "validation_windows",
 )
+
+
+# Fields that were added when runs had been stored already, with their defaults.
+_ADDED_FIELDS: dict[str, Any] = {"decay_norms": False, "decay_embedding": True}
+_ADDED_TO_OBJECTIVE: dict[str, Any] = {"form": "paper"}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -265,22 +270,25 @@ class PretrainConfig:
         return size, share // size
 
     def identity(self) -> dict[str, Any]:
-        """The fields that must be the same for a run to be resumed, as plain data."""
+        """The fields that must be the same for a run to be resumed, as plain data.
+
+        Fields that were added when runs had been stored already are among them only where they
+        differ from their defaults, so that such runs stay what they are; see `with_added_fields`.
+        """
         values = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
         del values["corpus"]  # identified by its tokens instead
-        return values
+        values["objective"] = _without(_ADDED_TO_OBJECTIVE, values["objective"])
+        return _without(_ADDED_FIELDS, values)
 
 
-def stored_identity(stored: dict[str, Any]) -> dict[str, Any]:
-    """`PretrainConfig.identity` as a run's folder has it, fields that were added later included.
+def with_added_fields(identity: dict[str, Any]) -> dict[str, Any]:
+    """`PretrainConfig.identity`, of today or of a stored run, and the fields that it leaves out."""
+    objective = _ADDED_TO_OBJECTIVE | identity["objective"]
+    return _ADDED_FIELDS | identity | {"objective": objective}
 
-    Args:
-        stored: the identity, perhaps written before some fields existed; these have their defaults.
-    """
-    defaults = {
-        entry.name: entry.default
-        for entry in fields(PretrainConfig)
-        if entry.default is not MISSING
+
+def _without(added: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Values without the added fields that have their defaults."""
+    return {
+        name: value for name, value in values.items() if name not in added or value != added[name]
     }
-    objective = asdict(ObjectiveConfig()) | stored.get("objective", {})
-    return defaults | stored | {"objective": objective}

@@ -224,6 +224,9 @@ def test_a_released_checkpoint_is_imported(run: Run, tmp_path: Path) -> None:
     code, _, err = run(*command, "preset=transformer_tiny", "out=mine")
     assert code == 2
     assert "the folder is not empty" in err
+    code, _, err = run(*command, "preset=transformer_tiny", "window=65", "out=other")
+    assert code == 2
+    assert "window = 65: transformer_tiny has no sliding-window layers" in " ".join(err.split())
     code, _, err = run(*command, "preset=based_tiny", "out=other")
     assert code == 2
     assert "is missing" in err

@@ -363,7 +363,9 @@ def test_other_names_of_the_convolution(tmp_path: Path) -> None:
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
     both = tensors | {name: x.clone() for name, x in renamed.items()}
-    with pytest.raises(ValueError, match=r"conv1?\.conv\.(weight|bias) is there under another name too"):
+    with pytest.raises(
+        ValueError, match=r"conv1?\.conv\.(weight|bias) is there under another name too"
+    ):
         import_released(written(both, tmp_path / "both"), "based_tiny")
 
 
