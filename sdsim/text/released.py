@@ -88,13 +88,14 @@ def _with_window(config: ModelConfig, preset: str, file: Path, window: int | Non
             raise ValueError(f"window = {window}: {preset} has no sliding-window layers")
         return config
     window_size = _window_size(file)
-    if window_size is None and window is None:
-        raise ValueError(
-            f"window: say how many keys a token of {preset} sees in the sliding-window layers, its "
-            f"own included; no tensor has a size that depends on it, and {file} does not say "
-            f"{_WINDOWS}.{_WINDOW_SIZE} (w there is window = w // 2 + 1: 65 for 128, 129 for 256)"
-        )
     if window_size is None:
+        if window is None:
+            raise ValueError(
+                f"window: say how many keys a token of {preset} sees in the sliding-window layers, "
+                "its own included; no tensor has a size that depends on it, and "
+                f"{_WINDOWS}.{_WINDOW_SIZE} does not stand in {file} (w there is window = "
+                "w // 2 + 1: 65 for 128, 129 for 256)"
+            )
         return replace(config, window=window)
     keys = window_size // 2 + 1
     if window not in (None, keys):
