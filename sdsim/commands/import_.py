@@ -19,8 +19,10 @@ sdsim import: read one of the paper's released checkpoints, by the names of its 
 
 The checkpoint is a folder with model.safetensors or pytorch_model.bin, or that file; a pickle is
 read on request only, and then nothing but tensors. Each tensor that is missing, left over or of
-another shape is named. `window` is that of the sliding-window layers: the paper's table says 64,
-its text 128, its released config 256.
+another shape is named. The window of sliding-window layers, which no tensor tells, is read from
+the config.json beside the weights; where there is none, say `window`: the keys that a token sees,
+its own included. A released window_size w means window=w//2+1: 65 for 128, 129 for 256. The model
+reads the padding of short prompts as the released code does.
 """
 
 
@@ -33,7 +35,8 @@ class Config:
         out: folder to write the model to; it must be empty.
         preset: which model it is: jrt, based or transformer, with _360m or _1b3.
         tokenizer: a tokenizer.json, or a name on the Hugging Face hub.
-        window: tokens that sliding-window layers see; null: the preset's.
+        window: keys that a token sees in sliding-window layers, its own included; null: what the
+            checkpoint's config.json says.
         allow_pickle: whether a pytorch_model.bin may be read.
     """
 
@@ -60,6 +63,8 @@ def run(config: Config) -> None:
     )
     model.save_with(tokenizer, out)
     count = sum(parameter.numel() for parameter in model.parameters())
+    if "sliding_window_attention" in model.config.mixers:
+        console.print(f"sliding windows: {model.config.window} keys, a token's own included")
     console.print(f"{count:,} parameters are in {out}; `sdsim generate checkpoint={out}` uses them")
 
 

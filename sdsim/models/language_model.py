@@ -42,7 +42,13 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    """Pre-norm residual layer: ``h += mixer(norm1(h)); h += mlp(norm2(h))``."""
+    """Pre-norm residual layer: ``h += mixer(norm1(h)); h += mlp(norm2(h))``.
+
+    Attributes:
+        sees_padding: whether the mixer reads padding like other tokens: it gets no mask.
+    """
+
+    sees_padding = False
 
     def __init__(self, config: ModelConfig, mixer: Mixer) -> None:
         super().__init__()
@@ -57,19 +63,23 @@ class Layer(nn.Module):
         self, h: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """h (B, N, width) to the same shape."""
-        return self._add(h, self.mixer(self.norm1(h), prefix_len, mask))
+        return self._add(h, self.mixer(self.norm1(h), prefix_len, self._seen(mask)))
 
     def prefill(
         self, h: Tensor, prefix_len: int | None, mask: Tensor | None
     ) -> tuple[Tensor, MixerState]:
         """As `forward`, and the mixer's state after the last token."""
-        mixed, state = self.mixer.prefill(self.norm1(h), prefix_len, mask)
+        mixed, state = self.mixer.prefill(self.norm1(h), prefix_len, self._seen(mask))
         return self._add(h, mixed), state
 
     def step(self, h: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         """One token h (B, width) to the same shape, and the mixer's next state."""
         mixed, state = self.mixer.step(self.norm1(h), state)
         return self._add(h, mixed), state
+
+    def _seen(self, mask: Tensor | None) -> Tensor | None:
+        """The mask for the mixer."""
+        return None if self.sees_padding else mask
 
     def _add(self, h: Tensor, mixed: Tensor) -> Tensor:
         h = h + mixed
@@ -131,7 +141,7 @@ class LanguageModel(nn.Module):
                 after a real token.
         """
         self._check(tokens, prefix_len, mask)
-        h = self.embedding(tokens)
+        h = self._embed(tokens, mask)
         if embedding_scale is not None:
             h = h * embedding_scale
         for layer in self.layers:
@@ -164,7 +174,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, ModelState]:
         """As `hidden`, and the state after the last token."""
         self._check(tokens, prefix_len, mask)
-        h = self.embedding(tokens)
+        h = self._embed(tokens, mask)
         states = []
         for layer in self._stack():
             h, state = layer.prefill(h, prefix_len, mask)
@@ -179,6 +189,11 @@ class LanguageModel(nn.Module):
             h, after = layer.step(h, before)
             states.append(after)
         return self.logits(self.norm(h)), ModelState(tuple(states))
+
+    def _embed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Tokens (B, N) to what the first layer reads, (B, N, width)."""
+        embedded: Tensor = self.embedding(tokens)
+        return embedded
 
     def _stack(self) -> Iterable[Layer]:
         return cast("Iterable[Layer]", self.layers)  # a ModuleList does not know its members

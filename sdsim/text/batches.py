@@ -25,8 +25,7 @@ class Batches:
         device: of the batches.
 
     Attributes:
-        masked: K, masked tokens of a sequence.
-        predicted: positions of a sequence at which a token is predicted.
+        predicted: positions of a sequence at which a token is predicted, on average.
         validation_count: held-out sequences that a validation reads.
 
     Raises:
@@ -38,15 +37,19 @@ class Batches:
         self._train = corpus.sequences("train", config.length)
         self._validation = corpus.sequences("validation", config.length)
         self._order = Order(len(self._train), config.seed)
-        self.masked = self._masked(0, 1, config.seed).shape[1]
-        self.predicted = self.masked + config.length - max(config.prefix, 1)
+        if config.objective.form == "released":
+            masked = round(config.objective.mask_share * config.prefix)
+        else:
+            masked = self._masked(0, 1, config.seed).shape[1]
+        self.predicted = masked + config.length - config.objective.first_predicted(config.prefix)
         self.validation_count = min(len(self._validation), config.validation_windows)
 
     def train(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Training examples `start` to ``start + count - 1``, counted over the whole run.
 
         Returns:
-            Tokens (count, N), and the masked positions (count, K) among them.
+            Tokens (count, N), and the masked positions (count, K) among them, as
+            `masked_positions` gives them.
         """
         numbers = self._order[torch.arange(start, start + count)]
         tokens = self._train[numbers].to(self._device, non_blocking=True)
@@ -59,5 +62,12 @@ class Batches:
 
     def _masked(self, start: int, count: int, seed: int) -> Tensor:
         examples = torch.arange(start, start + count)
-        fraction = self._config.objective.mask_share
-        return masked_positions(seed, examples, self._config.prefix, fraction, self._device)
+        objective = self._config.objective
+        return masked_positions(
+            seed,
+            examples,
+            self._config.prefix,
+            objective.mask_share,
+            self._device,
+            independent=objective.form == "released",
+        )

@@ -51,6 +51,11 @@ _EXECUTION = (
 )
 
 
+# Fields that were added when runs had been stored already, with their defaults.
+_ADDED_FIELDS: dict[str, Any] = {"decay_norms": False, "decay_embedding": True}
+_ADDED_TO_OBJECTIVE: dict[str, Any] = {"form": "paper"}
+
+
 @dataclass(frozen=True, config=STRICT)
 class CorpusConfig:
     """A text, and how it becomes tokens.
@@ -85,12 +90,26 @@ class ObjectiveConfig:
         mask_share: fraction of the prefix that is masked.
         weighting: paper: (w1·ntp + w2·mlm) / (w1 + w2); released: w1·ntp + w2·mlm, as in the
             paper's released code.
+        form: paper: every token after the prefix is predicted, the first one at the prefix's last
+            position, which is never masked; of each prefix the same number of tokens is masked.
+            released: as in the released code, the first token after the prefix is not predicted,
+            and each token of the prefix, the last one included, is masked independently, with
+            probability mask_share.
     """
 
     ntp_weight: Positive = 1.0
     mlm_weight: NonNegative = 0.25
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     weighting: Literal["paper", "released"] = "paper"
+    form: Literal["paper", "released"] = "paper"
+
+    def first_predicted(self, prefix_len: int) -> int:
+        """The first token, counted from 0, of which a next-token loss is taken.
+
+        Args:
+            prefix_len: M; without a prefix, 0, all but the sequence's first token are predicted.
+        """
+        return prefix_len + (prefix_len == 0 or self.form == "released")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -130,7 +149,9 @@ class PretrainConfig:
         lr: peak learning rate.
         min_lr: learning rate at the end of the cosine.
         warmup: fraction of the steps in which the learning rate rises.
-        beta1, beta2, eps, weight_decay: of AdamW; biases and norms do not decay.
+        beta1, beta2, eps, weight_decay: of AdamW; biases do not decay.
+        decay_norms: whether the gains of norms decay.
+        decay_embedding: whether the embedding, which is also the read-out, decays.
         clip_norm: largest gradient norm.
         seed: of initialization, the order of the data, and the masks.
 
@@ -172,6 +193,8 @@ class PretrainConfig:
     beta2: Fraction = 0.95
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.1
+    decay_norms: bool = False
+    decay_embedding: bool = True
     clip_norm: Positive = 1.0
     seed: Seed = 0
     device: str = "cpu"
@@ -197,6 +220,12 @@ class PretrainConfig:
             raise ValueError(
                 f"prefix_len = {self.prefix}: must lie between 0 and seq_len - 1 = "
                 f"{self.length - 1}"
+            )
+        if self.objective.first_predicted(self.prefix) >= self.length:
+            raise ValueError(
+                f"prefix_len = {self.prefix}: must lie between 0 and seq_len - 2 = "
+                f"{self.length - 2}, since objective.form = {self.objective.form!r} does not "
+                "predict the first token after the prefix"
             )
 
     @property
@@ -241,7 +270,25 @@ class PretrainConfig:
         return size, share // size
 
     def identity(self) -> dict[str, Any]:
-        """The fields that must be the same for a run to be resumed, as plain data."""
+        """The fields that must be the same for a run to be resumed, as plain data.
+
+        Fields that were added when runs had been stored already are among them only where they
+        differ from their defaults, so that such runs stay what they are; see `with_added_fields`.
+        """
         values = {name: value for name, value in asdict(self).items() if name not in _EXECUTION}
         del values["corpus"]  # identified by its tokens instead
-        return values
+        values["objective"] = _without(_ADDED_TO_OBJECTIVE, values["objective"])
+        return _without(_ADDED_FIELDS, values)
+
+
+def with_added_fields(identity: dict[str, Any]) -> dict[str, Any]:
+    """`PretrainConfig.identity`, of today or of a stored run, and the fields that it leaves out."""
+    objective = _ADDED_TO_OBJECTIVE | identity["objective"]
+    return _ADDED_FIELDS | identity | {"objective": objective}
+
+
+def _without(added: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Values without the added fields that have their defaults."""
+    return {
+        name: value for name, value in values.items() if name not in added or value != added[name]
+    }

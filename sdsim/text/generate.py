@@ -39,7 +39,8 @@ def generate(
         model: in evaluation mode, on its device.
         prompts: tokens, at least one each.
         sampling: how tokens are chosen; None: the defaults.
-        strategy: how prompts shorter than the prefix are read.
+        strategy: how prompts shorter than the prefix are read; whether padding is read with them
+            is the model's `padding`.
         stop: ends a row early.
         allow_longer: whether prompts may be longer than the sequences of training.
 
@@ -143,7 +144,7 @@ def _check(model: PretrainedModel, prompts: Sequence[Sequence[int]], *, allow_lo
 
 def _groups(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> list[list[int]]:
     """Indices of texts that can be read as one batch."""
-    if not model.bidirectional_prefix and not model.zeroes_padding:
+    if not model.bidirectional_prefix and model.padding == "excluded":
         return [list(range(len(texts)))]
     groups: dict[int, list[int]] = {}
     for index, text in enumerate(texts):
@@ -156,7 +157,7 @@ def _read(model: PretrainedModel, texts: Sequence[Sequence[int]]) -> tuple[Tenso
     """Logits (B, V) of the token after each text, and the state; texts are padded on the left."""
     device = model.embedding.weight.device
     length = max(map(len, texts))
-    if model.zeroes_padding:  # padding counts: there must be as much as in training
+    if model.padding == "released":  # padding is read: there must be as much as in training
         length = max(length, model.prefix_len)
     tokens = torch.zeros(len(texts), length, dtype=torch.int64)
     mask = torch.zeros(len(texts), length, dtype=torch.bool)

@@ -109,7 +109,7 @@ class _Trainer:
             dtype=getattr(torch, config.precision),
         )
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.module, config.weight_decay),
+            _parameter_groups(self.module, config),
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             eps=config.eps,
@@ -280,12 +280,19 @@ def _peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices, which decay, and biases and norms, which do not."""
-    parameters = list(module.parameters())
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+def _parameter_groups(module: nn.Module, config: PretrainConfig) -> list[dict[str, Any]]:
+    """Parameters that decay, and those that do not."""
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for part in module.modules():
+        for parameter in part.parameters(recurse=False):
+            if isinstance(part, nn.Embedding):
+                decays = config.decay_embedding
+            elif isinstance(part, nn.RMSNorm):
+                decays = config.decay_norms
+            else:
+                decays = parameter.ndim > 1  # not a bias
+            groups[not decays].append(parameter)
     return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": groups[0], "weight_decay": config.weight_decay},
+        {"params": groups[1], "weight_decay": 0.0},
     ]

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from sdsim.models import LanguageModel
 from sdsim.text.config import ObjectiveConfig
-from synthetic.counter_rng import distinct, example_keys
+from synthetic.counter_rng import bernoulli, distinct, example_keys
+
+NOT_MASKED = -1
+"""Stands in a row of masked positions behind the last of them, where other rows have more."""
+
+
+_NO_TARGET = -100  # of a loss that is not taken
 
 
 class Losses(NamedTuple):
@@ -35,11 +41,13 @@ def masked_positions(
     prefix_len: int,
     fraction: float,
     device: torch.device | str = "cpu",
+    *,
+    independent: bool = False,
 ) -> Tensor:
-    """Which tokens of the prefix are masked: int64 (B, K), with the same K for all examples.
+    """Which tokens of the prefix are masked: int64 (B, K), a row for each example.
 
-    A function of the seed and the example's number alone. The last token of the prefix is never
-    masked: it predicts the first token after the prefix.
+    A row is a function of the seed and the example's number alone; where it has fewer than K masked
+    tokens, the rest is `NOT_MASKED`.
 
     Args:
         seed: of the run.
@@ -48,7 +56,12 @@ def masked_positions(
         prefix_len: M.
         fraction: of the M tokens.
         device: of the result.
+        independent: whether each token is masked independently, with probability `fraction`;
+            otherwise every row has the same number of masked tokens, and the last token of the
+            prefix, which predicts the first one after it, is never masked.
     """
+    if independent:
+        return _independent(seed, examples, prefix_len, fraction, device)
     count = min(max(1, round(fraction * prefix_len)), prefix_len - 1) if prefix_len > 1 else 0
     if not count:
         return torch.empty(len(examples), 0, dtype=torch.int64, device=device)
@@ -56,12 +69,25 @@ def masked_positions(
     return distinct(keys, count, prefix_len - 1)
 
 
+def _independent(
+    seed: int, examples: Tensor, prefix_len: int, fraction: float, device: torch.device | str
+) -> Tensor:
+    if not prefix_len:
+        return torch.empty(len(examples), 0, dtype=torch.int64, device=device)
+    keys = example_keys("mlm", seed, start=int(examples[0]), count=len(examples), device=device)
+    hidden = bernoulli(keys, prefix_len, fraction)
+    most = int(hidden.sum(1).max())
+    positions = torch.arange(prefix_len, device=device).expand_as(hidden)
+    behind = positions.where(hidden, prefix_len).sort(1).values[:, :most]
+    return behind.where(behind < prefix_len, NOT_MASKED)
+
+
 class Objective(nn.Module):
     """A language model and its loss as one module, which DDP or FSDP can wrap.
 
     Args:
         model: the model that is trained.
-        config: the weights of the losses.
+        config: the weights of the losses, and which tokens are predicted.
         prefix_len: M, tokens that are read non-causally; 0: a next-token loss over the sequence.
         mask_id: the token [MASK], which no text holds.
     """
@@ -74,26 +100,39 @@ class Objective(nn.Module):
         self.prefix_len, self.mask_id = prefix_len, mask_id
 
     def forward(self, tokens: Tensor, masked: Tensor) -> Losses:
-        """The losses on tokens (B, N), of which those at `masked` (B, K) are hidden.
+        """The losses on tokens (B, N), of which those at `masked` are hidden.
 
         A masked token is predicted at its own position; each token after the prefix at the position
-        before it, the first one at the prefix's last.
+        before it, the first one at the prefix's last, or in the released form not at all. Each loss
+        is a mean over all tokens of the batch that it predicts.
+
+        Args:
+            tokens: int64 (B, N).
+            masked: int64 (B, K), as `masked_positions` gives them.
         """
-        inputs = tokens.scatter(1, masked, self.mask_id)
+        length = tokens.shape[1]
+        is_masked = masked != NOT_MASKED
+        # What is not masked is written behind the sequence.
+        places = masked.where(is_masked, length)
+        inputs = F.pad(tokens, (0, 1)).scatter(1, places, self.mask_id)[:, :-1]
         hidden = self.model.hidden(inputs, self.prefix_len)
-        first = max(self.prefix_len, 1)
+        first = self.config.first_predicted(self.prefix_len)
         features = [hidden[:, first - 1 : -1]]
         targets = [tokens[:, first:]]
         if masked.shape[1]:
-            features.append(hidden.gather(1, masked[..., None].expand(-1, -1, hidden.shape[-1])))
-            targets.append(tokens.gather(1, masked))
+            at = masked.clamp(min=0)
+            features.append(hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1])))
+            targets.append(tokens.gather(1, at).where(is_masked, _NO_TARGET))
         logits = self.model.logits(torch.cat(features, dim=1)).float()
         losses = F.cross_entropy(
-            logits.flatten(0, 1), torch.cat(targets, dim=1).flatten(), reduction="none"
+            logits.flatten(0, 1),
+            torch.cat(targets, dim=1).flatten(),
+            reduction="none",
+            ignore_index=_NO_TARGET,
         ).view(len(tokens), -1)
-        after = tokens.shape[1] - first
+        after = length - first
         ntp = losses[:, :after].mean()
         if not masked.shape[1]:
             return Losses(ntp, ntp.detach(), torch.zeros_like(ntp))
-        mlm = losses[:, after:].mean()
+        mlm = losses[:, after:].sum() / is_masked.sum().clamp(min=1)
         return Losses(weighted_loss(self.config, ntp, mlm), ntp.detach(), mlm.detach())

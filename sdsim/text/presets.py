@@ -1,7 +1,9 @@
 """The paper's full-scale models, and tiny ones of the same layout (arXiv:2407.05483, Table 15).
 
-The paper gives no depth and width for the Transformer of 1.3B parameters; ours match its parameter
-count.
+What the table leaves open is as in the paper's released configs: where the layers of the models of
+1.3B parameters stand, and all of the Transformer of that size. `ModelConfig.window` counts the keys
+that a token sees, its own included; JRT-RNN's 64 are the table's, Based's 128 its config's. A
+released `window_size` counts otherwise, see `sdsim.text.released`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 VOCAB_SIZE = 50_264
 """GPT-2's 50,257 tokens and [MASK], padded to a multiple of 8; [MASK] is token 50,263."""
+
+_TRANSFORMER_VOCAB_SIZE = 50_272  # padded to a multiple of 16, as in the released Transformers
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,19 @@ class Preset:
 _CONV, _WINDOW = "base_conv", "sliding_window_attention"
 
 
-def _hybrid(linear: str, depth: int, groups: int) -> tuple[str, ...]:
-    """BaseConv layers, with linear attention at 1, 6, 11, … and a sliding window after each.
+def _hybrid(linear: str, depth: int, places: tuple[int, ...]) -> tuple[str, ...]:
+    """BaseConv layers, with linear attention at `places` and a sliding window after each.
 
     Args:
         linear: the mixer of linear attention.
         depth: number of layers.
-        groups: how many of them are linear attention.
+        places: of linear attention, counted from 0.
     """
-    places = {5 * group + 1: linear for group in range(groups)}
-    places |= {5 * group + 2: _WINDOW for group in range(groups)}
-    return tuple(places.get(layer, _CONV) for layer in range(depth))
+    after = {place + 1 for place in places}
+    return tuple(
+        linear if layer in places else _WINDOW if layer in after else _CONV
+        for layer in range(depth)
+    )
 
 
 def _model(
@@ -75,20 +81,27 @@ def _model(
 
 
 _PLA, _BASED, _FULL = "prefix_linear_attention", "linear_attention", "rotary_attention"
+_TINY, _360M, _1B3 = (1,), (1, 6, 11, 16, 21), (1, 6, 11, 16, 21, 27, 33)
 
 PRESETS: dict[str, Preset] = {
-    "jrt_360m": Preset(_model("jrt_360m", _hybrid(_PLA, 26, 5), 1024), prefix_len=1024),
-    "jrt_1b3": Preset(_model("jrt_1b3", _hybrid(_PLA, 36, 7), 1792), prefix_len=1024),
-    "based_360m": Preset(_model("based_360m", _hybrid(_BASED, 27, 5), 1024, window=128)),
-    "based_1b3": Preset(_model("based_1b3", _hybrid(_BASED, 36, 7), 1792, window=128)),
-    "transformer_360m": Preset(_model("transformer_360m", (_FULL,) * 24, 1024, mlp_ratio=2.75)),
-    "transformer_1b3": Preset(_model("transformer_1b3", (_FULL,) * 24, 2048, mlp_ratio=2.75)),
+    "jrt_360m": Preset(_model("jrt_360m", _hybrid(_PLA, 26, _360M), 1024), prefix_len=1024),
+    "jrt_1b3": Preset(_model("jrt_1b3", _hybrid(_PLA, 36, _1B3), 1792), prefix_len=1024),
+    "based_360m": Preset(_model("based_360m", _hybrid(_BASED, 27, _360M), 1024, window=128)),
+    "based_1b3": Preset(_model("based_1b3", _hybrid(_BASED, 36, _1B3), 1792, window=128)),
+    "transformer_360m": Preset(
+        _model("transformer_360m", (_FULL,) * 24, 1024, mlp_ratio=2.75),
+        vocab_size=_TRANSFORMER_VOCAB_SIZE,
+    ),
+    "transformer_1b3": Preset(
+        _model("transformer_1b3", (_FULL,) * 36, 1680, heads=24, mlp_ratio=8 / 3),
+        vocab_size=_TRANSFORMER_VOCAB_SIZE,
+    ),
 }
 """The models by name."""
 
 for _kind, _mixers in (
-    ("jrt", _hybrid(_PLA, 4, 1)),
-    ("based", _hybrid(_BASED, 4, 1)),
+    ("jrt", _hybrid(_PLA, 4, _TINY)),
+    ("based", _hybrid(_BASED, 4, _TINY)),
     ("transformer", (_FULL,) * 4),
 ):
     PRESETS[f"{_kind}_tiny"] = Preset(

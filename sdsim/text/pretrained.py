@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -18,13 +18,34 @@ from torch import Tensor
 from sdsim.config import ModelConfig
 from sdsim.files import atomic_folder
 from sdsim.models.language_model import LanguageModel
-from sdsim.models.mixers.linear_attention import LinearAttention
+from sdsim.models.mixers.base_conv import BaseConv
+from sdsim.models.mixers.linear_attention import LinearAttention, PrefixLinearAttention
+from sdsim.models.mixers.mixer import Mixer
+from sdsim.models.mixers.rotary_attention import RotaryAttention
+from sdsim.models.mixers.sliding_window_attention import SlidingWindowAttention
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from typing_extensions import Self
 
 _TOKENIZER = "tokenizer.json"
+
+Padding: TypeAlias = Literal["excluded", "released"]
+"""How a model reads padding, which stands on the left of a prompt.
+
+- ``"excluded"``: not at all; a prompt's outputs are those that it has without padding;
+- ``"released"``: as in the paper's released code. A prompt shorter than the prefix is padded to its
+  length with the token `PADDING_TOKEN`. Convolutions and attention read these tokens like any
+  other. Linear attention alone sets their keys to zero, before the feature map, so that each still
+  adds its value with a weight of one.
+"""
+
+PADDING_TOKEN = 220
+"""The token that ``"released"`` padding consists of: a space in GPT-2's tokenizer."""
+
+# The mixers of the released models.
+_SEE_PADDING: tuple[type[Mixer], ...] = (BaseConv, SlidingWindowAttention, RotaryAttention)
+_ZERO_KEYS: tuple[type[LinearAttention], ...] = (LinearAttention, PrefixLinearAttention)
 
 
 class PretrainedModel(
@@ -43,11 +64,14 @@ class PretrainedModel(
         vocab_size: V, rows of the embedding; the last one is [MASK].
         seq_len: N, tokens of a training sequence.
         prefix_len: M, leading tokens of it that were read non-causally; 0: none.
-        zeroes_padding: whether padding is treated as in the paper's released code, for models that
-            were trained by it; see `LinearAttention.zeroes_padding`.
+        padding: how padding is read; ``"released"`` is for models that were trained by the paper's
+            released code, and knows their mixers alone.
 
     Attributes:
         source: folder or hub name that it was read from.
+
+    Raises:
+        ValueError: for another `padding`, or one that the model cannot have.
     """
 
     source: str | None = None
@@ -58,15 +82,39 @@ class PretrainedModel(
         vocab_size: int,
         seq_len: int,
         prefix_len: int,
-        zeroes_padding: bool = False,
+        padding: Padding = "excluded",
     ) -> None:
         config = ModelConfig(**{**model, "mixers": tuple(model["mixers"])})
         super().__init__(config, vocab_size)
         self.vocab_size, self.seq_len, self.prefix_len = vocab_size, seq_len, prefix_len
-        self.zeroes_padding = zeroes_padding
+        if padding not in get_args(Padding):
+            allowed = " or ".join(map(repr, get_args(Padding)))
+            raise ValueError(f"padding = {padding!r}: must be {allowed}")
+        self.padding = padding
+        if padding == "released":
+            self._pad_as_released()
+
+    def _pad_as_released(self) -> None:
+        if self.vocab_size <= PADDING_TOKEN:
+            raise ValueError(
+                f"padding = 'released': pads with token {PADDING_TOKEN}, which a vocab_size of "
+                f"{self.vocab_size} does not have"
+            )
         for layer in self._stack():
-            if isinstance(layer.mixer, LinearAttention):
-                layer.mixer.zeroes_padding = zeroes_padding
+            if type(layer.mixer) in _ZERO_KEYS:
+                cast("LinearAttention", layer.mixer).zeroes_padding = True
+            elif type(layer.mixer) in _SEE_PADDING:
+                layer.sees_padding = True
+            else:
+                raise ValueError(
+                    f"padding = 'released': no released model has a mixer "
+                    f"{type(layer.mixer).__name__}; it must be 'excluded'"
+                )
+
+    def _embed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None and self.padding == "released":
+            tokens = tokens.masked_fill(~mask, PADDING_TOKEN)
+        return super()._embed(tokens, mask)
 
     def save_with(self, tokenizer: Tokenizer, folder: Path) -> None:
         """`save_pretrained` with the tokenizer; the folder is complete or not there at all.
@@ -110,9 +158,10 @@ class PretrainedModel(
         token: str | bool | None,
         map_location: str = "cpu",
         strict: bool = True,
+        config: dict[str, Any] | None = None,
         **model_kwargs: Any,
     ) -> Self:
-        """Called by `from_pretrained`, with the fields of config.json.
+        """Called by `from_pretrained`, with the fields of config.json, and all of it as `config`.
 
         Raises:
             ValueError: if the files do not hold a model.
@@ -133,6 +182,8 @@ class PretrainedModel(
                     local_files_only=local_files_only,
                 )
             )
+        if config and config.get("zeroes_padding"):  # what `padding` was once called
+            model_kwargs.setdefault("padding", "released")
         try:
             model = cls(**model_kwargs)
         except (TypeError, KeyError, ValueError) as error:
@@ -166,10 +217,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load weights into a model, cast to its types.
+    """Load weights into a model, cast to its types; arguments and errors as `check_tensors`."""
+    check_tensors(model, tensors, where)
+    needed = model.state_dict()
+    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
+
+
+def check_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that weights are those of a model, by their names and shapes.
 
     Args:
-        model: the model.
+        model: the model; it may be on the device ``meta``.
         tensors: its weights, by name.
         where: what the error calls their file.
 
@@ -187,7 +245,6 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: s
     if wrong:
         more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(f"{where} does not fit: {'; '.join(wrong[:5])}{more}")
-    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
 
 
 def load_pretrained(checkpoint: str) -> PretrainedModel:

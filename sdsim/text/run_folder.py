@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from sdsim.files import write_text
-from sdsim.text.config import PretrainConfig
+from sdsim.text.config import PretrainConfig, with_added_fields
 from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.tokenizer import padded_vocab_size
 
@@ -42,9 +42,10 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
     if not path.exists():
         return
     stored = json.loads(path.read_text())
-    identity = json.loads(json.dumps(config.identity()))
+    stored_config = with_added_fields(stored["config"])
+    identity = with_added_fields(json.loads(json.dumps(config.identity())))
     for name, value in identity.items():
-        before = stored["config"].get(name)
+        before = stored_config.get(name)
         if before != value:
             raise ValueError(
                 f"out = {config.out!r}: the folder holds another run, with {name} = {before!r} "

@@ -20,18 +20,23 @@ def rotate(x: Tensor, positions: Tensor, fraction: float = 1.0) -> Tensor:
     Args:
         x: (…, N, E).
         positions: int64, broadcastable to (…, N).
-        fraction: of the E numbers that are turned, in (0, 1]; the others stay.
+        fraction: of the E numbers that are turned, in (0, 1]; the others stay. An odd count of c
+            numbers has (c + 1) / 2 frequencies base^(−2i/c), which turn c + 1 numbers; all of an
+            odd E, which leaves no number for the last pair, turns E − 1.
 
     Returns:
         The same shape and type as x.
 
     Source:
-        Su et al., RoFormer, arXiv:2104.09864.
+        Su et al., RoFormer, arXiv:2104.09864; for odd counts the released Transformer of 1.3B
+        parameters (arXiv:2407.05483), whose heads of 70 turn 36 numbers.
     """
-    turned = 2 * int(x.shape[-1] * fraction / 2)
+    size = x.shape[-1]
+    count = size - 1 if size % 2 and fraction == 1 else int(size * fraction)
+    turned = count + count % 2
     precise = torch.promote_types(x.dtype, torch.float32)
-    half = torch.arange(0, turned, 2, device=x.device, dtype=precise)
-    angles = positions[..., None].to(precise) * _BASE ** (-half / max(1, turned))
+    doubled = torch.arange(0, turned, 2, device=x.device, dtype=precise)
+    angles = positions[..., None].to(precise) * _BASE ** (-doubled / max(1, count))
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     first, second = x[..., :turned].chunk(2, dim=-1)
     return torch.cat(

@@ -270,7 +270,7 @@ def test_the_shell_completes_commands_and_settings(
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
         ("sdsim train model.wi", "model.width= model.window="),
-        ("sdsim sweep sweep=pap", "sweep=paper sweep=paper_released"),
+        ("sdsim sweep sweep=pap", "sweep=paper sweep=paper_no_mlp sweep=paper_released"),
     ):
         monkeypatch.setenv("COMP_LINE", line)
         code, out, _ = run("-sc", "query=bash")

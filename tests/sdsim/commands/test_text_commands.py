@@ -224,6 +224,9 @@ def test_a_released_checkpoint_is_imported(run: Run, tmp_path: Path) -> None:
     code, _, err = run(*command, "preset=transformer_tiny", "out=mine")
     assert code == 2
     assert "the folder is not empty" in err
+    code, _, err = run(*command, "preset=transformer_tiny", "window=65", "out=other")
+    assert code == 2
+    assert "window = 65: transformer_tiny has no sliding-window layers" in " ".join(err.split())
     code, _, err = run(*command, "preset=based_tiny", "out=other")
     assert code == 2
     assert "is missing" in err
@@ -233,3 +236,34 @@ def test_a_released_checkpoint_is_imported(run: Run, tmp_path: Path) -> None:
     code, _, err = run(*pickled, "preset=transformer_tiny", "out=x")
     assert code == 2
     assert "allow_pickle=true" in err
+
+
+def test_the_window_of_an_import_is_said_in_keys(run: Run, tmp_path: Path) -> None:
+    train_tokenizer(TEXTS, 280).save(str(tmp_path / "tokenizer.json"))
+    names = {
+        "embedding.weight": "transformer.embeddings.word_embeddings.weight",
+        "norm.weight": "transformer.ln_f.weight",
+    }
+    state = build("based_tiny").state_dict()
+    tensors = {
+        names.get(name, f"transformer.{name}"): tensor
+        for name, tensor in state.items()
+        if not name.startswith("layers.2.mixer.in_proj")
+    }
+    tensors["transformer.layers.2.mixer.Wqkv.weight"] = state["layers.2.mixer.in_proj.weight"]
+    tensors = {name.replace(".conv.", ".conv.conv."): value for name, value in tensors.items()}
+    (tmp_path / "file").mkdir()
+    save_file(tensors, tmp_path / "file" / "model.safetensors")
+    command = ["import", "checkpoint=file", "tokenizer=tokenizer.json", "preset=based_tiny"]
+    code, _, err = run(*command, "out=mine")
+    assert code == 2
+    assert "window: say how many keys a token of based_tiny sees" in " ".join(err.split())
+    assert not (tmp_path / "mine").exists()
+    code, out, _ = run(*command, "window=20", "out=said")
+    assert code == 0
+    assert "sliding windows: 20 keys" in out
+    (tmp_path / "file" / "config.json").write_text('{"alt_mixer_2": {"window_size": 128}}')
+    code, out, _ = run(*command, "out=read")
+    assert code == 0
+    assert "sliding windows: 65 keys, a token's own included" in " ".join(out.split())
+    assert run("generate", "checkpoint=read", "prompt=a b", "max_new_tokens=2")[0] == 0

@@ -32,14 +32,26 @@ def test_parameters(name: str, millions: float, within: float) -> None:
 
 
 def test_the_layers_are_those_of_table_15() -> None:
-    for name, depth, groups in (("jrt_360m", 26, 5), ("based_360m", 27, 5), ("jrt_1b3", 36, 7)):
+    small, large = [1, 6, 11, 16, 21], [1, 6, 11, 16, 21, 27, 33]
+    for name, depth, places in (
+        ("jrt_360m", 26, small),
+        ("based_360m", 27, small),
+        ("jrt_1b3", 36, large),
+        ("based_1b3", 36, large),
+    ):
         mixers = PRESETS[name].config.mixers
         assert len(mixers) == depth
         linear = [i for i, mixer in enumerate(mixers) if "linear" in mixer]
         window = [i for i, mixer in enumerate(mixers) if "window" in mixer]
-        assert linear == list(range(1, 5 * groups, 5))
-        assert window == list(range(2, 5 * groups, 5))
-        assert mixers.count("base_conv") == depth - 2 * groups
+        assert linear == places
+        assert window == [place + 1 for place in places]
+        assert mixers.count("base_conv") == depth - 2 * len(places)
+    large_transformer = PRESETS["transformer_1b3"].config
+    assert (large_transformer.depth, large_transformer.width, large_transformer.heads) == (
+        36,
+        1680,
+        24,
+    )
     assert set(PRESETS["transformer_360m"].config.mixers) == {"rotary_attention"}
     assert {mixer for preset in PRESETS.values() for mixer in preset.config.mixers} <= set(MIXERS)
 
@@ -58,6 +70,23 @@ def test_rotary_positions_are_those_of_transformers() -> None:
     half = rotate(x, positions, 0.5)
     torch.testing.assert_close(half[..., :4], rotate(x[..., :4], positions))
     assert torch.equal(half[..., 4:], x[..., 4:])
+
+
+def test_rotary_positions_of_an_odd_count_turn_one_number_more() -> None:
+    """Heads of 70, half of them turned: 18 frequencies base^(-2i/35), 36 numbers."""
+    x, positions = torch.randn(5, 70, dtype=torch.float64), torch.arange(5)
+    found = rotate(x, positions, 0.5)
+    assert torch.equal(found[:, 36:], x[:, 36:])
+    for i in range(18):
+        angle = positions.double() * 10_000.0 ** (-2 * i / 35)
+        expected = x[:, i] * angle.cos() - x[:, i + 18] * angle.sin()
+        torch.testing.assert_close(found[:, i], expected)
+        expected = x[:, i + 18] * angle.cos() + x[:, i] * angle.sin()
+        torch.testing.assert_close(found[:, i + 18], expected)
+    whole = rotate(x[:, :5], positions)  # all of an odd number: the last one has no partner
+    torch.testing.assert_close(whole[:, :4], rotate(x[:, :4], positions))
+    assert torch.equal(whole[:, 4], x[:, 4])
+    assert torch.equal(rotate(x[:, :1], positions), x[:, :1])
 
 
 @pytest.mark.parametrize("mixer", ["rotary_attention", "sliding_window_attention"])

@@ -11,18 +11,25 @@ from sdsim.conf.compose import validate
 from sdsim.text.config import SamplingConfig, Strategy
 from sdsim.text.generate import choose, generate, generate_text
 from sdsim.text.presets import preset_of
-from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.pretrained import Padding, PretrainedModel
 from sdsim.text.tokenizer import train_tokenizer
 
 KINDS = ["jrt_tiny", "based_tiny", "transformer_tiny"]
 PROMPTS = [[5, 6, 7], [9] * 11, list(range(20))]
 
 
-def made(preset: str, prefix_len: int = 16, seq_len: int = 40) -> PretrainedModel:
+def made(
+    preset: str,
+    prefix_len: int = 16,
+    seq_len: int = 40,
+    *,
+    vocab_size: int = 64,
+    padding: Padding = "excluded",
+) -> PretrainedModel:
     config = asdict(replace(preset_of(preset).config, window=4, width=32))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = PretrainedModel(config, 64, seq_len, prefix_len).double().eval()
+        model = PretrainedModel(config, vocab_size, seq_len, prefix_len, padding).double().eval()
         for parameter in model.parameters():  # so that the model does not just repeat its input
             torch.nn.init.normal_(parameter, std=0.3)
     return model
@@ -106,9 +113,8 @@ def test_the_mask_is_never_generated() -> None:
 
 @pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])
 def test_a_row_does_not_depend_on_the_others_where_padding_counts(preset: str) -> None:
-    model = made(preset, prefix_len=16 if preset == "jrt_tiny" else 0)
-    imported = PretrainedModel(asdict(model.config), 64, 40, model.prefix_len, True)
-    imported.double().eval().load_state_dict(model.state_dict())
+    prefix_len = 16 if preset == "jrt_tiny" else 0
+    imported = made(preset, prefix_len, vocab_size=256, padding="released")
     together = continued(imported, PROMPTS, sampling=SamplingConfig(6))
     alone = [continued(imported, [prompt], sampling=SamplingConfig(6))[0] for prompt in PROMPTS]
     assert together == alone

@@ -22,8 +22,8 @@ from sdsim.models import LanguageModel
 from sdsim.text.checkpoint import checkpoints
 from sdsim.text.config import CorpusConfig, PretrainConfig
 from sdsim.text.flops import training_flops
-from sdsim.text.loop import pretrain
-from sdsim.text.presets import PRESETS, Preset
+from sdsim.text.loop import _parameter_groups, pretrain
+from sdsim.text.presets import PRESETS, Preset, preset_of
 from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.run_folder import LOG, RUN, trained_model
 
@@ -319,6 +319,38 @@ def test_a_run_is_identified_as_before(config: PretrainConfig) -> None:
     assert stored["model"].keys() == {"model", "vocab_size", "seq_len", "prefix_len"}
 
 
+def test_fields_that_were_added_identify_a_run_where_they_are_not_the_default(
+    config: PretrainConfig,
+) -> None:
+    with pytest.raises(StopError):
+        pretrain(config, on_numbers=stop_after(1))
+    released = replace(config.objective, form="released")
+    with pytest.raises(ValueError, match=r"another run, with objective = \{.*'form': 'paper'"):
+        pretrain(replace(config, objective=released))
+    with pytest.raises(ValueError, match="with decay_embedding = True rather than False"):
+        pretrain(replace(config, decay_embedding=False))
+    other = replace(config, out=config.out + "-other", decay_norms=True, objective=released)
+    with pytest.raises(StopError):
+        pretrain(other, on_numbers=stop_after(1))
+    with pytest.raises(ValueError, match="with decay_norms = True rather than False"):
+        pretrain(replace(other, decay_norms=False))
+    with pytest.raises(ValueError, match=r"'form': 'released'.* rather than .*'form': 'paper'"):
+        pretrain(replace(other, objective=config.objective))
+
+
+def test_the_released_form_is_trained_and_resumed(config: PretrainConfig) -> None:
+    released = replace(config, objective=replace(config.objective, form="released"))
+    pretrain(released)
+    again = replace(released, out=config.out + "-again")
+    with pytest.raises(StopError):
+        pretrain(again, on_numbers=stop_after(6))
+    pretrain(again)
+    assert log(again) == log(released)
+    assert_equal(weights(again), weights(released))
+    with pytest.raises(ValueError, match=r"prefix_len = 31: must lie between 0 and seq_len - 2"):
+        replace(released, prefix_len=31)
+
+
 def test_two_do_not_train_in_one_folder(config: PretrainConfig) -> None:
     def again(*_: object) -> None:
         with pytest.raises(ValueError, match="another process is training there"):
@@ -371,6 +403,29 @@ def test_biases_and_norms_do_not_decay(
     assert other["weight_decay"] == 0
     assert all(parameter.ndim > 1 for parameter in decaying["params"])
     assert {parameter.ndim for parameter in other["params"]} == {1}
+
+
+@pytest.mark.parametrize("norms", [False, True])
+@pytest.mark.parametrize("embedding", [False, True])
+def test_the_decay_of_norms_and_embedding_can_be_chosen(
+    config: PretrainConfig, norms: bool, embedding: bool
+) -> None:
+    chosen = replace(config, decay_norms=norms, decay_embedding=embedding)
+    preset = preset_of(config.preset)
+    model = PretrainedModel(asdict(preset.config), 64, preset.seq_len, preset.prefix_len)
+    decaying, other = (
+        {id(parameter) for parameter in group["params"]}
+        for group in _parameter_groups(model, chosen)
+    )
+    assert not decaying & other
+    for name, parameter in model.named_parameters():
+        decays = "bias" not in name
+        if "norm" in name:
+            decays = norms
+        if "embedding" in name:
+            decays = embedding
+        assert (id(parameter) in decaying) == decays, name
+        assert (id(parameter) in other) != decays, name
 
 
 def test_the_flops_of_a_transformer_are_the_usual_count() -> None:

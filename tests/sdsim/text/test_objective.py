@@ -72,6 +72,48 @@ def test_without_a_prefix_every_next_token_is_predicted() -> None:
     assert float(losses.mlm) == 0
 
 
+def test_the_released_form_never_asks_for_the_token_after_the_prefix() -> None:
+    """And a row may have any number of masked tokens, the prefix's last among them, or none."""
+    tokens = torch.tensor([[1, 2, 3, 4, 5, 6, 7], [1, 1, 2, 2, 3, 3, 4]])
+    masked = torch.tensor([[1, 3], [-1, -1]])  # M = 4
+    model = Echo()
+    config = ObjectiveConfig(form="released", weighting="released")
+    losses = Objective(model, config, 4, MASK)(tokens, masked)
+    assert model.given is not None
+    assert model.given[0].tolist() == [[1, MASK, 3, MASK, 5, 6, 7], [1, 1, 2, 2, 3, 3, 4]]
+    ntp = [cross_entropy(5, 6), cross_entropy(6, 7), cross_entropy(3, 3), cross_entropy(3, 4)]
+    mlm = [cross_entropy(MASK, 2), cross_entropy(MASK, 4)]
+    assert float(losses.ntp) == pytest.approx(sum(ntp) / 4)
+    assert float(losses.mlm) == pytest.approx(sum(mlm) / 2)
+    assert float(losses.loss) == pytest.approx(sum(ntp) / 4 + 0.25 * sum(mlm) / 2)
+    none = Objective(model, config, 4, MASK)(tokens, torch.full((2, 1), -1))
+    assert float(none.mlm) == 0
+    plain = Objective(model, config, 0, MASK)(tokens, torch.empty(2, 0, dtype=torch.int64))
+    ours = Objective(model, ObjectiveConfig(), 0, MASK)(
+        tokens, torch.empty(2, 0, dtype=torch.int64)
+    )
+    assert float(plain.loss) == float(ours.loss), "without a prefix there is one form"
+
+
+def test_masks_of_the_released_form_are_independent() -> None:
+    whole = masked_positions(7, torch.arange(2000), 20, 0.15, independent=True)
+    counts = (whole >= 0).sum(1)
+    assert len(counts.unique()) > 5, "the number of masked tokens varies"
+    assert float(counts.double().mean()) == pytest.approx(3, abs=0.15)
+    assert float(counts.double().var()) == pytest.approx(20 * 0.15 * 0.85, rel=0.15)
+    places = whole[whole >= 0].bincount(minlength=20)
+    assert len(places) == 20, "the prefix's last token may be masked too"
+    assert places.min() > 0.75 * 300
+    assert places.max() < 1.25 * 300
+    for row in whole[:50].tolist():
+        kept = [place for place in row if place >= 0]
+        assert kept == sorted(set(kept))
+        assert row == kept + [-1] * (len(row) - len(kept))
+    alone = masked_positions(7, torch.tensor([5]), 20, 0.15, independent=True)[0]
+    assert alone.tolist() == [place for place in whole[5].tolist() if place >= 0]
+    assert masked_positions(0, torch.arange(3), 0, 0.15, independent=True).shape == (3, 0)
+
+
 def test_masks_depend_on_the_seed_and_the_example_alone() -> None:
     whole = masked_positions(7, torch.arange(20), 100, 0.15)
     assert whole.shape == (20, 15)
@@ -92,6 +134,7 @@ def test_masks_depend_on_the_seed_and_the_example_alone() -> None:
         ({"mlm_weight": -1}, "^objective.mlm_weight = -1: must be greater than or equal to 0$"),
         ({"mask_share": 0}, "^objective.mask_share = 0: must be greater than 0$"),
         ({"mask_share": 1}, "^objective.mask_share = 1: must be less than 1$"),
+        ({"form": "ours"}, "^objective.form = 'ours': must be 'paper' or 'released'$"),
         ({"weighting": "equal"}, "^objective.weighting = 'equal': must be 'paper' or 'released'$"),
     ],
 )
