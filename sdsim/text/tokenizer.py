@@ -51,9 +51,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise ValueError(
-            f"{path} is missing or damaged, not a tokenizer.json: {_reason(error)}"
-        ) from error
+        raise ValueError(f"{path} is damaged or missing: {_reason(error)}") from error
 
 
 def whole(tokenizer: Tokenizer) -> Tokenizer:
@@ -65,14 +63,14 @@ def whole(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def token_ids(tokenizer: Tokenizer) -> list[int]:
+def ids_of(tokenizer: Tokenizer) -> list[int]:
     """The ids that stand for a token, ascending."""
     return sorted(set(tokenizer.get_vocab().values()))
 
 
 def vocab_size_of(tokenizer: Tokenizer) -> int:
     """One more than the largest id of a token."""
-    return token_ids(tokenizer)[-1] + 1
+    return ids_of(tokenizer)[-1] + 1
 
 
 def _reason(error: Exception) -> str:
