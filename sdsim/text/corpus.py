@@ -14,13 +14,14 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sdsim.config import STRICT
 from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
 from sdsim.text.documents import Document, Source, documents, sources
+from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.sequences import Sequences, held_out
 from sdsim.text.tokenizer import (
     end_of_text,
@@ -115,16 +116,16 @@ class _Manifest:
     def load(cls, folder: Path) -> _Manifest:
         path = folder / _MANIFEST
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(stored, dict) and stored.get("format", _FORMAT) != _FORMAT:
+            stored = read_object(path)
+            if stored.get("format", _FORMAT) != _FORMAT:
                 raise ValueError(
                     f"it is of another version of sdsim, with format {stored['format']!r} rather "
                     f"than {_FORMAT}"
                 )
             return TypeAdapter(cls).validate_python(stored)
-        except (ValueError, OSError, RecursionError) as error:
+        except READ_ERRORS as error:
             raise ValueError(
-                f"{path} cannot be used: {_reason(error)}; delete it to have the tokens made again"
+                f"{path} cannot be used: {reason(error)}; delete it to have the tokens made again"
             ) from error
 
     def differences(self, made_from: dict[str, Any], found: list[Source]) -> list[str]:
@@ -150,14 +151,6 @@ def _as_before(source: Source) -> str:
 def _sizes(sources: Iterable[object]) -> list[str]:
     """Sources of earlier versions, files by their sizes alone."""
     return [str(source).rpartition(" (")[2] for source in sources]
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong with a file, in one line."""
-    if isinstance(error, ValidationError):
-        wrong = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, wrong['loc'])) or 'its content'}: {wrong['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Corpus:
@@ -413,7 +406,7 @@ def _mapped(path: Path, dtype: str) -> npt.NDArray[Any]:
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; {_REMEDY}") from error
     except Exception as error:  # NumPy parses the header with Python's own parser
-        raise ValueError(f"{path} is truncated or damaged: {_reason(error)}; {_REMEDY}") from error
+        raise ValueError(f"{path} is truncated or damaged: {reason(error)}; {_REMEDY}") from error
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
         raise ValueError(f"{path} is damaged: it holds no list of {dtype}; {_REMEDY}")
     return array

@@ -101,7 +101,9 @@ def _end_with_launcher() -> None:
         try:  # it may have ended before this module was imported
             socket.create_connection(address, timeout=_CONNECT_SECONDS).close()
         except OSError as error:
-            raise RuntimeError(f"torchrun, which started this process, has ended: {error}") from error
+            raise RuntimeError(
+                f"torchrun, which started this process, has ended: {error}"
+            ) from error
 
     def watch() -> None:
         while os.getppid() == _LAUNCHER:

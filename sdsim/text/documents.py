@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from sdsim.text.config import PYTHON
+from sdsim.text.reading import reason
 
 _HUB = "hf:"
 _JSONL, _PARQUET = (".jsonl", ".jsonl.gz"), (".parquet",)
@@ -138,7 +139,7 @@ def _file(path: Path, text_field: str) -> Iterator[Document]:
         else:
             yield Document(path.read_text(encoding="utf-8-sig"), str(path))
     except (UnicodeDecodeError, OSError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _jsonl(path: Path, text_field: str) -> Iterator[Document]:
@@ -195,8 +196,7 @@ def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
     try:
         yield from load_dataset(dataset, config or None, split="train", streaming=True)
     except Exception as error:  # of the network, the hub or the library
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"data = {name!r}: {reason}") from error
+        raise ValueError(f"data = {name!r}: {reason(error)}") from error
 
 
 def _document(row: dict[str, Any], text_field: str, where: str) -> Document:

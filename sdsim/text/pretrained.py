@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HfHubHTTPError
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -21,6 +19,7 @@ from sdsim.config import ModelConfig
 from sdsim.files import atomic_folder
 from sdsim.models.language_model import LanguageModel
 from sdsim.models.mixers.linear_attention import LinearAttention
+from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.tokenizer import ids_of, read_tokenizer, vocab_size_of, whole
 
 if TYPE_CHECKING:
@@ -243,14 +242,14 @@ def _check_size(name: str, value: object, least: int) -> None:
 def _config(path: Path) -> dict[str, Any]:
     """What a config.json holds."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_object(path)
     except FileNotFoundError as error:
         raise ValueError(
             f"{path.parent} holds no model of sdsim: there is no {CONFIG_NAME} of one"
         ) from error
-    except (ValueError, OSError, RecursionError) as error:
+    except READ_ERRORS as error:
         raise ValueError(f"{path} cannot be read: {reason(error)}") from error
-    if not isinstance(stored, dict) or "model" not in stored:
+    if "model" not in stored:
         raise ValueError(f"{path.parent} holds no model of sdsim: there is no {CONFIG_NAME} of one")
     return stored
 
@@ -283,14 +282,6 @@ def _dtype(wanted: torch.dtype | str | None, tensors: Mapping[str, Tensor]) -> t
     return dtype
 
 
-def reason(error: Exception) -> str:
-    """What is wrong with a file or what it describes, in one line."""
-    if isinstance(error, ValidationError):
-        wrong = error.errors(include_url=False)
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, by name.
 
@@ -301,7 +292,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -17,7 +17,8 @@ from pydantic.dataclasses import dataclass
 from sdsim.config import STRICT
 from sdsim.files import write_text
 from sdsim.text.config import PretrainConfig
-from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel, reason
+from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel
+from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.tokenizer import padded_vocab_size, vocab_size_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ OnNumbers = Callable[[int, Numbers], object]
 
 RUN, LOG, MODEL, CHECKPOINTS = "run.json", "log.jsonl", "model", "checkpoints"
 """The files and folders of a run."""
+
+_LINE = '{"step": '
+"""How a line of the log begins."""
 
 _LOCK_SECONDS = 5
 """How long a process that was killed may hold its lock."""
@@ -53,8 +57,8 @@ class _Description:
     @classmethod
     def load(cls, path: Path) -> _Description:
         try:
-            return TypeAdapter(cls).validate_python(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, OSError, RecursionError) as error:
+            return TypeAdapter(cls).validate_python(read_object(path))
+        except READ_ERRORS as error:
             raise ValueError(
                 f"{path} cannot be used: {reason(error)}; restore it, or delete it and give "
                 "`sdsim pretrain` with the settings of this run, which writes it again"
@@ -204,7 +208,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             if not isinstance(numbers, dict) or not isinstance(numbers.get("step"), int):
                 raise ValueError("it holds no step")
         except (ValueError, RecursionError) as error:
-            if number == len(lines) and not line.endswith("\n"):
+            torn = line[: len(_LINE)] == _LINE[: len(line)] and not line.endswith("\n")
+            if torn and number == len(lines):
                 break
             raise ValueError(
                 f"{path}, line {number} is damaged: {reason(error)}; delete that line, or move "

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from sdsim.text.reading import reason
+
 END_OF_TEXT = "<|endoftext|>"
 _ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
 
@@ -38,7 +40,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(
             f"tokenizer = {name!r}: not a tokenizer.json, and not available from the hub "
-            f"({_reason(error)})"
+            f"({reason(error)})"
         ) from error
 
 
@@ -51,7 +53,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{path} is damaged or missing: {_reason(error)}") from error
+        raise ValueError(f"{path} is damaged or missing: {reason(error)}") from error
 
 
 def whole(tokenizer: Tokenizer) -> Tokenizer:
@@ -71,10 +73,6 @@ def ids_of(tokenizer: Tokenizer) -> list[int]:
 def vocab_size_of(tokenizer: Tokenizer) -> int:
     """One more than the largest id of a token."""
     return ids_of(tokenizer)[-1] + 1
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
