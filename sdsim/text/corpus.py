@@ -16,6 +16,7 @@ import numpy.typing as npt
 from filelock import FileLock
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
+from tokenizers import Tokenizer
 
 from sdsim.config import STRICT
 from sdsim.files import atomic_file, remove_scratch, write_text
@@ -241,7 +242,7 @@ class _Writer:
 
     def __init__(self, folder: Path, manifest: _Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self.tokenizer = load_tokenizer(str(folder / _TOKENIZER))
+        self.tokenizer = whole(_stored_tokenizer(folder, manifest))
         self.every = manifest.made_from["validation_every"]
         self.pending: dict[Split, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
 
@@ -319,12 +320,7 @@ class Corpus:
         manifest = _Manifest.load(folder)
         if not manifest.complete:
             raise ValueError(f"{folder} holds a corpus that is not complete yet")
-        stored = read_tokenizer(folder / _TOKENIZER)
-        if vocab_size_of(stored) != manifest.vocab_size:
-            raise ValueError(
-                f"{folder / _TOKENIZER} has {vocab_size_of(stored)} tokens rather than the "
-                f"{manifest.vocab_size} of {folder / _MANIFEST}; {_REMEDY}"
-            )
+        stored = _stored_tokenizer(folder, manifest)
         if stored.truncation or stored.padding:
             logger.warning(
                 "%s was made by an earlier version, with a tokenizer that truncates or pads: its "
@@ -398,6 +394,19 @@ def _digest_of(sources: list[_StoredSource] | None) -> str | None:
     if sources is None:
         return None
     return hashlib.sha256("\n".join(source.digest for source in sources).encode()).hexdigest()
+
+
+def _stored_tokenizer(folder: Path, manifest: _Manifest) -> Tokenizer:
+    """The tokenizer of a corpus as its file describes it."""
+    path = folder / _TOKENIZER
+    try:
+        tokenizer = read_tokenizer(path)
+        found = vocab_size_of(tokenizer)
+        if found != manifest.vocab_size:
+            raise ValueError(f"{path} has {found} tokens rather than {manifest.vocab_size}")
+    except ValueError as error:
+        raise ValueError(f"{error}; {_REMEDY}") from error
+    return tokenizer
 
 
 def _mapped(path: Path, dtype: str) -> npt.NDArray[Any]:

@@ -84,9 +84,10 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
                 f"out = {config.out!r}: the folder holds another run, with {name} = {before!r} "
                 f"rather than {value!r}; choose another folder"
             )
-    # Runs of earlier versions know less of their corpus.
     differs = corpus is not None and any(
-        stored.corpus.get(name, value) != value for name, value in corpus.identity().items()
+        stored.corpus.get(name) != value
+        for name, value in corpus.identity().items()
+        if name in stored.corpus or name != "text"  # which earlier versions did not store
     )
     if differs:
         raise ValueError(
