@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from sdsim.config import STRICT
 from sdsim.files import write_text
 from sdsim.text.config import PretrainConfig
-from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel
+from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel, missing_files
 from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.tokenizer import padded_vocab_size, vocab_size_of
 
@@ -127,16 +127,17 @@ def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:
 
 
 def trained_model(path: Path) -> PretrainedModel:
-    """The model in a run's folder: the finished one, else that of the newest checkpoint.
+    """The model in a run's folder: the finished one if it is whole, else the newest checkpoint's.
 
     Raises:
         ValueError: if there is neither, or it is damaged.
     """
-    if (path / MODEL).exists():
-        return PretrainedModel.from_pretrained(path / MODEL)
     from sdsim.text.checkpoint import checkpoints, load_model  # these import FSDP
 
     found = checkpoints(path / CHECKPOINTS)
+    finished = path / MODEL
+    if finished.exists() and not (found and missing_files(finished)):
+        return PretrainedModel.from_pretrained(finished)
     if not found:
         raise ValueError(f"{path} holds neither a model nor a checkpoint")
     description = _Description.load(path / RUN)

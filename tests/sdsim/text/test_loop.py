@@ -360,6 +360,7 @@ def test_a_finished_model_that_lost_a_file_gets_it_back(config: PretrainConfig, 
     for path in folder.glob(lost):
         if path != kept:
             path.unlink()
+    assert_equal(dict(trained_model(folder.parent).state_dict()), expected)
     assert pretrain(config) == folder
     assert_equal(weights(config), expected)
     assert_resumes(config)
