@@ -106,7 +106,7 @@ class _Manifest:
         if not isinstance(self.made_from.get("sources", []), list):
             raise ValueError("made_from.sources: must be a list")
         if self.end >= self.vocab_size:
-            raise ValueError(f"end = {self.end}: must be less than {self.vocab_size = }")
+            raise ValueError(f"end = {self.end}: must be less than vocab_size = {self.vocab_size}")
         if self.shards.keys() != set(get_args(Split)):
             raise ValueError("shards: must be those of train and validation")
 
@@ -131,10 +131,10 @@ class _Manifest:
 
     def differences(self, made_from: dict[str, Any], found: list[Source]) -> list[str]:
         """In what the text that the tokens are of differs from another."""
-        stored = dict(self.made_from)
-        before = stored.pop("sources", [])
-        names = sorted(made_from.keys() | stored.keys())
-        differing = [name for name in names if stored.get(name) != made_from.get(name)]
+        own = dict(self.made_from)
+        before = own.pop("sources", [])
+        names = sorted(made_from.keys() | own.keys())
+        differing = [name for name in names if own.get(name) != made_from.get(name)]
         if self.sources is not None:
             same = len(self.sources) == len(found) and all(
                 stored.is_same(source) for stored, source in zip(self.sources, found, strict=True)

@@ -72,7 +72,7 @@ def ids_of(tokenizer: Tokenizer) -> list[int]:
 
 def vocab_size_of(tokenizer: Tokenizer) -> int:
     """One more than the largest id of a token."""
-    return ids_of(tokenizer)[-1] + 1
+    return max(ids_of(tokenizer), default=-1) + 1
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:
