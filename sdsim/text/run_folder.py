@@ -132,11 +132,13 @@ def trained_model(path: Path) -> PretrainedModel:
     Raises:
         ValueError: if there is neither, or it is damaged.
     """
+    finished = path / MODEL
+    if finished.exists() and not missing_files(finished):
+        return PretrainedModel.from_pretrained(finished)
     from sdsim.text.checkpoint import checkpoints, load_model  # these import FSDP
 
     found = checkpoints(path / CHECKPOINTS)
-    finished = path / MODEL
-    if finished.exists() and not (found and missing_files(finished)):
+    if not found and finished.exists():
         return PretrainedModel.from_pretrained(finished)
     if not found:
         raise ValueError(f"{path} holds neither a model nor a checkpoint")
