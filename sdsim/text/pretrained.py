@@ -207,16 +207,13 @@ class PretrainedModel(
         values = {**_config(path), **model_kwargs}
         values = {key: value for key, value in values.items() if key in arguments}
         try:
-            with torch.device("meta"):  # sizes that do not fit must not take memory
-                expected = cls(**values)
+            model = cls(**values)
         except INVALID_MODEL as error:
             raise ValueError(
                 f"{path} does not describe a model of sdsim: {reason(error)}"
             ) from error
         weights = _find(name, SAFETENSORS_SINGLE_FILE, download)
         tensors = read_tensors(weights)
-        check_tensors(expected, tensors, str(weights))
-        model = cls(**values)
         load_tensors(model, tensors, str(weights))
         model.source, model._download = name, download
         return model.to(device=device, dtype=_dtype(wanted, tensors))
@@ -296,14 +293,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load weights into a model, cast to its types; arguments and errors as in `check_tensors`."""
-    check_tensors(model, tensors, where)
-    needed = model.state_dict()
-    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
-
-
-def check_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Check that weights are those of a model.
+    """Load weights into a model, cast to its types.
 
     Args:
         model: the model.
@@ -324,6 +314,7 @@ def check_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: 
     if wrong:
         more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(f"{where} does not fit: {'; '.join(wrong[:5])}{more}")
+    model.load_state_dict({name: value.to(needed[name].dtype) for name, value in tensors.items()})
 
 
 def load_pretrained(checkpoint: str) -> PretrainedModel:
