@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from omegaconf import DictConfig
 
@@ -13,7 +14,7 @@ from sdsim.commands.console import Bar, console
 from sdsim.conf import defaults_of
 from sdsim.conf.compose import plain, validate
 from sdsim.files import check_writable
-from sdsim.text.config import CorpusConfig, ObjectiveConfig, PretrainConfig
+from sdsim.text.config import CorpusConfig, ObjectiveConfig, PretrainConfig, Split
 
 HELP = """\
 sdsim pretrain: train a full-scale model, or a small one of its layout, on text.
@@ -61,10 +62,13 @@ def run(config: PretrainConfig) -> None:
         return
     with Bar("tokens", "documents") as bar:
         corpus = prepare(config.corpus, on_documents=lambda done: bar.show(done, done))
+    learned, kept = (
+        len(corpus.sequences(split, config.length)) * config.length for split in get_args(Split)
+    )
+    entropy = corpus.unigram_entropy("validation" if corpus.tokens("validation") else "train")
     console.print(
-        f"{corpus.tokens('train'):,} tokens to train on, {corpus.tokens('validation'):,} held out "
-        f"({corpus.unigram_entropy('validation'):.3f} nats by their frequencies alone), "
-        f"{corpus.vocab_size:,} in the vocabulary"
+        f"{learned:,} tokens to train on, {kept:,} held out ({entropy:.3f} nats by their "
+        f"frequencies alone), {corpus.vocab_size:,} in the vocabulary"
     )
 
     def show(step: int, numbers: Mapping[str, float]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
@@ -37,6 +37,7 @@ from torch.optim import Optimizer
 from sdsim.files import sync, write_text
 from sdsim.models import LanguageModel
 from sdsim.text.distributed import DistributedContext
+from sdsim.text.reading import read_object, reason
 
 # One process alone is as good as several; torch also warns from its writing thread.
 warnings.filterwarnings("ignore", "torch.distributed is disabled")
@@ -52,6 +53,7 @@ _READ_ERRORS = (  # what torch and safetensors raise for damaged files
     OSError,
     ValueError,
     KeyError,
+    TypeError,
     RuntimeError,
     AssertionError,
     AttributeError,
@@ -59,10 +61,20 @@ _READ_ERRORS = (  # what torch and safetensors raise for damaged files
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """The steps and folders of the complete checkpoints in `folder`, the oldest first."""
-    found = [] if not folder.is_dir() else list(folder.iterdir())
+    """The steps and folders of the complete checkpoints in `folder`, the oldest first.
+
+    Raises:
+        ValueError: if it is no folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file rather than a folder of checkpoints; move it away")
+    found = list(folder.iterdir()) if folder.exists() else []
     matches = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
     return sorted((int(match[1]), path) for match, path in matches)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Checkpoints:
             OSError: if it, or the one before it, cannot be written.
         """
         self.settle()
-        final = self.folder / f"step-{step:08d}"
+        final = self.folder / _name(step)
         partial = final.with_name(f".{final.name}.partial")
         if self.context.is_first:
             shutil.rmtree(partial, ignore_errors=True)
@@ -219,7 +231,11 @@ def load_model(path: Path, model: LanguageModel) -> None:
 def _read(path: Path, tensors: dict[str, Tensor], *, alone: bool) -> None:
     """Fill the tensors from a checkpoint."""
     try:
-        json.loads((path / _PROGRESS).read_text())
+        if path.name != _name(int(read_object(path / _PROGRESS)["step"])):
+            raise ValueError(f"{_PROGRESS} is of another step")
+        for file in path.glob("*.safetensors"):  # torch would log what is wrong with them
+            with safe_open(file, framework="pt"):
+                pass
         load(tensors, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=alone)
     except _READ_ERRORS as error:
         raise ValueError(
@@ -242,5 +258,4 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "failures", None)
     if inner:
         error = next(iter(inner.values()))[0]
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return reason(error)

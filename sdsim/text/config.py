@@ -67,8 +67,10 @@ class CorpusConfig:
         tokenizer: a tokenizer.json, a name on the Hugging Face hub such as gpt2, or train: a
             byte-level BPE trained on the corpus.
         vocab_size: number of tokens, where the tokenizer is trained.
-        validation_every: every so many documents, one is held out.
-        skip_empty: whether documents without text are skipped; otherwise they are an error.
+        validation_every: every so many documents, one is held out; where there are too few, the
+            end of the text, one sequence of so many.
+        skip_empty: whether documents without text, or with null in its place, are skipped and
+            counted; otherwise they are an error.
     """
 
     tokens: str
@@ -283,7 +285,9 @@ class PretrainConfig:
 
 def with_added_fields(identity: dict[str, Any]) -> dict[str, Any]:
     """`PretrainConfig.identity`, of today or of a stored run, and the fields that it leaves out."""
-    objective = _ADDED_TO_OBJECTIVE | identity["objective"]
+    objective = identity.get("objective")
+    if isinstance(objective, dict):
+        objective = _ADDED_TO_OBJECTIVE | objective
     return _ADDED_FIELDS | identity | {"objective": objective}
 
 

@@ -5,21 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+from tokenizers import Tokenizer
 
+from sdsim.config import STRICT
 from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
-from sdsim.text.documents import Document, documents, sources
-from sdsim.text.sequences import Sequences
-from sdsim.text.tokenizer import end_of_text, identity_of, load_tokenizer, train_tokenizer
+from sdsim.text.documents import Document, Source, documents, sources
+from sdsim.text.reading import READ_ERRORS, read_object, reason
+from sdsim.text.sequences import Sequences, held_out
+from sdsim.text.tokenizer import (
+    end_of_text,
+    identity_of,
+    load_tokenizer,
+    read_tokenizer,
+    train_tokenizer,
+    vocab_size_of,
+    whole,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +43,40 @@ _MANIFEST, _TOKENIZER = "corpus.json", "tokenizer.json"
 _FORMAT = 1
 _SHARD_TOKENS = 2**27
 _BLOCK_CHARACTERS = 2**20
+_REMEDY = "delete the folder to have its tokens made again"
+_NonNegative = Annotated[int, Field(ge=0)]
 
 
-@dataclass
+@dataclass(config=STRICT)
+class _StoredSource:
+    """A source of the tokens, as it was when they were made; see `Source`."""
+
+    name: str
+    bytes: int | None
+    modified: int | None
+    digest: str
+
+    @classmethod
+    def of(cls, source: Source) -> _StoredSource:
+        return cls(**source._asdict(), digest=source.digest())
+
+    def is_same(self, source: Source) -> bool:
+        """Whether a source still holds this text, under whatever name.
+
+        A file of the same name, size and time is not read again.
+        """
+        if tuple(source) == (self.name, self.bytes, self.modified):
+            return True
+        return source.bytes == self.bytes and source.digest() == self.digest
+
+
+@dataclass(config=STRICT)
 class _Manifest:
     """What a folder of tokens holds.
 
     Attributes:
-        made_from: all that the tokens depend on: the config, the sources and their sizes, the
-            digest of the tokenizer's file.
+        made_from: what the tokens depend on beside the sources: the config, the digest of the
+            tokenizer's file. Earlier versions have the sources here, with their sizes alone.
         vocab_size: of the tokenizer.
         end: the token after each document.
         dtype: of the tokens.
@@ -46,16 +84,31 @@ class _Manifest:
         complete: whether these are all.
         shards: tokens per shard, by split.
         format: version of this file.
+        sources: of the text; None: see `made_from`.
     """
 
     made_from: dict[str, Any]
-    vocab_size: int
-    end: int
-    dtype: str
-    documents: int = 0
+    vocab_size: Annotated[int, Field(ge=1)]
+    end: _NonNegative
+    dtype: Literal["uint16", "uint32"]
+    documents: _NonNegative = 0
     complete: bool = False
-    shards: dict[str, list[int]] = field(default_factory=lambda: {"train": [], "validation": []})
+    shards: dict[Split, list[_NonNegative]] = field(
+        default_factory=lambda: {"train": [], "validation": []}
+    )
     format: int = _FORMAT
+    sources: list[_StoredSource] | None = None
+
+    def __post_init__(self) -> None:
+        every = self.made_from.get("validation_every")
+        if not isinstance(every, int) or every < 2:
+            raise ValueError(f"made_from.validation_every = {every!r}: must be at least 2")
+        if not isinstance(self.made_from.get("sources", []), list):
+            raise ValueError("made_from.sources: must be a list")
+        if self.end >= self.vocab_size:
+            raise ValueError(f"end = {self.end}: must be less than vocab_size = {self.vocab_size}")
+        if self.shards.keys() != set(get_args(Split)):
+            raise ValueError("shards: must be those of train and validation")
 
     def save(self, folder: Path) -> None:
         write_text(folder / _MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
@@ -64,14 +117,41 @@ class _Manifest:
     def load(cls, folder: Path) -> _Manifest:
         path = folder / _MANIFEST
         try:
-            manifest = cls(**json.loads(path.read_text()))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if manifest.format != _FORMAT:
+            stored = read_object(path)
+            if stored.get("format", _FORMAT) != _FORMAT:
+                raise ValueError(
+                    f"it is of another version of sdsim, with format {stored['format']!r} rather "
+                    f"than {_FORMAT}"
+                )
+            return TypeAdapter(cls).validate_python(stored)
+        except READ_ERRORS as error:
             raise ValueError(
-                f"{path} is of another version of sdsim: format {manifest.format}, not {_FORMAT}"
+                f"{path} cannot be used: {reason(error)}; delete it to have the tokens made again"
+            ) from error
+
+    def differences(self, made_from: dict[str, Any], found: list[Source]) -> list[str]:
+        """In what the text that the tokens are of differs from another."""
+        own = dict(self.made_from)
+        before = own.pop("sources", [])
+        names = sorted(made_from.keys() | own.keys())
+        differing = [name for name in names if own.get(name) != made_from.get(name)]
+        if self.sources is not None:
+            same = len(self.sources) == len(found) and all(
+                stored.is_same(source) for stored, source in zip(self.sources, found, strict=True)
             )
-        return manifest
+        else:
+            same = _sizes(before) == _sizes(map(_as_before, found))
+        return differing if same else [*differing, "sources"]
+
+
+def _as_before(source: Source) -> str:
+    """A source as earlier versions stored it."""
+    return source.name if source.bytes is None else f"{source.name} ({source.bytes} bytes)"
+
+
+def _sizes(sources: Iterable[object]) -> list[str]:
+    """Sources of earlier versions, files by their sizes alone."""
+    return [str(source).rpartition(" (")[2] for source in sources]
 
 
 def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Corpus:
@@ -88,7 +168,8 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
         ValueError: for text that cannot be read, and for a folder that holds other tokens.
     """
     folder = Path(config.tokens)
-    made_from = asdict(config) | {"sources": sources(config.data)}
+    found = sources(config.data)
+    made_from = asdict(config)
     del made_from["tokens"], made_from["data"]
     if config.tokenizer != TRAIN_TOKENIZER:
         del made_from["vocab_size"]
@@ -96,23 +177,30 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / _MANIFEST).exists():
-            _begin(config, folder, made_from)
+            _begin(config, folder, made_from, found)
         manifest = _Manifest.load(folder)
-        if manifest.made_from != made_from:
-            differing = [
-                name for name, value in made_from.items() if manifest.made_from.get(name) != value
-            ]
+        differing = manifest.differences(made_from, found)
+        if differing:
             raise ValueError(
                 f"tokens = {config.tokens!r}: the folder holds tokens of other text "
                 f"({', '.join(differing)} differ); choose another folder"
             )
+        if manifest.sources is None:
+            logger.warning(
+                "%s was made by an earlier version, which kept the sizes of files alone: that "
+                "the text is still the same is not checked",
+                folder,
+            )
         if not manifest.complete:
-            _Writer(folder, manifest).write(_checked(config), on_documents)
+            _Writer(folder, manifest).write(_checked(config, warn=True), on_documents)
     return Corpus(folder)
 
 
-def _begin(config: CorpusConfig, folder: Path, made_from: dict[str, Any]) -> None:
+def _begin(
+    config: CorpusConfig, folder: Path, made_from: dict[str, Any], found: list[Source]
+) -> None:
     """Write the tokenizer and an empty manifest."""
+    stored = [_StoredSource.of(source) for source in found]
     if config.tokenizer == TRAIN_TOKENIZER:
         every = config.validation_every
         numbered = enumerate(_checked(config), 1)
@@ -122,25 +210,31 @@ def _begin(config: CorpusConfig, folder: Path, made_from: dict[str, Any]) -> Non
         tokenizer = load_tokenizer(config.tokenizer)
     with atomic_file(folder / _TOKENIZER) as partial:
         tokenizer.save(str(partial))
-    vocab_size = tokenizer.get_vocab_size()
-    dtype = "uint16" if vocab_size <= 2**16 else "uint32"
-    _Manifest(made_from, vocab_size, end_of_text(tokenizer), dtype).save(folder)
+    vocab_size = vocab_size_of(tokenizer)
+    _Manifest(
+        made_from,
+        vocab_size,
+        end_of_text(tokenizer),
+        "uint16" if vocab_size <= 2**16 else "uint32",
+        sources=stored,
+    ).save(folder)
 
 
-def _checked(config: CorpusConfig) -> Iterator[Document]:
-    """All documents that hold text."""
-    skipped = 0
+def _checked(config: CorpusConfig, *, warn: bool = False) -> Iterator[Document]:
+    """All documents that hold text; with `warn`, others that are skipped are counted and named."""
+    count, first = 0, ""
     for document in documents(config.data, config.text_field):
         if document.text.strip():
             yield document
         elif config.skip_empty:
-            skipped += 1
+            count += 1
+            first = first or document.where
         else:
             raise ValueError(
                 f"{document.where}: the document is empty; skip_empty=true skips such documents"
             )
-    if skipped:
-        logger.info("%d empty documents were skipped", skipped)
+    if warn and count:
+        logger.warning("%d empty documents were skipped, the first is %s", count, first)
 
 
 class _Writer:
@@ -148,9 +242,9 @@ class _Writer:
 
     def __init__(self, folder: Path, manifest: _Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self.tokenizer = load_tokenizer(str(folder / _TOKENIZER))
+        self.tokenizer = whole(_stored_tokenizer(folder, manifest))
         self.every = manifest.made_from["validation_every"]
-        self.pending: dict[str, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
+        self.pending: dict[Split, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
 
     def write(self, source: Iterator[Document], on_documents: OnDocuments | None) -> None:
         """Write all documents of the source that are not tokens yet."""
@@ -159,7 +253,7 @@ class _Writer:
         for block in _blocks(islice(source, number, None)):
             for encoding in self.tokenizer.encode_batch_fast(block, add_special_tokens=False):
                 number += 1
-                split = "train" if number % self.every else "validation"
+                split: Split = "train" if number % self.every else "validation"
                 tokens = np.array([*encoding.ids, self.manifest.end], self.manifest.dtype)
                 self.pending[split].append(tokens)
             if sum(map(len, self.pending["train"])) >= _SHARD_TOKENS:
@@ -226,21 +320,32 @@ class Corpus:
         manifest = _Manifest.load(folder)
         if not manifest.complete:
             raise ValueError(f"{folder} holds a corpus that is not complete yet")
-        self.tokenizer = load_tokenizer(str(folder / _TOKENIZER))
+        stored = _stored_tokenizer(folder, manifest)
+        if stored.truncation or stored.padding:
+            logger.warning(
+                "%s was made by an earlier version, with a tokenizer that truncates or pads: its "
+                "tokens are not those of the whole text; delete it to have them made again",
+                folder,
+            )
+        self._digest = hashlib.sha256(stored.to_str().encode()).hexdigest()
+        self._text = _digest_of(manifest.sources)
+        self.tokenizer = whole(stored)
         self.vocab_size, self.end = manifest.vocab_size, manifest.end
-        self._digest = hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
-        self._shards: dict[str, list[npt.NDArray[np.unsignedinteger[Any]]]] = {}
-        self._starts: dict[str, list[npt.NDArray[np.int64]]] = {}
+        self.validation_every = manifest.made_from["validation_every"]
+        self._shards: dict[Split, list[npt.NDArray[np.unsignedinteger[Any]]]] = {}
+        self._starts: dict[Split, list[npt.NDArray[np.int64]]] = {}
         for split, sizes in manifest.shards.items():
-            files = [
-                (_shard(folder, split, i, "tokens"), _shard(folder, split, i, "documents"))
-                for i in range(len(sizes))
+            names = [
+                [_shard(folder, split, i, kind) for i in range(len(sizes))]
+                for kind in ("tokens", "documents")
             ]
-            self._shards[split] = [_mapped(tokens) for tokens, _ in files]
-            self._starts[split] = [_mapped(starts) for _, starts in files]
-            for (tokens, _), shard, size in zip(files, self._shards[split], sizes, strict=True):
+            self._shards[split] = [_mapped(path, manifest.dtype) for path in names[0]]
+            self._starts[split] = [_mapped(path, "int64") for path in names[1]]
+            for path, shard, size in zip(names[0], self._shards[split], sizes, strict=True):
                 if len(shard) != size:
-                    raise ValueError(f"{tokens} is truncated: {len(shard)} of {size} tokens")
+                    raise ValueError(
+                        f"{path} is truncated: {len(shard)} of {size} tokens; {_REMEDY}"
+                    )
 
     def tokens(self, split: Split) -> int:
         """Number of tokens in a split."""
@@ -260,20 +365,57 @@ class Corpus:
         return float(-(probabilities * np.log(probabilities)).sum())
 
     def sequences(self, split: Split, seq_len: int) -> Sequences:
-        """The split as sequences of `seq_len` tokens; errors as in `Sequences`."""
-        return Sequences(self._shards[split], seq_len, split)
+        """The split as sequences of `seq_len` tokens.
+
+        Where a split has no sequence, since there are too few documents, held-out text is the end
+        of the whole text instead.
+
+        Raises:
+            ValueError: if the text has fewer than two sequences.
+        """
+        train, validation = self._shards["train"], self._shards["validation"]
+        if all(any(len(shard) >= seq_len for shard in shards) for shards in (train, validation)):
+            return Sequences(self._shards[split], seq_len)
+        learned, kept = held_out([*train, *validation], seq_len, self.validation_every)
+        return learned if split == "train" else kept
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
-        sizes = {split: self.tokens(split) for split in ("train", "validation")}
-        return {"tokenizer": self._digest, **sizes}
+        """What must be the same for a run to be resumed.
+
+        Corpora of earlier versions do not know their text.
+        """
+        identity: dict[str, Any] = {"tokenizer": self._digest}
+        identity |= {split: self.tokens(split) for split in get_args(Split)}
+        return identity if self._text is None else identity | {"text": self._text}
 
 
-def _mapped(path: Path) -> npt.NDArray[Any]:
+def _digest_of(sources: list[_StoredSource] | None) -> str | None:
+    """What identifies a text, wherever its files are."""
+    if sources is None:
+        return None
+    return hashlib.sha256("\n".join(source.digest for source in sources).encode()).hexdigest()
+
+
+def _stored_tokenizer(folder: Path, manifest: _Manifest) -> Tokenizer:
+    """The tokenizer of a corpus as its file describes it."""
+    path = folder / _TOKENIZER
+    try:
+        tokenizer = read_tokenizer(path)
+        found = vocab_size_of(tokenizer)
+        if found != manifest.vocab_size:
+            raise ValueError(f"{path} has {found} tokens rather than {manifest.vocab_size}")
+    except ValueError as error:
+        raise ValueError(f"{error}; {_REMEDY}") from error
+    return tokenizer
+
+
+def _mapped(path: Path, dtype: str) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is truncated or damaged: {error}") from error
+        raise ValueError(f"{path} is missing; {_REMEDY}") from error
+    except Exception as error:  # NumPy parses the header with Python's own parser
+        raise ValueError(f"{path} is truncated or damaged: {reason(error)}; {_REMEDY}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
+        raise ValueError(f"{path} is damaged: it holds no list of {dtype}; {_REMEDY}")
     return array

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_LAUNCHER = os.getppid()
+_TORCHRUN = "TORCHELASTIC_RUN_ID"
+_POLL_SECONDS = 0.5
+_CONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,9 @@ def distributed_context(device: str) -> Iterator[DistributedContext]:
     Args:
         device: name of a torch device; with several processes on CUDA, each takes the GPU of its
             local rank.
+
+    Raises:
+        RuntimeError: if torchrun has ended meanwhile.
     """
     count = world_size()
     own = torch.device(device)
@@ -70,9 +81,33 @@ def distributed_context(device: str) -> Iterator[DistributedContext]:
     if count == 1:
         yield DistributedContext(0, 1, own)
         return
+    if _TORCHRUN in os.environ:
+        _end_with_launcher()
     # Checkpoints that are written in the background need a CPU backend too.
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
     try:
         yield DistributedContext(dist.get_rank(), count, own)
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_launcher() -> None:
+    """End this process soon after torchrun does, which may be killed before it can end us.
+
+    A process that has lost its parent gets another.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # else it serves nothing
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        try:  # it may have ended before this module was imported
+            socket.create_connection(address, timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise RuntimeError(
+                f"torchrun, which started this process, has ended: {error}"
+            ) from error
+
+    def watch() -> None:
+        while os.getppid() == _LAUNCHER:
+            time.sleep(_POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import ast
 import gzip
+import hashlib
 import json
 import platform
 import sysconfig
+import zlib
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from sdsim.text.config import PYTHON
+from sdsim.text.reading import reason
 
 _HUB = "hf:"
 _JSONL, _PARQUET = (".jsonl", ".jsonl.gz"), (".parquet",)
 _TEXT = (".txt", ".md", ".rst")
 _ROWS = 4096
+_CHUNK = 2**20
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class Document(NamedTuple):
@@ -29,8 +34,32 @@ class Document(NamedTuple):
     where: str
 
 
-def sources(data: Sequence[str]) -> list[str]:
-    """What `documents` reads, in its order: files with their sizes, names of datasets.
+class Source(NamedTuple):
+    """A file that `documents` reads whole, or another source by its name.
+
+    Attributes:
+        name: the file's path; hf:<dataset>, or python with its version.
+        bytes: size of the file; None: not a file.
+        modified: when the file was last written, in nanoseconds.
+    """
+
+    name: str
+    bytes: int | None = None
+    modified: int | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of the file's content; of another source its name."""
+        if self.bytes is None:
+            return self.name
+        digest = hashlib.sha256()
+        with open(self.name, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+def sources(data: Sequence[str]) -> list[Source]:
+    """What `documents` reads, in its order.
 
     Raises:
         ValueError: for a file that is not there or of no known kind, and without any source.
@@ -40,11 +69,13 @@ def sources(data: Sequence[str]) -> list[str]:
         if name.startswith(_HUB) and find_spec("datasets") is None:
             raise ValueError(f"data = {name!r} needs the package datasets: pip install -e '.[hf]'")
         if name == PYTHON:
-            found.append(f"{name} {platform.python_version()}")
+            found.append(Source(f"{name} {platform.python_version()}"))
         elif name.startswith(_HUB):
-            found.append(name)
+            found.append(Source(name))
         else:
-            found += [f"{path} ({path.stat().st_size} bytes)" for path in _files(name)]
+            for path in _files(name):
+                status = path.stat()
+                found.append(Source(str(path), status.st_size, status.st_mtime_ns))
     if not found:
         raise ValueError("data is empty: name files, folders, hf:<dataset>, or python")
     return found
@@ -57,7 +88,8 @@ def documents(data: Sequence[str], text_field: str) -> Iterator[Document]:
         data: files and folders (with all that is below them, by name); ``hf:<dataset>`` or
             ``hf:<dataset>:<config>``, whose train split is streamed; ``"python"``: Python's
             documentation and the docstrings of its library. A document is a text file, a line of
-            a JSONL file, or a row of a Parquet file.
+            a JSONL file that is not blank, or a row of a Parquet file. Byte-order marks are no
+            part of the text; ``null`` is an empty text.
         text_field: key or column that holds the text.
 
     Raises:
@@ -105,21 +137,37 @@ def _file(path: Path, text_field: str) -> Iterator[Document]:
         elif path.name.endswith(_PARQUET):
             yield from _parquet(path, text_field)
         else:
-            yield Document(path.read_text(encoding="utf-8"), str(path))
-    except (UnicodeDecodeError, gzip.BadGzipFile, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            yield Document(path.read_text(encoding="utf-8-sig"), str(path))
+    except (UnicodeDecodeError, OSError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _jsonl(path: Path, text_field: str) -> Iterator[Document]:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{where}: not JSON: {error}") from error
-            text = row.get(text_field) if isinstance(row, dict) else None
-            yield _row(text, text_field, where)
+    for number, line in enumerate(_lines(path), 1):
+        content = line.strip().strip(_BYTE_ORDER_MARK)
+        if not content:
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{where}: not a JSON object with a text under {text_field!r}")
+        yield _document(row, text_field, where)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file; bytes that are not UTF-8 become lone surrogates."""
+    number = 0
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                number += 1
+                yield line
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read after line {number}: {error}") from error
 
 
 def _parquet(path: Path, text_field: str) -> Iterator[Document]:
@@ -131,27 +179,40 @@ def _parquet(path: Path, text_field: str) -> Iterator[Document]:
         )
     total = table.select(pl.len()).collect().item()
     for start in range(0, total, _ROWS):
-        texts = table.select(text_field).slice(start, _ROWS).collect()[text_field]
-        for offset, text in enumerate(texts):
-            yield _row(text, text_field, f"{path}, row {start + offset + 1}")
+        rows = table.select(text_field).slice(start, _ROWS).collect()
+        for number, row in enumerate(rows.iter_rows(named=True), start + 1):
+            yield _document(row, text_field, f"{path}, row {number}")
 
 
 def _hub(name: str, text_field: str) -> Iterator[Document]:
+    for number, row in enumerate(_hub_rows(name), 1):
+        yield _document(row, text_field, f"{name}, row {number}")
+
+
+def _hub_rows(name: str) -> Iterator[dict[str, Any]]:
     from datasets import load_dataset  # type: ignore[import-not-found,unused-ignore]
 
     dataset, _, config = name.removeprefix(_HUB).partition(":")
     try:
-        stream = load_dataset(dataset, config or None, split="train", streaming=True)
+        yield from load_dataset(dataset, config or None, split="train", streaming=True)
     except Exception as error:  # of the network, the hub or the library
-        raise ValueError(f"data = {name!r}: {str(error).splitlines()[0]}") from error
-    for number, row in enumerate(stream, 1):
-        yield _row(row.get(text_field), text_field, f"{name}, row {number}")
+        raise ValueError(f"data = {name!r}: {reason(error)}") from error
 
 
-def _row(text: object, text_field: str, where: str) -> Document:
+def _document(row: dict[str, Any], text_field: str, where: str) -> Document:
+    """The document in a row; ``null`` is an empty one."""
+    text = row.get(text_field, 0)
+    if text is None:
+        return Document("", where)
     if not isinstance(text, str):
         raise ValueError(f"{where}: no text under {text_field!r} (text_field)")
-    return Document(text, where)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where}: the text is not UTF-8 at its character {error.start + 1}"
+        ) from error
+    return Document(text.removeprefix(_BYTE_ORDER_MARK), where)
 
 
 def _python() -> Iterator[Document]:

@@ -14,6 +14,7 @@ from sdsim.models.state import ModelState
 from sdsim.seeding import seeded_generator
 from sdsim.text.config import SamplingConfig, Strategy
 from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.tokenizer import ids_of
 
 Stop = Callable[[int, Sequence[int]], bool]
 """Called with a row and its new tokens so far; true ends the row."""
@@ -28,6 +29,7 @@ def generate(
     strategy: Strategy = "left_pad",
     stop: Stop | None = None,
     allow_longer: bool = False,
+    token_ids: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Continue prompts, token by token.
 
@@ -43,6 +45,7 @@ def generate(
             is the model's `padding`.
         stop: ends a row early.
         allow_longer: whether prompts may be longer than the sequences of training.
+        token_ids: the tokens to choose from; None: all that the model knows.
 
     Yields:
         (row, token), for all active rows in turn.
@@ -53,7 +56,8 @@ def generate(
     """
     sampling = sampling or SamplingConfig()
     _check(model, prompts, allow_longer=allow_longer)
-    rows = _Rows(prompts, sampling, stop)
+    choices = torch.tensor(model.token_ids() if token_ids is None else token_ids)
+    rows = _Rows(prompts, sampling, stop, choices.to(model.embedding.weight.device))
     if strategy == "iterate":
         yield from _iterate(model, rows)
         return
@@ -89,9 +93,13 @@ class _Rows:
     """The prompts, and the tokens generated for each; random numbers are a row's own."""
 
     def __init__(
-        self, prompts: Sequence[Sequence[int]], sampling: SamplingConfig, stop: Stop | None
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: SamplingConfig,
+        stop: Stop | None,
+        choices: Tensor,
     ) -> None:
-        self.prompts, self.sampling, self.stop = prompts, sampling, stop
+        self.prompts, self.sampling, self.stop, self.choices = prompts, sampling, stop, choices
         self.generated: list[list[int]] = [[] for _ in prompts]
         self._generators = [
             seeded_generator("generate", sampling.seed, row) for row in range(len(prompts))
@@ -99,8 +107,8 @@ class _Rows:
 
     def choose(self, row: int, logits: Tensor) -> int:
         """The next token of a row, by its logits (V,)."""
-        no_mask = logits[:-1]  # the last token is [MASK]
-        token = choose(self.sampling, no_mask, self._generators[row])
+        chosen = choose(self.sampling, logits[self.choices], self._generators[row])
+        token = int(self.choices[chosen])
         self.generated[row].append(token)
         return token
 
@@ -209,6 +217,7 @@ def generate_text(
         strategy=strategy,
         stop=lambda row, _: writers[row].ended(),
         allow_longer=allow_longer,
+        token_ids=[token for token in ids_of(tokenizer) if token < model.vocab_size - 1],
     )
     for row, token in pairs:
         text = writers[row].add(token)

@@ -19,7 +19,7 @@ from sdsim.text.distributed import DistributedContext, distributed_context, is_f
 from sdsim.text.flops import peak_tflops, training_flops
 from sdsim.text.objective import Losses, Objective
 from sdsim.text.parallel import full_tensor, gradient_sync, parallelize
-from sdsim.text.pretrained import PretrainedModel
+from sdsim.text.pretrained import PretrainedModel, missing_files
 from sdsim.text.run_folder import (
     CHECKPOINTS,
     LOG,
@@ -157,13 +157,24 @@ class _Trainer:
         self.checkpoints.settle()
 
     def export(self) -> None:
-        """Write the model and its tokenizer for use, unless they are there."""
+        """Write the model and its tokenizer for use: the files that are not there.
+
+        Raises:
+            ValueError: naming a file that is there and damaged.
+        """
         folder = self.out / MODEL
-        if self.context.is_first and not folder.exists():
-            _, newest = checkpoints(self.out / CHECKPOINTS)[-1]
-            model = PretrainedModel(**model_arguments(self.config, self.corpus))
-            load_model(newest, model)
-            model.save_with(self.corpus.tokenizer, folder)
+        if self.context.is_first:
+            if missing_files(folder):
+                _, newest = checkpoints(self.out / CHECKPOINTS)[-1]
+                model = PretrainedModel(**model_arguments(self.config, self.corpus))
+                load_model(newest, model)
+                model.save_with(self.corpus.tokenizer, folder)
+            try:
+                PretrainedModel.from_pretrained(folder).tokenizer()
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; delete that file: the same command writes it again"
+                ) from error
         self.context.wait()
 
     def _log(self, on_numbers: OnNumbers | None) -> AbstractContextManager[Log | None]:

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
+from sdsim.config import STRICT
 from sdsim.files import write_text
 from sdsim.text.config import PretrainConfig, with_added_fields
-from sdsim.text.pretrained import PretrainedModel
-from sdsim.text.tokenizer import padded_vocab_size
+from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel, missing_files
+from sdsim.text.reading import READ_ERRORS, read_object, reason
+from sdsim.text.tokenizer import padded_vocab_size, vocab_size_of
 
 if TYPE_CHECKING:
     from sdsim.text.corpus import Corpus
@@ -27,8 +31,38 @@ OnNumbers = Callable[[int, Numbers], object]
 RUN, LOG, MODEL, CHECKPOINTS = "run.json", "log.jsonl", "model", "checkpoints"
 """The files and folders of a run."""
 
+_LINE = '{"step": '
+"""How a line of the log begins."""
+
 _LOCK_SECONDS = 5
 """How long a process that was killed may hold its lock."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class _Description:
+    """What ``run.json`` holds.
+
+    Attributes:
+        config: see `PretrainConfig.identity`.
+        tokens: folder of the tokens, where the tokenizer is.
+        corpus: see `Corpus.identity`.
+        model: see `model_arguments`.
+    """
+
+    config: dict[str, Any]
+    tokens: str
+    corpus: dict[str, Any]
+    model: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> _Description:
+        try:
+            return TypeAdapter(cls).validate_python(read_object(path))
+        except READ_ERRORS as error:
+            raise ValueError(
+                f"{path} cannot be used: {reason(error)}; restore it, or delete it and give "
+                "`sdsim pretrain` with the settings of this run, which writes it again"
+            ) from error
 
 
 def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None:
@@ -36,13 +70,13 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
 
     Raises:
         ValueError: naming a field in which the run of the folder differs; with `corpus`, also if
-            that run was trained on another one.
+            that run was trained on another one; for a ``run.json`` that is damaged.
     """
     path = Path(config.out) / RUN
     if not path.exists():
         return
-    stored = json.loads(path.read_text())
-    stored_config = with_added_fields(stored["config"])
+    stored = _Description.load(path)
+    stored_config = with_added_fields(stored.config)
     identity = with_added_fields(json.loads(json.dumps(config.identity())))
     for name, value in identity.items():
         before = stored_config.get(name)
@@ -51,7 +85,12 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
                 f"out = {config.out!r}: the folder holds another run, with {name} = {before!r} "
                 f"rather than {value!r}; choose another folder"
             )
-    if corpus is not None and stored["corpus"] != corpus.identity():
+    differs = corpus is not None and any(
+        stored.corpus.get(name) != value
+        for name, value in corpus.identity().items()
+        if name in stored.corpus or name != "text"  # which earlier versions did not store
+    )
+    if differs:
         raise ValueError(
             f"out = {config.out!r}: the folder holds a run on another corpus; choose another folder"
         )
@@ -68,13 +107,13 @@ def describe_run(config: PretrainConfig, corpus: Corpus) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    description = {
-        "config": config.identity(),
-        "tokens": str(Path(config.corpus.tokens).absolute()),
-        "corpus": corpus.identity(),
-        "model": model_arguments(config, corpus),
-    }
-    write_text(path, json.dumps(description, indent=1) + "\n")
+    description = _Description(
+        config.identity(),
+        str(Path(config.corpus.tokens).absolute()),
+        corpus.identity(),
+        model_arguments(config, corpus),
+    )
+    write_text(path, json.dumps(asdict(description), indent=1) + "\n")
 
 
 def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:
@@ -84,26 +123,33 @@ def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:
         "vocab_size": padded_vocab_size(corpus.vocab_size),
         "seq_len": config.length,
         "prefix_len": config.prefix,
+        "token_count": vocab_size_of(corpus.tokenizer),
     }
 
 
 def trained_model(path: Path) -> PretrainedModel:
-    """The model in a run's folder: the finished one, else that of the newest checkpoint.
+    """The model in a run's folder: the finished one if it is whole, else the newest checkpoint's.
 
     Raises:
         ValueError: if there is neither, or it is damaged.
     """
-    if (path / MODEL).exists():
-        return PretrainedModel.from_pretrained(path / MODEL)
+    finished = path / MODEL
+    if finished.exists() and not missing_files(finished):
+        return PretrainedModel.from_pretrained(finished)
     from sdsim.text.checkpoint import checkpoints, load_model  # these import FSDP
 
     found = checkpoints(path / CHECKPOINTS)
+    if not found and finished.exists():
+        return PretrainedModel.from_pretrained(finished)
     if not found:
         raise ValueError(f"{path} holds neither a model nor a checkpoint")
-    description = json.loads((path / RUN).read_text())
-    model = PretrainedModel(**description["model"])
+    description = _Description.load(path / RUN)
+    try:
+        model = PretrainedModel(**description.model)
+    except INVALID_MODEL as error:
+        raise ValueError(f"{path / RUN} does not describe a model: {reason(error)}") from error
     load_model(found[-1][1], model)
-    model.source = description["tokens"]
+    model.source = description.tokens
     return model
 
 
@@ -128,13 +174,16 @@ class Log(AbstractContextManager["Log"]):
         path: of the file.
         step: the step that training resumes from; lines of later steps are deleted.
         on_numbers: called with each new line.
+
+    Raises:
+        ValueError: naming a line that is damaged; the file stays as it is then.
     """
 
     def __init__(self, path: Path, step: int, on_numbers: OnNumbers | None) -> None:
         self._on_numbers = on_numbers
-        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
-        write_text(path, "".join(kept))
-        self._file = path.open("a")
+        kept = [line for line in _lines(path) if line["step"] <= step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, numbers: Numbers) -> None:
         """Append a line."""
@@ -147,8 +196,29 @@ class Log(AbstractContextManager["Log"]):
         self._file.close()
 
 
-def _complete_lines(path: Path) -> list[str]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; the last one may have been cut off by a crash, and then is left out."""
     if not path.exists():
         return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (UnicodeDecodeError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read: {reason(error)}; move it away to begin another"
+        ) from error
+    read = []
+    for number, line in enumerate(lines, 1):
+        try:
+            numbers = json.loads(line)
+            if not isinstance(numbers, dict) or not isinstance(numbers.get("step"), int):
+                raise ValueError("it holds no step")
+        except (ValueError, RecursionError) as error:
+            torn = line[: len(_LINE)] == _LINE[: len(line)] and not line.endswith("\n")
+            if torn and number == len(lines):
+                break
+            raise ValueError(
+                f"{path}, line {number} is damaged: {reason(error)}; delete that line, or move "
+                "the file away to begin another"
+            ) from error
+        read.append(numbers)
+    return read

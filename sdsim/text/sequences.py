@@ -11,49 +11,65 @@ import torch
 from torch import Tensor
 
 from sdsim.seeding import seeded_generator
-from sdsim.text.config import Split
 
 
 class Sequences:
-    """A split as sequences of N tokens, end to end; documents run on from one into the next.
+    """Text as sequences of N tokens, end to end; documents run on from one into the next.
 
     No sequence spans two shards: what is left at the end of a shard is not read.
 
     Args:
-        shards: the tokens of the split.
+        shards: the tokens.
         seq_len: N.
-        split: its name, for the error.
-
-    Raises:
-        ValueError: if no shard has N tokens.
+        numbers: which of the sequences; None: all.
     """
 
     def __init__(
-        self, shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]], seq_len: int, split: Split
+        self,
+        shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]],
+        seq_len: int,
+        numbers: range | None = None,
     ) -> None:
         self.seq_len = seq_len
         self._shards = shards
         self._ends = np.cumsum([len(shard) // seq_len for shard in shards], dtype=np.int64)
-        if not len(self):
-            longest = max(map(len, shards), default=0)
-            hint = "; a smaller validation_every holds out more" if split == "validation" else ""
-            raise ValueError(
-                f"the corpus's {split} split has {longest} tokens: fewer than a sequence of "
-                f"seq_len = {seq_len}{hint}"
-            )
+        self._numbers = range(int(self._ends[-1])) if numbers is None else numbers
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return len(self._numbers)
 
     def __getitem__(self, numbers: Tensor) -> Tensor:
         """The sequences of these numbers (B,), as tokens int64 (B, N)."""
         sequences = []
-        for number in numbers.tolist():
+        for number in (self._numbers[index] for index in numbers.tolist()):
             shard = int(np.searchsorted(self._ends, number, side="right"))
             before = int(self._ends[shard - 1]) if shard else 0
             start = (number - before) * self.seq_len
             sequences.append(self._shards[shard][start : start + self.seq_len].astype(np.int64))
         return torch.from_numpy(np.stack(sequences))
+
+
+def held_out(
+    shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]], seq_len: int, every: int
+) -> tuple[Sequences, Sequences]:
+    """Text to train on, and one sequence of `every`, at least one, held out at its end.
+
+    Raises:
+        ValueError: if there are fewer than two sequences.
+    """
+    if sum(len(shard) // seq_len for shard in shards) < 2 and shards:
+        shards = [np.concatenate(shards)]
+    count = sum(len(shard) // seq_len for shard in shards)
+    if count < 2:
+        raise ValueError(
+            f"the corpus has {sum(map(len, shards))} tokens: fewer than a sequence of seq_len = "
+            f"{seq_len} to train on and another to hold out"
+        )
+    kept = max(1, count // every)
+    return (
+        Sequences(shards, seq_len, range(count - kept)),
+        Sequences(shards, seq_len, range(count - kept, count)),
+    )
 
 
 class Order:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from sdsim.text.reading import reason
+
 END_OF_TEXT = "<|endoftext|>"
 _ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
 
@@ -21,21 +23,56 @@ def identity_of(name: str) -> str:
 def load_tokenizer(name: str) -> Tokenizer:
     """A tokenizer by the path of its ``tokenizer.json``, or by its name on the Hugging Face hub.
 
+    It keeps all of a text: truncation, padding and random merges that its file asks for are off.
+
     Raises:
         ValueError: if there is no such file, or the hub does not give it.
     """
     path = Path(name)
     if path.is_dir():
         path /= "tokenizer.json"
-    if path.suffix == ".json" and not path.exists():
+    if path.exists():
+        return whole(read_tokenizer(path))
+    if path.suffix == ".json":
         raise ValueError(f"tokenizer = {name!r}: there is no such file")
     try:
-        return Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(name)
+        return whole(Tokenizer.from_pretrained(name))
     except Exception as error:  # the library raises nothing narrower
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"tokenizer = {name!r}: not a tokenizer.json, and not available from the hub ({reason})"
+            f"tokenizer = {name!r}: not a tokenizer.json, and not available from the hub "
+            f"({reason(error)})"
         ) from error
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer as its file describes it.
+
+    Raises:
+        ValueError: naming a file that is missing or damaged.
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path} is damaged or missing: {reason(error)}") from error
+
+
+def whole(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer, changed so that the tokens of a text are all there and no others."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if isinstance(tokenizer.model, models.BPE):
+        tokenizer.model.dropout = None
+    return tokenizer
+
+
+def ids_of(tokenizer: Tokenizer) -> list[int]:
+    """The ids that stand for a token, ascending."""
+    return sorted(set(tokenizer.get_vocab().values()))
+
+
+def vocab_size_of(tokenizer: Tokenizer) -> int:
+    """One more than the largest id of a token."""
+    return max(ids_of(tokenizer), default=-1) + 1
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int) -> Tokenizer:

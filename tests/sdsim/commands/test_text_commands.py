@@ -115,6 +115,47 @@ def test_what_cannot_be_trained(
     assert not (tmp_path / "run" / "model").exists()
 
 
+def test_one_small_text_is_enough(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(map(str.encode, TEXTS[:3])))
+    code, out, _ = run(*PRETRAIN, "data=one.txt")
+    assert code == 0
+    assert "32 held out" in out
+    assert run("generate", "checkpoint=run", "prompt=alpha", "max_new_tokens=8")[0] == 0
+
+
+def test_the_size_of_the_vocabulary_that_is_advised_works(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("ab " * 400)
+    code, _, err = run(*PRETRAIN, "data=one.txt")
+    assert code == 2
+    size = " ".join(err.split()).split("gives a BPE of ")[1].split()[0]
+    assert run(*PRETRAIN, "data=one.txt", f"vocab_size={size}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("run.json", "run.json cannot be used: Expecting value"),
+        ("log.jsonl", "log.jsonl, line 1 is damaged: Expecting value"),
+        ("model/config.json", "config.json cannot be read: Expecting value"),
+        ("model/model.safetensors", "model.safetensors cannot be read"),
+        ("tokens/corpus.json", "corpus.json cannot be used: Expecting value"),
+    ],
+)
+def test_a_damaged_file_is_one_line(name: str, expected: str, run: Run, tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    assert run(*PRETRAIN, "steps=2")[0] == 0
+    (tmp_path / "run" / name).write_text("not this\n")
+    code, _, err = run(*PRETRAIN, "steps=2")
+    assert code == 2
+    assert expected in err
+    assert len(err.strip().splitlines()[-1]) == len(err.strip()), "one line"
+    assert (tmp_path / "run" / name).read_text() == "not this\n"
+    if name.startswith("model/"):
+        code, _, err = run("generate", "checkpoint=run", "prompt=alpha")
+        assert code == 2
+        assert expected in err
+
+
 @pytest.mark.parametrize(
     "prompt",
     [
@@ -136,9 +177,12 @@ def test_a_prompt_needs_no_quotes(prompt: str, generate: Callable[..., str]) -> 
 
 
 def test_several_prompts_stand_in_a_list(generate: Callable[..., str]) -> None:
-    out = generate('prompt=["alpha, beta","gamma\\ndelta"]', "temperature=1.0")
+    """As written: a line break is one, and a backslash is a backslash."""
+    prompts = 'prompt=["alpha, beta","gamma\ndelta","gamma\\ndelta"]'
+    out = generate(prompts, "temperature=1.0")
     assert out.startswith("[1] alpha, beta")
     assert "\n[2] gamma\ndelta" in out
+    assert "\n[3] gamma\\ndelta" in out
 
 
 def test_a_prompt_can_come_from_a_file_or_standard_input(

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import logging
+import os
 from collections import Counter
 from dataclasses import replace
 from math import log
@@ -18,7 +20,7 @@ from sdsim.text.config import CorpusConfig
 from sdsim.text.corpus import Corpus, prepare
 from sdsim.text.documents import documents
 from sdsim.text.sequences import Order
-from sdsim.text.tokenizer import load_tokenizer, padded_vocab_size
+from sdsim.text.tokenizer import load_tokenizer, padded_vocab_size, train_tokenizer
 
 TEXTS = [f"Document {n} says: " + "the quick brown fox jumps. " * (n % 7 + 1) for n in range(60)]
 
@@ -63,6 +65,120 @@ def test_all_kinds_of_files_give_the_same_documents(tmp_path: Path) -> None:
         assert [document.text for document in read] == texts, name
     everything = list(documents([str(tmp_path)], "body"))
     assert [document.text for document in everything] == texts * 4
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_are_read_as_a_person_would(packed: bool, tmp_path: Path) -> None:
+    """Byte-order marks, also where files were joined; CR LF; blank lines; no last line break."""
+    mark = b"\xef\xbb\xbf"
+    lines = b'{"text": "a"}\r\n\r\n' + mark + b'{"text": "b\\r\\nc"}\r\n \n{"text": "d"}\n\n'
+    path = tmp_path / ("a.jsonl.gz" if packed else "a.jsonl")
+    for content in (mark + lines, mark + lines.rstrip()):
+        path.write_bytes(gzip.compress(content) if packed else content)
+        read = list(documents([str(path)], "text"))
+        assert [document.text for document in read] == ["a", "b\r\nc", "d"]
+        assert [document.where[-6:] for document in read] == ["line 1", "line 3", "line 5"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\n")
+    assert [document.text for document in documents([str(path)], "text")] == ["one\ntwo\n"]
+
+
+def test_null_is_an_empty_text_and_is_counted(
+    config: CorpusConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "null.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in (TEXTS[0], None, " ")))
+    table = tmp_path / "null.parquet"
+    pl.DataFrame({"text": [TEXTS[1], None]}).write_parquet(table)
+    data = (*config.data, str(source), str(table))
+    gaps = replace(config, data=data, tokens=config.tokens + "-null")
+    with pytest.raises(ValueError, match=r"null.jsonl, line 2: the document is empty; skip_empty"):
+        prepare(gaps)
+    corpus = prepare(replace(gaps, skip_empty=True))
+    assert sum(1 for split in ("train", "validation") for _ in corpus.documents(split)) == 62
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage() == (f"3 empty documents were skipped, the first is {source}, line 2")
+
+
+@pytest.mark.parametrize("setting", ["truncation", "padding", "dropout"])
+def test_a_tokenizers_own_settings_lose_and_add_nothing(
+    setting: str, config: CorpusConfig, tmp_path: Path
+) -> None:
+    expected = prepare(config)
+    tokenizer = load_tokenizer(config.tokens)
+    if setting == "truncation":
+        tokenizer.enable_truncation(5)
+    elif setting == "padding":
+        tokenizer.enable_padding(length=500)
+    else:
+        tokenizer.model.dropout = 0.5
+    tokenizer.save(str(tmp_path / "own.json"))
+    own = replace(config, tokens=config.tokens + "-own", tokenizer=str(tmp_path / "own.json"))
+    corpus = prepare(own)
+    assert corpus.identity() == expected.identity()
+    for split in ("train", "validation"):
+        pairs = zip(corpus.documents(split), expected.documents(split), strict=True)
+        assert all(np.array_equal(found, tokens) for found, tokens in pairs)
+
+
+def test_an_earlier_corpus_of_a_tokenizer_that_truncates_is_named(
+    config: CorpusConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(config)
+    tokenizer = load_tokenizer(config.tokens)
+    tokenizer.enable_truncation(5)
+    tokenizer.save(f"{config.tokens}/tokenizer.json")
+    Corpus(config.tokens)
+    assert "its tokens are not those of the whole text" in caplog.text
+
+
+def test_a_tokenizer_may_leave_ids_out(config: CorpusConfig, tmp_path: Path) -> None:
+    described = json.loads(train_tokenizer(TEXTS, 280).to_str())
+    described["added_tokens"].append(
+        {**described["added_tokens"][0], "id": 70_000, "content": "<far>"}
+    )
+    described["model"]["vocab"]["<far>"] = 70_000
+    described["added_tokens"].sort(key=lambda token: token["id"])
+    (tmp_path / "gaps.json").write_text(json.dumps(described))
+    corpus = prepare(replace(config, tokenizer=str(tmp_path / "gaps.json")))
+    assert corpus.vocab_size == 70_001
+    assert next(corpus.documents("train")).dtype == np.uint32
+
+
+def test_held_out_text_is_cut_from_few_documents(config: CorpusConfig, tmp_path: Path) -> None:
+    source = tmp_path / "one.txt"
+    source.write_text(" ".join(TEXTS))
+    one = replace(config, data=(str(source),), tokens=config.tokens + "-one", validation_every=4)
+    corpus = prepare(one)
+    assert corpus.tokens("validation") == 0
+    (document,) = corpus.documents("train")
+    for seq_len in (16, 100, len(document) // 2):
+        train, held_out = (corpus.sequences(split, seq_len) for split in ("train", "validation"))
+        count = len(document) // seq_len
+        assert len(held_out) == max(1, count // 4)
+        assert len(train) + len(held_out) == count
+        read = [split[torch.arange(len(split))].flatten() for split in (train, held_out)]
+        assert torch.cat(read).tolist() == document[: count * seq_len].tolist()
+    with pytest.raises(ValueError, match="fewer than a sequence of seq_len"):
+        corpus.sequences("train", len(document) // 2 + 1)
+    # Two documents, of which either may be too short, and both together are not.
+    for texts in ((TEXTS[0], " ".join(TEXTS)), (" ".join(TEXTS), TEXTS[0]), TEXTS[6:8]):
+        two = tmp_path / f"{len(texts[0])}.jsonl"
+        two.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        small = replace(
+            config,
+            tokenizer=str(config.tokens + "-one/tokenizer.json"),
+            data=(str(two),),
+            tokens=f"{config.tokens}-{two.name}",
+            validation_every=2,
+        )
+        corpus = prepare(small)
+        total = corpus.tokens("train") + corpus.tokens("validation")
+        for split in ("train", "validation"):
+            assert len(corpus.sequences(split, total // 2))
 
 
 def test_pythons_own_text_is_there() -> None:
@@ -190,6 +306,21 @@ def test_what_cannot_be_read_is_named(config: CorpusConfig, tmp_path: Path) -> N
     broken.write_text('{"text": "a"}\n{"text": \n')
     other = tmp_path / "other.jsonl"
     other.write_text('{"body": "a"}\n')
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_bytes(b'{"text": "a"}\n{"text": "b\xff"}\n')
+    lone = tmp_path / "lone.jsonl"
+    lone.write_text('{"text": "\\ud800"}\n')
+    deep = tmp_path / "deep.jsonl"
+    deep.write_text("[" * 100_000)
+    listed = tmp_path / "listed.jsonl"
+    listed.write_text('["a"]\n')
+    cut, turned = tmp_path / "cut.jsonl.gz", tmp_path / "turned.jsonl.gz"
+    packed = gzip.compress(b"".join(b'{"text": "%d"}\n' % n**9 for n in range(3000)))
+    cut.write_bytes(packed[:-100])
+    turned.write_bytes(packed[:-8] + bytes(8))  # another checksum
+    short = tmp_path / "short.parquet"
+    pl.DataFrame({"text": ["a"]}).write_parquet(short)
+    short.write_bytes(short.read_bytes()[:-9])
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"\xff\xfe\x00")
     table = tmp_path / "table.parquet"
@@ -200,6 +331,13 @@ def test_what_cannot_be_read_is_named(config: CorpusConfig, tmp_path: Path) -> N
     for name, message in (
         (broken, "line 2: not JSON"),
         (other, "line 1: no text under 'text'"),
+        (damaged, "line 2: the text is not UTF-8 at its character 2"),
+        (lone, "line 1: the text is not UTF-8 at its character 1"),
+        (deep, "line 1: not JSON"),
+        (listed, "line 1: not a JSON object"),
+        (cut, r"cut.jsonl.gz: cannot be read after line \d+: Compressed file ended"),
+        (turned, r"turned.jsonl.gz: cannot be read after line \d+"),
+        (short, r"short.parquet: cannot be read"),
         (binary, "cannot be read"),
         (table, "no column 'text' .*; its columns are body"),
         (tmp_path / "empty", "the folder holds no file that ends with .txt"),
@@ -224,6 +362,61 @@ def test_a_folder_holds_one_text(config: CorpusConfig, tmp_path: Path) -> None:
         prepare(config)
     with pytest.raises(ValueError, match="gives a BPE of"):
         prepare(replace(config, tokens=config.tokens + "-3", vocab_size=50_000))
+
+
+def test_an_edit_that_keeps_the_size_is_seen(config: CorpusConfig) -> None:
+    prepare(config)
+    source = Path(config.data[0])
+    source.write_text(source.read_text().replace("brown", "green"))
+    with pytest.raises(ValueError, match=r"holds tokens of other text \(sources differ"):
+        prepare(config)
+    source.write_text(source.read_text().replace("green", "brown"))
+    prepare(config)
+
+
+def test_a_text_is_the_same_by_another_path(
+    config: CorpusConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepare(config).identity()
+    copy = tmp_path / "elsewhere" / "copy.jsonl"
+    copy.parent.mkdir()
+    copy.write_bytes(Path(config.data[0]).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for path in ("text.jsonl", str(copy), "elsewhere/../text.jsonl", "elsewhere"):
+        assert prepare(replace(config, data=(path,))).identity() == made
+    assert prepare(replace(config, tokens="again", data=(str(copy),))).identity() == made
+
+
+def test_a_corpus_of_an_earlier_version_is_found(
+    config: CorpusConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their manifests hold the paths and sizes of files."""
+    made = prepare(config)
+    path = Path(config.tokens) / "corpus.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sources"]
+    source = Path(config.data[0])
+    manifest["made_from"]["sources"] = [f"{source} ({source.stat().st_size} bytes)"]
+    path.write_text(json.dumps(manifest))
+    before = path.read_bytes()
+    moved = source.rename(tmp_path / "moved.jsonl")
+    again = prepare(replace(config, data=(str(moved),)))
+    assert again.identity() == {k: v for k, v in made.identity().items() if k != "text"}
+    assert path.read_bytes() == before
+    assert "that the text is still the same is not checked" in caplog.text
+    with moved.open("a") as file:
+        file.write(json.dumps({"text": "more"}) + "\n")
+    with pytest.raises(ValueError, match=r"\(sources differ"):
+        prepare(replace(config, data=(str(moved),)))
+
+
+def test_files_that_were_not_touched_are_not_read_again(config: CorpusConfig) -> None:
+    prepare(config)
+    source = Path(config.data[0])
+    times = source.stat()
+    source.write_bytes(source.read_bytes()[::-1])
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+    prepare(config)
 
 
 @pytest.mark.parametrize(

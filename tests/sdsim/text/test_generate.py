@@ -1,11 +1,14 @@
 """Generation: the recurrent view agrees with the parallel one, whatever else is in the batch."""
 
+import json
 import resource
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 
 from sdsim.conf.compose import validate
 from sdsim.text.config import SamplingConfig, Strategy
@@ -109,6 +112,55 @@ def test_the_mask_is_never_generated() -> None:
     (tokens,) = continued(made("jrt_tiny"), [[5, 6, 7]], sampling=sampling)
     assert max(tokens) == 62
     assert min(tokens) == 0
+
+
+@pytest.mark.parametrize("strategy", ["left_pad", "read_twice", "iterate"])
+@pytest.mark.parametrize("temperature", [0.0, 1e6])
+@pytest.mark.parametrize("padding", ["excluded", "released"])
+def test_only_ids_of_tokens_are_generated(
+    strategy: Strategy, temperature: float, padding: Padding
+) -> None:
+    """Of 264 rows of the embedding, 260 are tokens; the others are the likeliest here."""
+
+    class Padded(PretrainedModel):
+        def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+            return super().logits(hidden) + 1e3 * (torch.arange(264) >= 260)
+
+    config = asdict(made("jrt_tiny").config)
+    model = Padded(config, 264, 40, 16, padding, token_count=260).double().eval()
+    sampling = SamplingConfig(30, temperature=temperature)
+    found = continued(model, PROMPTS, sampling=sampling, strategy=strategy)
+    assert max(map(max, found)) < 260
+
+
+@pytest.mark.parametrize("known_by", ["config", "tokenizer", "import"])
+def test_a_saved_model_knows_its_tokens(known_by: str, tmp_path: Path) -> None:
+    """By its config.json; those saved before it said so, by the tokenizer beside it."""
+    tokenizer = train_tokenizer(["abcdefgh é ü"] * 3, 258)
+    config = asdict(replace(preset_of("jrt_tiny").config, width=32))
+    padding: Padding = "released" if known_by == "import" else "excluded"
+    PretrainedModel(config, 272, 40, 16, padding).save_with(tokenizer, tmp_path / "m")
+    described = json.loads((tmp_path / "m/config.json").read_text())
+    assert described["token_count"] == 258
+    if known_by == "config":
+        (tmp_path / "m/tokenizer.json").unlink()
+    else:
+        del described["token_count"]
+        (tmp_path / "m/config.json").write_text(json.dumps(described))
+    model = PretrainedModel.from_pretrained(tmp_path / "m").eval()
+    sampling = SamplingConfig(400, temperature=1e6)
+    (tokens,) = continued(model, [[5, 6, 7]], sampling=sampling)
+    assert max(tokens) < 258
+    texts = generate_text(model, tokenizer, ["abc"], sampling)
+    assert "".join(text for _, text in texts)
+
+
+def test_ids_that_the_tokenizer_leaves_out_are_not_generated() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 7, "c": 20}, unk_token="a"))
+    model = made("jrt_tiny")
+    model.use_tokenizer(tokenizer)
+    (tokens,) = continued(model, [[0]], sampling=SamplingConfig(200, temperature=1e6))
+    assert set(tokens) == {0, 7, 20}
 
 
 @pytest.mark.parametrize("preset", ["jrt_tiny", "based_tiny"])

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -315,8 +316,110 @@ def test_a_run_is_identified_as_before(config: PretrainConfig) -> None:
         "clip_norm": 1.0,
         "seed": 0,
     }
-    assert stored["corpus"].keys() == {"tokenizer", "train", "validation"}
-    assert stored["model"].keys() == {"model", "vocab_size", "seq_len", "prefix_len"}
+    assert stored["corpus"].keys() == {"tokenizer", "train", "validation", "text"}
+    assert stored["model"].keys() == {
+        *("model", "vocab_size", "seq_len", "prefix_len", "token_count")
+    }
+    del stored["corpus"]["text"], stored["model"]["token_count"]  # as runs of earlier versions
+    (Path(config.out) / RUN).write_text(json.dumps(stored))
+    assert_resumes(config)
+
+
+def assert_resumes(config: PretrainConfig) -> None:
+    pretrain(config)
+    model = trained_model(Path(config.out))
+    assert model.tokenizer().get_vocab_size() == 280
+    assert max(model.token_ids()) == 279
+
+
+def test_a_run_is_not_resumed_on_another_text(config: PretrainConfig, tmp_path: Path) -> None:
+    """Of as many tokens, as one digit for another gives."""
+    source = tmp_path / "text.jsonl"
+    source.write_text(Path(config.corpus.data[0]).read_text())
+    tokens = str(tmp_path / "tokens")
+    corpus = replace(
+        config.corpus, tokens=tokens, data=(str(source),), tokenizer=config.corpus.tokens
+    )
+    other = replace(config, corpus=corpus)
+    with pytest.raises(StopError):
+        pretrain(other, on_numbers=stop_after(1))
+    source.write_text(source.read_text().replace(" 7.", " 8."))
+    with pytest.raises(ValueError, match="holds tokens of other text"):
+        pretrain(other)
+    shutil.rmtree(tokens)
+    with pytest.raises(ValueError, match="the folder holds a run on another corpus"):
+        pretrain(other)
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "tokenizer.json", "config.json", "*"])
+def test_a_finished_model_that_lost_a_file_gets_it_back(config: PretrainConfig, lost: str) -> None:
+    folder = pretrain(config)
+    expected = weights(config)
+    kept = folder / "README.md"
+    kept.write_text("mine")
+    for path in folder.glob(lost):
+        if path != kept:
+            path.unlink()
+    assert_equal(dict(trained_model(folder.parent).state_dict()), expected)
+    assert pretrain(config) == folder
+    assert_equal(weights(config), expected)
+    assert_resumes(config)
+    assert kept.read_text() == "mine"
+    assert {
+        path.name for path in folder.parent.iterdir() if path.name.startswith(".model")
+    } == set()
+
+
+def test_any_text_of_a_few_sequences_trains(config: PretrainConfig, tmp_path: Path) -> None:
+    source = tmp_path / "one.txt"
+    source.write_text("A text that is not long, but long enough. " * 12)
+    corpus = CorpusConfig(str(tmp_path / "tokens"), (str(source),), vocab_size=257)
+    small = replace(config, corpus=corpus)
+    pretrain(small)
+    assert log(small)[12, "validation_loss"] > 0
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs, as Linux says; one that has ended may wait for its parent."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("after", ["start", "step", "end"])
+def test_workers_end_with_their_launcher(config: PretrainConfig, after: str) -> None:
+    """Killed alone, whenever it is: its workers end too, and the same command goes on."""
+    long = replace(config, steps=40 if after == "end" else 100_000, save_every=20)
+    words = command(long, 2)
+    started = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    wanted = {"step": '"step": 5,', "end": '"step": 40,', "start": None}[after]
+    path = Path(long.out) / LOG
+    workers: list[int] = []
+    while time.monotonic() < deadline and started.poll() is None:
+        workers = descendants(started.pid)
+        if len(workers) >= 2 and wanted is None:
+            break
+        if wanted is not None and path.exists() and wanted in path.read_text():
+            break
+        time.sleep(0.01)
+    started.kill()
+    assert started.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert len(workers) >= 2
+    # Those that were killed while they imported torch end once they have.
+    deadline = time.monotonic() + (40 if after == "start" else 5)
+    while time.monotonic() < deadline and any(map(alive, workers)):
+        time.sleep(0.1)
+    left = [worker for worker in workers if alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left
+    before = path.read_text() if path.exists() else ""
+    time.sleep(0.5)
+    assert before == (path.read_text() if path.exists() else ""), "nobody writes"
+    steps = [json.loads(line)["step"] for line in before.splitlines() if "lr" in json.loads(line)]
+    assert steps == sorted(set(steps))
 
 
 def test_fields_that_were_added_identify_a_run_where_they_are_not_the_default(

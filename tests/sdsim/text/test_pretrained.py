@@ -52,6 +52,63 @@ def test_what_is_saved_is_read_again(preset: str, tmp_path: Path) -> None:
     assert names == {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
 
 
+def test_a_model_is_saved_with_the_tokenizer_it_knows(tmp_path: Path) -> None:
+    made("jrt_tiny").save_pretrained(tmp_path / "without")
+    assert not (tmp_path / "without/tokenizer.json").exists()
+    load_pretrained(str(tmp_path / "without")).save_pretrained(tmp_path / "again")
+    assert not (tmp_path / "again/tokenizer.json").exists()
+    tokenizer = train_tokenizer(["a text"], 257)
+    made("jrt_tiny").save_with(tokenizer, tmp_path / "with")
+    load_pretrained(str(tmp_path / "with")).save_pretrained(tmp_path / "copy")
+    assert load_pretrained(str(tmp_path / "copy")).tokenizer().to_str() == tokenizer.to_str()
+
+
+def test_what_users_of_transformers_pass_works(tmp_path: Path) -> None:
+    made("jrt_tiny").save_pretrained(tmp_path)
+    for keywords, dtype in (
+        ({"torch_dtype": torch.float64}, torch.float64),
+        ({"dtype": "bfloat16"}, torch.bfloat16),
+        ({"torch_dtype": "torch.float16"}, torch.float16),
+        ({"dtype": "auto"}, torch.float32),
+        ({"device_map": "cpu"}, torch.float32),
+        ({"device_map": {"": "cpu"}, "dtype": torch.float64}, torch.float64),
+        ({"device_map": torch.device("cpu"), "low_cpu_mem_usage": True}, torch.float32),
+        ({"map_location": "cpu", "trust_remote_code": True}, torch.float32),
+        ({"resume_download": None, "use_safetensors": True, "seq_len": 512}, torch.float32),
+        ({"revision": "main", "cache_dir": "x", "token": None}, torch.float32),
+    ):
+        model = PretrainedModel.from_pretrained(tmp_path, **keywords)
+        assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+        assert model.seq_len == keywords.get("seq_len", 256)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"proxies": {}}, r"from_pretrained: unknown keyword proxies; .* it takes dtype, "),
+        ({"attn_implementation": "x", "quantize": 1}, "unknown keyword attn_implementation, quant"),
+        ({"torch_dtype": "int8"}, "dtype = 'int8': must be a floating-point type"),
+        ({"dtype": "float7"}, "dtype = 'float7': must be a floating-point type"),
+        ({"device_map": "balanced"}, "device_map = 'balanced': must be one device"),
+        ({"device_map": {"a": "cpu", "b": "cpu"}}, "device_map = {.*}: must be one device"),
+    ],
+)
+def test_keywords_that_cannot_be_are_named(
+    keywords: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    made("jrt_tiny").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        PretrainedModel.from_pretrained(tmp_path, **keywords)
+
+
+def test_sizes_beyond_memory_are_named(tmp_path: Path) -> None:
+    made("jrt_tiny").save_pretrained(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**described, "vocab_size": 10**12}))
+    with pytest.raises(ValueError, match=r"config.json does not describe a model"):
+        load_pretrained(str(tmp_path))
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     made("jrt_tiny").save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
