@@ -19,7 +19,7 @@ from figures.runs import (
     provenance_note,
     with_quantized,
 )
-from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
+from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note, task_label
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -31,7 +31,7 @@ _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
 over its sizes and over the bits that each number of the state is quantized to, with the 95 % \
 interval of the test examples (the best of many is a little luckier than that). Quantized \
-{quantized} Faint marks: all that was measured. Sizes of one order are pooled. {bound}
+{quantized} Faint marks: all that was measured. Sizes of one order are pooled. {floor}{bound}
 """
 _BOUND_NOTE = """\
 Shaded: proved impossible for whatever reads once, on average over uniform instances; models that \
@@ -71,7 +71,11 @@ def draw(table: pl.DataFrame) -> Drawing:
         ax.set_xlabel("Recurrent state per sequence, bits (log scale)")
     add_legend(figure)
     used = runs.join(measured, on="setting", how="semi")
-    note = _NOTE.format(bound=_BOUND_NOTE if is_bound else "", quantized=QUANTIZED_NOTE)
+    note = _NOTE.format(
+        bound=_BOUND_NOTE if is_bound else "",
+        quantized=QUANTIZED_NOTE,
+        floor=last_set_note(measured["last_set_chance"]),
+    )
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, measured.drop("slices"))
 
@@ -86,8 +90,8 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
         model, variant, setting, rounding (bits per number of a quantized state, else null), order,
         state_bits (the most over the slices), accuracy with its interval (accuracy_low,
-        accuracy_high), chance, best (no smaller state of the series has this accuracy), and slices,
-        what `figures.bounds` needs of each.
+        accuracy_high), chance, last_set_chance, best (no smaller state of the series has this
+        accuracy), and slices, what `figures.bounds` needs of each.
     """
     keys = (*SERIES, "setting", "rounding", "order")
     described = ("task", "options", "passes", "universe_size", "vocab_size", "size_a", "size_b")
@@ -101,6 +105,7 @@ def points(slices: pl.DataFrame) -> pl.DataFrame:
             correct=pl.col("correct").sum(),
             examples=total,
             chance=pl.col("chance").mean(),
+            last_set_chance=pl.col("last_set_chance").mean(),
             slices=pl.struct(described),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)
@@ -141,7 +146,7 @@ def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], Seri
             markersize=3,
             label=style.label,
         )
-    ax.axhline(here["chance"][0], color="0.4", linestyle=(0, (1, 1)), label="Guessing")
+    draw_floors(ax, here["chance"][0], here["last_set_chance"][0])
     ax.set_ylim(0, 1.05)
     low, high = 1.0, 2.0 * max(here["state_bits"])
     bits = np.geomspace(low, high, 400)

@@ -16,7 +16,7 @@ from figures.drawing import Drawing, NothingToDraw
 from figures.palette import SeriesStyle, series_styles
 from figures.pooling import by_order
 from figures.runs import chosen_runs, networks, provenance_note
-from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
+from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note, task_label
 
 _PANELS = {
     "long_first": "Long set first\n(|A| > |B|)",
@@ -26,8 +26,8 @@ _PANELS = {
 _NOTE = """\
 Each sequence shows a set A, then a set B, and asks {question}. {sizes}
 Marks: mean over seeds and sizes, with the 95 % interval of the pooled test examples (the spread \
-between seeds is not in it). Dashes: single seeds. Guessing: mean over the same sizes. Grey: the \
-axis leaves out sizes that no model has.
+between seeds is not in it). Dashes: single seeds. Guessing: mean over the same sizes. \
+{floor}Grey: the axis leaves out sizes that no model has.
 """
 
 
@@ -107,7 +107,7 @@ def _draw_panel(
     if panel == "gap":
         ax.axhline(0, color="0.4", linewidth=0.8, zorder=1)
     else:
-        ax.axhline(settings["chance"][0], color="0.4", linestyle=(0, (1, 1)), label="Guessing")
+        draw_floors(ax, settings["chance"][0], settings[f"last_set_{panel}"][0])
         ax.set_ylim(0, 1.05)
 
 
@@ -120,4 +120,5 @@ def _note(runs: pl.DataFrame, settings: pl.DataFrame) -> str:
     }.get(tuple(answers), "what is in both")
     sizes = settings["sizes"].str.replace_all(" ", ", ").unique().to_list()
     pooled = f"Sizes |A|+|B|: {sizes[0]}, and the reverse." if len(sizes) == 1 else ""
-    return _NOTE.format(question=question, sizes=pooled)
+    floor = last_set_note(settings["last_set_short_first"])
+    return _NOTE.format(question=question, sizes=pooled, floor=floor)

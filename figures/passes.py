@@ -12,7 +12,7 @@ from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
 from figures.pooling import by_slice
 from figures.runs import SERIES, chosen_runs, networks, provenance_note
-from figures.style import PAGE_WIDTH, add_legend, add_note
+from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note
 from sdsim.store.intervals import difference
 
 _EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
@@ -63,7 +63,9 @@ def draw(table: pl.DataFrame) -> Drawing:
     add_legend(figure)
     beside = algorithms.join(slices, on="experiment", how="semi")
     used = runs.join(pl.concat([slices, beside]), on="setting", how="semi")
-    add_note(figure, _NOTE + provenance_note(table, used))
+    add_note(
+        figure, _NOTE + last_set_note(slices["last_set_chance"]) + provenance_note(table, used)
+    )
     return Drawing(figure, gained)
 
 
@@ -130,8 +132,7 @@ def _draw_accuracy(ax: Axes, slices: pl.DataFrame, algorithms: pl.DataFrame) -> 
         proved = [bound for bound in bounds if bound is not None]
         if len(proved) == len(bounds):
             ax.plot([max(proved)], [1.05], "v", color=colour, clip_on=False)
-    chance = float(slices.select(pl.col("chance").mean()).item())
-    ax.axhline(chance, color="0.4", linestyle=(0, (1, 1)), label="Guessing")
+    draw_floors(ax, slices["chance"].mean(), slices["last_set_chance"].mean())
     ax.set_ylim(0, 1.05)
     bits_axis(ax)
     ax.set_xlabel("Recurrent state, bits (log scale)")

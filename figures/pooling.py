@@ -28,6 +28,7 @@ _SLICE = (
     "size_b",
     "order",
     "chance",
+    "last_set_chance",
 )
 
 
@@ -50,9 +51,9 @@ def by_slice(runs: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A row per setting, rounding and slice. Of the setting: experiment, model, variant, width,
         feature_dim, budget, features, setting; rounding; of the slice: task, options, passes,
-        vocab_size, universe_size, size_a, size_b, order, chance, state_bits; seeds, examples,
-        correct, accuracy with its interval (accuracy_low, accuracy_high), and above_chance:
-        (accuracy - chance) / (1 - chance), 0 for guessing and 1 for no error.
+        vocab_size, universe_size, size_a, size_b, order, chance, last_set_chance, state_bits;
+        seeds, examples, correct, accuracy with its interval (accuracy_low, accuracy_high), and
+        above_chance: (accuracy - chance) / (1 - chance), 0 for guessing and 1 for no error.
     """
     pooled = (
         runs.group_by(*_SETTING, "rounding", *_SLICE, maintain_order=True)
@@ -95,6 +96,8 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
             pl.col("run_id").n_unique().alias("seeds"),
             sizes.filter(short).unique(maintain_order=True).str.join(" ").alias("sizes"),
             pl.col("chance").filter(short).mean(),
+            pl.col("last_set_chance").filter(short).mean().alias("last_set_short_first"),
+            pl.col("last_set_chance").filter(~short).mean().alias("last_set_long_first"),
             pl.col("examples").filter(short).sum(),
             pl.col("correct").filter(short).sum().alias("short"),
             pl.col("correct").filter(~short).sum().alias("long"),

@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from math import ceil
 
 import matplotlib.style
+import polars as pl
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PAGE_WIDTH = 6.75
 """Inches: the text width of a two-column page."""
+
+LAST_SET = "Any token of the last set"
+"""Label of the accuracy of naming any token of B, which needs no memory of A."""
 
 _RC_PARAMS = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -67,6 +72,28 @@ def add_legend(figure: Figure) -> None:
         ncols=max(1, columns),
         columnspacing=1.4,
     )
+
+
+def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:
+    """Lines at the accuracies that need no memory.
+
+    Args:
+        ax: accuracy is vertical.
+        chance: of the best guess.
+        last_set_chance: of naming any token of the set that stands last; None: no line.
+    """
+    for value, dashes, label in (
+        (chance, (1, 1), "Guessing"),
+        (last_set_chance, (4, 2, 1, 2), LAST_SET),
+    ):
+        if isinstance(value, float):
+            ax.axhline(value, color="0.4", linestyle=(0, dashes), linewidth=0.9, label=label)
+
+
+def last_set_note(chances: pl.Series) -> str:
+    """What a note says of the line of `LAST_SET`, where there is one."""
+    explained = f"{LAST_SET}: the accuracy of naming one of B, which takes no memory of A. "
+    return explained if chances.is_not_null().any() else ""
 
 
 def add_note(figure: Figure, note: str) -> None:

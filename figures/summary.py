@@ -20,8 +20,8 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         error_over_seeds (the standard error of the gap's mean over seeds; null for one seed),
         sorted by model, then state; before them experiment, if the table holds several tasks.
         Where no slice was tested along with its mirror image, a row per setting (streaming
-        algorithms too) and order instead: order, state_bits, seeds, chance, accuracy, accuracy_low,
-        accuracy_high.
+        algorithms too) and order instead: order, state_bits, seeds, chance, last_set_chance,
+        accuracy, accuracy_low, accuracy_high.
 
     Raises:
         ValueError: see `chosen_runs`.
@@ -40,6 +40,7 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
             "state_bits",
             "seeds",
             "chance",
+            "last_set_chance",
             "accuracy",
             "accuracy_low",
             "accuracy_high",

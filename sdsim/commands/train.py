@@ -35,6 +35,7 @@ SHOWN = (
     "order",
     "state_bytes",
     "chance",
+    "last_set_chance",
     "accuracy",
     "accuracy_low",
     "accuracy_high",

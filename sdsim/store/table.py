@@ -30,9 +30,9 @@ def load(path: Path | str) -> pl.DataFrame:
     option); reader and architecture of the model, see `sdsim.store.architecture`; the fields of
     `SliceResult`, correct counting right answers over `answers` (examples' worth); accuracy with
     its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
-    observation), above_chance, state_bytes; params, train_loss, diverged (a loss of a network is
-    not finite), steps_done, ensemble, seconds, device, versions, commit; quantized, a list of
-    structs with bits (per number), state_bits (in all) and correct.
+    observation), above_chance, last_set_chance, state_bytes; params, train_loss, diverged (a loss
+    of a network is not finite), steps_done, ensemble, seconds, device, versions, commit; quantized,
+    a list of structs with bits (per number), state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
     other stores in it are not read.
@@ -79,6 +79,27 @@ def above_chance(accuracy: float, chance: float) -> float | None:
     return (accuracy - chance) / (1 - chance) if chance < 1 else None
 
 
+def last_set_chance(task: dict[str, Any], size_b: int) -> float | None:
+    """Accuracy of naming any token of B, the set that stands last, where a shared one is asked for.
+
+    It asks for no memory across the separator, and differs between the orders; `chance` is that of
+    the best guess of this kind, any token of the smaller set.
+
+    Args:
+        task: a stored `sdsim.config.TaskConfig`.
+        size_b: |B|.
+
+    Returns:
+        1/|B|; None for other tasks, and for decisions.
+
+    >>> last_set_chance({"name": "set_disjointness", "options": {}}, 4)
+    0.25
+    >>> last_set_chance({"name": "set_disjointness", "options": {"answer": "decision"}}, 4)
+    """
+    asks_for_tokens = task["options"].get("answer", "token") != "decision"
+    return 1 / size_b if task["name"] == "set_disjointness" and asks_for_tokens else None
+
+
 def _rows(record: Record) -> list[dict[str, Any]]:
     """A row of the table for each slice of a run."""
     losses = [record.train_loss, *(measured.loss for measured in record.slices)]
@@ -98,7 +119,12 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "versions": json.dumps(record.versions, sort_keys=True),
         "commit": record.commit,
     }
-    return [shared | _slice_columns(measured) for measured in record.slices]
+    return [
+        shared
+        | _slice_columns(measured)
+        | {"last_set_chance": last_set_chance(record.config["task"], measured.size_b)}
+        for measured in record.slices
+    ]
 
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
