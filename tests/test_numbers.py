@@ -76,6 +76,8 @@ def reproduction() -> list[str]:
     gaps = sorted(float(row["gap"]) for row in noncausal)
     gru_gaps = sorted(float(row["gap"]) for row in gru)
     breadth = {row["model"]: row for row in rows(f"{BREADTH}/order.csv", seed="", width="16")}
+    floors = ("short_first", "long_first", "last_set_short_first", "last_set_long_first")
+    conv = {name: text(float(breadth["base_conv"][name]), ".3f") for name in floors}
     memory = rows("bits_tiny/figures/memory.csv", model="based", reading="exact", target="0.5")
     memory.sort(key=lambda row: int(row["size_a"]))
     bounds = [row["bound"] for row in memory]
@@ -97,6 +99,9 @@ def reproduction() -> list[str]:
         f"{jrt_gaps} at the two small states",
         f"GRU: gap {text(gru_gaps[0], '+.3f')} to {text(gru_gaps[-1], '+.3f')} in five seeds",
         f"GLA {gap(breadth['gla'])} and Mamba-2 {gap(breadth['mamba2'])}",
+        f"BaseConv alone: {conv['short_first']} with the short set first, "
+        f"{conv['long_first']} with the long one; naming any token of the last set has "
+        f"{conv['last_set_short_first']} and {conv['last_set_long_first']}",
         "Based " + ", ".join(f"{int(row['bits']):,}" for row in memory) + " at",
         f"the bound without errors {bounds[0]} to {max(bounds, key=int)}",
         f"one pass to two: at most {gain:+.3f} [{low:.3f}, {high:.3f}]",

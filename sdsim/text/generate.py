@@ -121,7 +121,16 @@ class _Rows:
 
 
 def choose(sampling: SamplingConfig, logits: Tensor, generator: torch.Generator) -> int:
-    """The next token by its logits (V,)."""
+    """The next token by its logits (V,).
+
+    Raises:
+        ValueError: if they hold NaN, as where the scores of attention are too large for float32.
+    """
+    if logits.isnan().any():
+        raise ValueError(
+            "the model's scores are not numbers (NaN), so no token can be chosen: its weights may "
+            "be damaged, or its attention too sharp for its precision"
+        )
     if sampling.temperature == 0:
         return int(logits.argmax())
     scores = logits.double().cpu() / sampling.temperature

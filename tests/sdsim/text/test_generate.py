@@ -1,6 +1,7 @@
 """Generation: the recurrent view agrees with the parallel one, whatever else is in the batch."""
 
 import json
+import math
 import resource
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -131,6 +132,15 @@ def test_only_ids_of_tokens_are_generated(
     sampling = SamplingConfig(30, temperature=temperature)
     found = continued(model, PROMPTS, sampling=sampling, strategy=strategy)
     assert max(map(max, found)) < 260
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_no_token_is_chosen_where_scores_are_not_numbers(temperature: float) -> None:
+    model = made("jrt_tiny")
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    with pytest.raises(ValueError, match="not numbers"):
+        continued(model, PROMPTS, sampling=SamplingConfig(3, temperature=temperature))
 
 
 @pytest.mark.parametrize("known_by", ["config", "tokenizer", "import"])
