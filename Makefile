@@ -5,12 +5,13 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-gpu lint bench clean
+.PHONY: help demo test test-faults test-gpu test-oldest lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
+	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'
 	@echo 'Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  RUNS=$(RUNS)'
@@ -41,8 +42,17 @@ test-faults: $(READY)
 test-gpu:
 	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
 
+# PyTorch is the pinned one: older ones for the CPU are not on PyPI. Warnings are those of old packages.
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv torch
+	grep '^torch==' constraints.txt > $(VENV)-oldest/torch.txt
+	$(VENV)-oldest/bin/uv pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct \
+		--override $(VENV)-oldest/torch.txt -e '.[dev]'
+	$(VENV)-oldest/bin/pytest -n 2 -W default
+
 bench: $(READY)
 	$(BIN)/sdsim bench
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
