@@ -8,7 +8,7 @@ from typing import get_args
 
 from sdsim.bench.config import BenchConfig, What
 from sdsim.commands.command import Command
-from sdsim.commands.console import Bar, as_table, console
+from sdsim.commands.console import Bar, as_table, console, print_paths
 from sdsim.commands.figures import draw_reports
 from sdsim.files import check_writable
 
@@ -53,8 +53,7 @@ def run(config: BenchConfig) -> None:
         for line in notes(report):
             console.print(line, soft_wrap=True)
         if out is not None:
-            for path in report.save(out):
-                console.print(str(path), soft_wrap=True)
+            print_paths(report.save(out))
             draw_reports([report], out)
 
 

@@ -6,6 +6,8 @@ import logging
 import sys
 import textwrap
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,12 @@ console = Console(
 
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Progress, warnings and errors, on standard error."""
+
+
+def print_paths(paths: Iterable[Path]) -> None:
+    """The paths of files that were written, a line each."""
+    for path in paths:
+        console.print(str(path), soft_wrap=True)
 
 
 class Warnings(logging.Handler):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import as_table, console
+from sdsim.commands.console import as_table, console, print_paths
 from sdsim.config import STRICT
 from sdsim.files import check_writable
 
@@ -60,8 +60,7 @@ def show_figures(store: str, folder: str | None) -> None:
     out = Path(folder or Path(store, "figures"))
     check_writable(out, "out")
     console.print(as_table(figures.summary_table(table)))
-    for path in figures.draw_all(table, out):
-        console.print(str(path), soft_wrap=True)
+    print_paths(figures.draw_all(table, out))
 
 
 def draw_reports(reports: list[Report], out: Path) -> None:
@@ -69,10 +68,8 @@ def draw_reports(reports: list[Report], out: Path) -> None:
     import figures
 
     for report in reports:
-        if not report.is_drawn:
-            continue
-        for path in figures.draw_bench(report.what, report.title, report.table, out):
-            console.print(str(path), soft_wrap=True)
+        if report.is_drawn:
+            print_paths(figures.draw_bench(report.what, report.title, report.table, out))
 
 
 COMMAND = Command.of(

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import console
+from sdsim.commands.console import print_paths
 from sdsim.config import STRICT
 from sdsim.files import check_writable
 
@@ -34,8 +34,7 @@ def run(config: Config) -> None:
     import figures
 
     check_writable(Path(config.out), "out")
-    for path in figures.draw_theory(config.out):
-        console.print(str(path), soft_wrap=True)
+    print_paths(figures.draw_theory(config.out))
 
 
 COMMAND = Command.of(

@@ -19,6 +19,7 @@ from torch import Tensor
 from sdsim.config import ModelConfig
 from sdsim.text.presets import Preset, preset_of
 from sdsim.text.pretrained import PretrainedModel, check_tensors, load_tensors, read_tensors
+from sdsim.text.reading import READ_ERRORS, reason
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NAMES = {
@@ -112,8 +113,8 @@ def _window_size(file: Path) -> int | None:
         return None
     try:
         config = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+    except READ_ERRORS as error:
+        raise ValueError(f"{file} cannot be read: {reason(error)}") from error
     mixer = config.get(_WINDOWS) if isinstance(config, dict) else None
     size = mixer.get(_WINDOW_SIZE) if isinstance(mixer, dict) else None
     if size is None:

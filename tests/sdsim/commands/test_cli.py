@@ -188,6 +188,7 @@ def test_help_teaches(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", commands.names())
 def test_help_gives_each_setting_its_meaning(name: str, run: Run) -> None:
     """Also the settings of each choice of a model and a task."""
+    commands.find(name).register()
     groups = commands.find(name).groups
     others = [
         f"{group}={choice}"

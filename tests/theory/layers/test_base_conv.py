@@ -11,6 +11,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.layers.strategies import RATIONALS, stacks
 from theory.based.recurrent_layers import Model
 from theory.layers.base_conv import (
     BaseConv,
@@ -22,18 +23,6 @@ from theory.layers.base_conv import (
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
-RATIONALS = st.fractions(min_value=-4, max_value=4, max_denominator=5)
-
-
-stacks = st.builds(
-    random_stack,
-    st.integers(1, 3),
-    st.integers(1, 2),
-    st.integers(1, 2),
-    seed=st.integers(0, 10**6),
-    magnitude=st.integers(1, 7),
-    denominator=st.integers(1, 6),
-)
 
 
 def run_by_loops(stack: BaseConvStack, u: Any) -> list[list[Fraction]]:
@@ -52,7 +41,7 @@ def run_by_loops(stack: BaseConvStack, u: Any) -> list[list[Fraction]]:
     return hidden
 
 
-@given(stacks, st.data())
+@given(stacks(3, 2, 2), st.data())
 @few
 def test_stack_is_the_definition_entry_by_entry(stack: BaseConvStack, data: st.DataObject) -> None:
     row = st.lists(RATIONALS, min_size=stack.width, max_size=stack.width)
@@ -85,7 +74,7 @@ def test_random_stack_depends_on_the_seed_alone() -> None:
     assert flat[0] == flat[1] != flat[2]
 
 
-@given(stacks)
+@given(stacks(3, 2, 2))
 @few
 def test_magnitude_bounds_numerators_and_denominator(stack: BaseConvStack) -> None:
     entries = [e for layer in stack.layers for p in layer.parameters for e in p.flat]

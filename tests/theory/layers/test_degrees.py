@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.layers.strategies import RATIONALS
 from theory.layers.degrees import (
     boolean_degree,
     certifies,
@@ -19,7 +20,6 @@ from theory.layers.degrees import (
     multilinear_coefficients,
 )
 
-RATIONALS = st.fractions(min_value=-4, max_value=4, max_denominator=5)
 SQUARE = [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 

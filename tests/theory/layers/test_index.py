@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.layers.strategies import stacks, variables
 from theory.layers.base_conv import BaseConv, BaseConvStack, random_stack
 from theory.layers.degrees import layers_for_degree, monomials
 from theory.layers.index import (
@@ -27,20 +27,6 @@ from theory.layers.index import (
 )
 from theory.layers.polynomials import product_stack, stack_polynomials
 from theory.one_pass.with_error import binary_entropy
-
-stacks = st.builds(
-    random_stack,
-    st.integers(1, 4),
-    st.integers(1, 3),
-    st.integers(1, 2),
-    seed=st.integers(0, 10**6),
-    magnitude=st.integers(1, 7),
-    denominator=st.integers(1, 6),
-)
-
-
-def variables(rows: int, columns: int) -> Any:
-    return np.array(sympy.symbols(f"u:{rows * columns}"), dtype=object).reshape(rows, columns)
 
 
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.data())
@@ -72,7 +58,7 @@ def test_degree_limits_the_message() -> None:
         assert evaluate_message(message, query) == stack(prompt)[-1, 0]
 
 
-@given(stacks)
+@given(stacks(4, 3, 2))
 @settings(max_examples=40, deadline=None)
 def test_coefficient_bits_hold_every_numerator(stack: BaseConvStack) -> None:
     polynomials = stack_polynomials(stack, variables(stack.seq_len, stack.width), multilinear=True)

@@ -12,26 +12,10 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.layers.base_conv import BaseConv, BaseConvStack, random_stack
+from tests.theory.layers.strategies import RATIONALS, stacks, variables
+from theory.layers.base_conv import BaseConv, BaseConvStack
 from theory.layers.degrees import boolean_degree, multilinear_coefficients
 from theory.layers.polynomials import multilinear_part, product_stack, stack_polynomials
-
-RATIONALS = st.fractions(min_value=-4, max_value=4, max_denominator=5)
-
-
-stacks = st.builds(
-    random_stack,
-    st.integers(1, 3),
-    st.integers(1, 2),
-    st.integers(1, 2),
-    seed=st.integers(0, 10**6),
-    magnitude=st.integers(1, 7),
-    denominator=st.integers(1, 6),
-)
-
-
-def variables(rows: int, columns: int) -> Any:
-    return np.array(sympy.symbols(f"u:{rows * columns}"), dtype=object).reshape(rows, columns)
 
 
 def value(polynomial: sympy.Poly, point: dict[Any, Fraction]) -> Fraction:
@@ -41,7 +25,7 @@ def value(polynomial: sympy.Poly, point: dict[Any, Fraction]) -> Fraction:
     return Fraction(int(exact.p), int(exact.q))
 
 
-@given(stacks, st.data())
+@given(stacks(3, 2, 2), st.data())
 @settings(max_examples=30, deadline=None)
 def test_polynomials_have_the_stacks_values_and_its_degree(
     stack: BaseConvStack, data: st.DataObject
@@ -57,7 +41,7 @@ def test_polynomials_have_the_stacks_values_and_its_degree(
         assert not later & polynomials[i, c].as_expr().free_symbols
 
 
-@given(stacks)
+@given(stacks(3, 2, 2))
 @settings(max_examples=20, deadline=None)
 def test_multilinear_form_is_interpolation_on_the_cube(stack: BaseConvStack) -> None:
     prompt = variables(stack.seq_len, stack.width)
