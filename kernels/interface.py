@@ -22,6 +22,7 @@ from .validation import (
 Backend = Literal["auto", "reference", "chunked", "triton"]
 
 _HAS_TRITON = find_spec("triton") is not None
+_OLDEST_TRITON = (3, 7)  # before, its compiler fails on tuples that hold None or a stride of 1
 
 
 @overload
@@ -376,6 +377,12 @@ def _triton_refuses(q: Tensor, v: Tensor) -> str | None:
     """Why the fused kernels cannot take these tensors, if so; they are imported only here."""
     if not _HAS_TRITON:
         return "triton is not installed (pip install triton)"
+    import triton
+
+    installed = triton.__version__
+    if tuple(int(part) for part in installed.split(".")[:2]) < _OLDEST_TRITON:
+        oldest = ".".join(map(str, _OLDEST_TRITON))
+        return f"triton {oldest} or newer is needed, {installed} is installed"
     from . import fused
 
     return fused.supported(q, v)

@@ -7,6 +7,7 @@ affects them alike.
 
 from .case import Case, What
 from .device import Roofline, device_name, measure_roofline, threads, versions
+from .foresight import Foresight, halved
 from .meters import peak_bytes, seconds_taken
 from .methods import METHODS, UnavailableError
 from .timing import Timing, measure
@@ -14,11 +15,13 @@ from .timing import Timing, measure
 __all__ = [
     "METHODS",
     "Case",
+    "Foresight",
     "Roofline",
     "Timing",
     "UnavailableError",
     "What",
     "device_name",
+    "halved",
     "measure",
     "measure_roofline",
     "peak_bytes",

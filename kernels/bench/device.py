@@ -12,6 +12,8 @@ import torch
 from .case import Case
 from .meters import seconds_taken
 
+_LONG_PRODUCT = 0.5  # seconds
+
 
 @dataclass(frozen=True)
 class Roofline:
@@ -19,7 +21,8 @@ class Roofline:
 
     Attributes:
         bytes_per_second: read and written by a copy between two large tensors.
-        operations_per_second: of a large matrix product in the case's dtype.
+        operations_per_second: of a large matrix product in the case's dtype, or in float32 where
+            that is faster (some CPUs have no instructions for float16).
     """
 
     bytes_per_second: float
@@ -32,14 +35,29 @@ class Roofline:
 
 
 def measure_roofline(device: torch.device, dtype: torch.dtype, *, trials: int = 15) -> Roofline:
-    """Measure both rates of `device` for `dtype`."""
-    size, numbers = (2048, 1 << 26) if device.type == "cpu" else (8192, 1 << 29)
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    """Measure both rates of `device` for `dtype`, in some seconds however slow it is."""
+    numbers = 1 << (26 if device.type == "cpu" else 29)
     source = torch.zeros(numbers, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    product = _best_seconds(lambda: a @ b, device, trials)
     copy = _best_seconds(lambda: target.copy_(source), device, trials)
-    return Roofline(2 * numbers / copy, 2 * size**3 / product)
+    rates = [_product_rate(device, each, trials) for each in {dtype, torch.float32}]
+    return Roofline(2 * numbers / copy, max(rates))
+
+
+def _product_rate(device: torch.device, dtype: torch.dtype, trials: int) -> float:
+    """Operations per second, of matrices as large as a product in less than half a second allows.
+
+    They are at most 2,048 by 2,048 on a CPU, 8,192 by 8,192 on a GPU.
+    """
+
+    def seconds(size: int, trials: int) -> float:
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        return _best_seconds(lambda: a @ b, device, trials)
+
+    size, largest = 128, 2048 if device.type == "cpu" else 8192
+    while size < largest and 8 * seconds(size, 1) < _LONG_PRODUCT:
+        size *= 2
+    return 2 * size**3 / seconds(size, trials)
 
 
 def _best_seconds(call: Callable[[], object], device: torch.device, trials: int) -> float:

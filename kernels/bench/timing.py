@@ -1,13 +1,15 @@
 """Every method timed in every case."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 
 import torch
 
 from .case import Case, What
 from .device import Roofline
+from .foresight import Foresight, halved
 from .meters import peak_bytes, seconds_taken
 from .methods import METHODS, Inputs, UnavailableError
 
@@ -60,13 +62,13 @@ def measure(
     """Time every method in every case, in the order given.
 
     Args:
-        cases: put shorter ones first, so that `max_seconds` can foresee the longer.
+        cases: in the order in which they are measured.
         roofline: of the cases' device.
         methods: names of `METHODS`; None = all.
         repeats: timed calls of each, after one that warms up; at most 3 of calls of a second or
             more.
-        max_seconds: that the timed calls of a method in a case may take; the first call is always
-            made.  A method is not run where twice its time at half the length exceeds this.
+        max_seconds: that the timed calls of a method in a case may take.  Shorter sequences tell
+            beforehand how long one call takes; where that exceeds this, the method is not run.
         max_bytes: a case with larger inputs is not run, nor the quadratic form where it would hold
             more at once; the other methods hold about as much as their inputs.
         progress: called after each case with the number of cases done and of all cases.
@@ -79,26 +81,47 @@ def measure(
         raise ValueError(f"methods must be of {', '.join(METHODS)}, got {', '.join(unknown)}")
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
-    expected: dict[tuple[What, int, int, str], float] = {}  # seconds, measured or foreseen
+    foresight = {name: _foresight(name, max_seconds, max_bytes) for name in names}
     timings = []
     for done, case in enumerate(cases, start=1):
         inputs = None if case.input_bytes > max_bytes else Inputs.of(case)
         trials: dict[str, _Trial] = {}
         for name in names:
-            half = expected.get((case.what, case.batch, case.length // 2, name), 0.0)
-            trials[name] = _Trial()
-            if inputs is not None and 2 * half > max_seconds:
-                expected[case.what, case.batch, case.length, name] = 2 * half
-                trials[name].reason = f"more than {max_seconds:g} s"
+            trial = trials[name] = _Trial()
+            if inputs is not None and foresight[name].seconds(case) > max_seconds:
+                trial.reason = f"more than {max_seconds:g} s"
             else:
-                trials[name].prepare(name, case, inputs, max_bytes)
+                trial.prepare(name, case, inputs, max_bytes)
         _time_in_turns(trials.values(), case.device, repeats, max_seconds)
         for name, trial in trials.items():
             if trial.seconds:
-                expected[case.what, case.batch, case.length, name] = median(trial.seconds)
+                foresight[name].learn(case, median(trial.seconds))
         timings += _timings(case, roofline, trials)
         progress(done, len(cases))
     return timings
+
+
+def _foresight(name: str, max_seconds: float, max_bytes: float) -> Foresight[Case]:
+    """How long a method takes in a case, told by shorter sequences, fewer of them, fewer heads."""
+
+    def measure(case: Case) -> float:
+        started = time.perf_counter()
+        trial = _Trial()
+        trial.prepare(name, case, Inputs.of(case), max_bytes)
+        taken = time.perf_counter() - started
+        if trial.call is None:
+            return 0.0  # it will say so again
+        # The first call may have compiled something.
+        return taken if taken > max_seconds / 4 else seconds_taken(trial.call, case.device)
+
+    def smaller(case: Case) -> Case | None:
+        sizes = halved(case.length, case.batch, case.heads, least=(16, 1, 1))
+        if sizes is None:
+            return None
+        length, batch, heads = sizes
+        return replace(case, length=length, batch=batch, heads=heads)
+
+    return Foresight(measure, smaller, max_seconds)
 
 
 @dataclass

@@ -42,7 +42,9 @@ class Generation:
 def measure(config: BenchConfig, progress: Progress) -> Measured:
     """Time it on one thread, as a worker that feeds a model has."""
     with threads(1):
-        rows = time_generation(repeats=config.repeats, progress=progress)
+        rows = time_generation(
+            repeats=config.repeats, max_seconds=config.max_seconds, progress=progress
+        )
         return Measured(
             f"Set disjointness, V = {PAPER_VOCAB_SIZE}: microseconds per example, a loop against "
             "sample(), with one thread",
@@ -83,6 +85,7 @@ def time_generation(
     *,
     examples: int = 1024,
     repeats: int = 9,
+    max_seconds: float = 60.0,
     progress: Progress = lambda done, total: None,
 ) -> list[Generation]:
     """Time the loop and `SetDisjointness.sample` in turns at V = 2048 on the CPU.
@@ -91,21 +94,28 @@ def time_generation(
         sizes: pairs (|A|, |B|).
         examples: examples per call.
         repeats: calls of each; the median counts.
+        max_seconds: that the calls for one pair may take, but for the first of each.
         progress: called after each pair.
     """
     rows = []
     for done, pair in enumerate(sizes, start=1):
-        rows.append(_time_sizes(SetDisjointness(PAPER_VOCAB_SIZE, *pair), examples, repeats))
+        rows.append(
+            _time_sizes(SetDisjointness(PAPER_VOCAB_SIZE, *pair), examples, repeats, max_seconds)
+        )
         progress(done, len(sizes))
     return rows
 
 
-def _time_sizes(task: SetDisjointness, examples: int, repeats: int) -> Generation:
+def _time_sizes(
+    task: SetDisjointness, examples: int, repeats: int, max_seconds: float
+) -> Generation:
     rng = np.random.default_rng(0)
     loop_seconds, sample_seconds = [], []
     task.sample(examples, seed=0)
     for _ in range(repeats):
         loop_seconds.append(seconds_taken(lambda: obvious_loop(task, examples, rng), _CPU))
         sample_seconds.append(seconds_taken(lambda: task.sample(examples, seed=0), _CPU))
+        if sum(loop_seconds) + sum(sample_seconds) > max_seconds:
+            break
     loop, sample = (median(seconds) / examples * 1e6 for seconds in (loop_seconds, sample_seconds))
     return Generation(task.size_a, task.size_b, loop, sample, loop / sample)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median, quantiles
 from typing import Any
 
@@ -11,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from kernels.bench import measure_roofline, seconds_taken, threads
+from kernels.bench import Foresight, halved, measure_roofline, seconds_taken, threads
 from sdsim.bench.config import BenchConfig, ModelTask
 from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
 from sdsim.models import LanguageModel
@@ -129,33 +130,41 @@ def time_models(
         device, dtype: of all; in training, parameters stay in float32.
         peak_flops: operations per second of the device, for `ModelTiming.mfu`.
         repeats: timed calls of each, after one that warms up.
-        max_seconds: that the calls of one model in one case may take. A model that would exceed it,
-            or that runs out of memory, is not tried in the later cases.
+        max_seconds: that the calls of one model in one case may take. Shorter texts tell beforehand
+            how long one takes; where that exceeds this, the model is not run. Nor is it where it
+            ran out of memory before.
         progress: called after each case with the number of cases done and of all cases.
 
     Raises:
         ValueError: for an unknown preset.
     """
-    chosen = {name: preset_of(name) for name in presets}
-    given_up: dict[str, str] = {}  # why, by name
+    presets_by_name = {name: preset_of(name) for name in presets}
+    foresight = {name: _foresight(preset, max_seconds) for name, preset in presets_by_name.items()}
+    without_memory: set[str] = set()
     timings: list[ModelTiming] = []
     for done, (batch, length) in enumerate(cases, start=1):
         case = _Case(what, batch, length, device, dtype)
-        trials = [_Trial(name, preset, given_up.get(name)) for name, preset in chosen.items()]
+        trials = [_Trial(name, preset) for name, preset in presets_by_name.items()]
         for trial in trials:
-            if trial.reason is None:
-                trial.start(case)
-            # The next length takes twice as long, or four times.
-            if trial.reason is None and 2 * repeats * trial.fastest > max_seconds:
-                given_up[trial.name] = "takes too long"
-            elif trial.reason is not None:
-                given_up[trial.name] = trial.reason
+            try:
+                if trial.name in without_memory:
+                    trial.reason = _OUT_OF_MEMORY
+                elif foresight[trial.name].seconds(case) > max_seconds:
+                    trial.reason = f"more than {max_seconds:g} s"
+                else:
+                    foresight[trial.name].learn(case, trial.start(case))
+            except torch.OutOfMemoryError:
+                trial.reason = _OUT_OF_MEMORY
+                without_memory.add(trial.name)
         _time_in_turns(trials, device, repeats, max_seconds)
         transformers = [median(t.seconds) for t in trials if t.seconds and t.is_transformer]
         baseline = transformers[0] if transformers else None
         timings += [trial.timing(case, baseline, peak_flops) for trial in trials]
         progress(done, len(cases))
     return timings
+
+
+_OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,22 @@ class _Case:
     device: torch.device
     dtype: torch.dtype
 
+    @property
+    def smaller(self) -> _Case | None:
+        """Half of the text, then half of the sequences; None where little is left."""
+        sizes = halved(self.length, self.batch, least=(16, 1))
+        return None if sizes is None else replace(self, length=sizes[0], batch=sizes[1])
+
+
+def _foresight(preset: Preset, max_seconds: float) -> Foresight[_Case]:
+    """How long it takes to prepare and to make a model's call."""
+
+    return Foresight(
+        measure=lambda case: _Trial("", preset).start(case, warm_up=False),
+        smaller=lambda case: case.smaller,
+        limit=max_seconds,
+    )
+
 
 @dataclass
 class _Trial:
@@ -175,10 +200,9 @@ class _Trial:
 
     name: str
     preset: Preset
-    reason: str | None
+    reason: str | None = None
     call: Callable[[], object] | None = None
     flops: float = 0.0  # of a training step, per sequence
-    fastest: float = 0.0  # of the warm-up and the first timed call, seconds
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
 
@@ -186,21 +210,21 @@ class _Trial:
     def is_transformer(self) -> bool:
         return set(self.preset.config.mixers) <= {"rotary_attention", "softmax_attention"}
 
-    def start(self, case: _Case) -> None:
-        """Build the model, warm it up and time its first call."""
+    def start(self, case: _Case, *, warm_up: bool = True) -> float:
+        """Build the model, warm it up, time its first call; seconds, those of warming up apart."""
         on_gpu = case.device.type == "cuda"
-        try:
-            call, self.flops = _call(case, self.preset)
-            warm_up = seconds_taken(call, case.device)
-            if on_gpu:
-                torch.cuda.reset_peak_memory_stats(case.device)
-            first = seconds_taken(call, case.device)
-            if on_gpu:
-                self.peak_bytes = torch.cuda.max_memory_allocated(case.device)
-        except torch.OutOfMemoryError:
-            self.reason = "out of memory"
-            return
-        self.call, self.seconds, self.fastest = call, [first], min(warm_up, first)
+        started = time.perf_counter()
+        call, self.flops = _call(case, self.preset)
+        preparing = time.perf_counter() - started
+        if warm_up:
+            call()
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(case.device)
+        first = seconds_taken(call, case.device)
+        if on_gpu:
+            self.peak_bytes = torch.cuda.max_memory_allocated(case.device)
+        self.call, self.seconds = call, [first]
+        return preparing + first
 
     def timing(self, case: _Case, baseline: float | None, peak_flops: float | None) -> ModelTiming:
         """What was measured; `baseline` is the Transformer's seconds."""

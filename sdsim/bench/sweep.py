@@ -56,14 +56,14 @@ class Projection:
         settings: how many ensembles they form: runs that differ in learning rate and seed alone.
         measured: ensembles whose throughput was measured; the others are taken to have the mean
             time per step of these.
-        hours: training alone, without the tests.
+        hours: training alone, without the tests; None where nothing was measured.
     """
 
     runs: int
     steps: int
     settings: int
     measured: int
-    hours: float
+    hours: float | None
 
 
 def measure(config: BenchConfig, progress: Progress) -> Measured:
@@ -101,7 +101,6 @@ def display_table(table: pl.DataFrame) -> pl.DataFrame:
 
 def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
     """The meaning of the columns, the projection, and what was not measured."""
-    whole = Projection(**conditions["projection"])
     columns = ("model", "width", "members", "way", "reason")
     left_out = [
         f"  {model}, width {width}, {members} members, {mode}: {reason}"
@@ -110,11 +109,19 @@ def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
     return [
         "member steps per second: steps per second times runs, of all workers together; speedup: "
         "over the sequential mode, one run after another",
-        f"projected from that: all {whole.runs} runs, {whole.steps:,} steps, each in its fastest "
-        f"mode, take {whole.hours:,.2f} hours (throughput measured of {whole.measured} of "
-        f"{whole.settings} ensembles at the sweep's own number of runs; tests not counted)",
+        _in_words(Projection(**conditions["projection"])),
         *(["not measured:", *left_out] if left_out else []),
     ]
+
+
+def _in_words(whole: Projection) -> str:
+    if whole.hours is None:
+        return "nothing can be projected: no ensemble was measured at the sweep's number of runs"
+    return (
+        f"projected from that: all {whole.runs} runs, {whole.steps:,} steps, each in its fastest "
+        f"mode, take {whole.hours:,.2f} hours (throughput measured of {whole.measured} of "
+        f"{whole.settings} ensembles at the sweep's own number of runs; tests not counted)"
+    )
 
 
 def time_sweep(
@@ -212,7 +219,7 @@ def _projection(
         sum(steps),
         len(ensembles),
         len(seconds_per_step),
-        seconds / 3600 if mean else math.nan,
+        seconds / 3600 if mean else None,
     )
 
 
@@ -236,38 +243,51 @@ class _Meter:
         seconds = dict.fromkeys(found, 0.0)
         for _ in range(self.repeats):
             for mode, rates in found.items():
-                if mode in self.timed_out:
+                if mode in self.timed_out or seconds[mode] > self.max_seconds:
                     continue
                 rate, taken = self._timed_rate(mode, configs)
-                rates.append(rate)
                 seconds[mode] += taken
+                if rate is None:
+                    self.timed_out.add(mode)
+                    continue
+                rates.append(rate)
                 # The next size takes about twice as long, from one measurement on.
                 if 2 * seconds[mode] / len(rates) > self.max_seconds:
                     self.timed_out.add(mode)
         return _rows(configs, found, self.workers)
 
-    def _timed_rate(self, mode: TrainingMode, configs: list[RunConfig]) -> tuple[float, float]:
-        """`_rate`, and the seconds that it takes to measure it."""
-        rates: list[float] = []
+    def _timed_rate(
+        self, mode: TrainingMode, configs: list[RunConfig]
+    ) -> tuple[float | None, float]:
+        """`_rate`, None if it takes too long, and the seconds that it takes to measure it."""
+        rates: list[float | None] = []
         seconds = seconds_taken(lambda: rates.append(self._rate(mode, configs)), self.device)
         return rates[0], seconds
 
-    def _rate(self, mode: TrainingMode, configs: list[RunConfig]) -> float:
+    def _rate(self, mode: TrainingMode, configs: list[RunConfig]) -> float | None:
         """Steps per second times runs, of all workers; 0 where this mode cannot train them."""
-        if self.workers == 1:
-            return _rate_here(mode, configs, self.device, self.num_threads)
-        job = delayed(_rate_here)(mode, configs, self.device, self.num_threads)
-        return float(sum(self.pool(job for _ in range(self.workers))))
+        arguments = (mode, configs, self.device, self.num_threads, self.max_seconds)
+        try:
+            if self.workers == 1:
+                return _rate_here(*arguments)
+            job = delayed(_rate_here)(*arguments)
+            return float(sum(self.pool(job for _ in range(self.workers))))
+        except TimeoutError:
+            return None
 
 
 def _rate_here(
-    mode: TrainingMode, configs: list[RunConfig], device: torch.device, num_threads: int
+    mode: TrainingMode,
+    configs: list[RunConfig],
+    device: torch.device,
+    num_threads: int,
+    max_seconds: float,
 ) -> float:
-    """`_Meter._rate` of this process."""
+    """`_Meter._rate` of this process; `TimeoutError` if it takes too long."""
     with threads(num_threads):
         # Run by run, the throughput does not depend on how many there are.
         configs = configs[:1] if mode == "sequential" else configs
-        rate = throughput(mode, configs, device)
+        rate = throughput(mode, configs, device, max_seconds=max_seconds)
         seconds = len(configs) * len(configs[0].task.train_sizes) / rate if rate else math.inf
         if seconds < _LEAST_SECONDS:
             rate = throughput(mode, configs, device, math.ceil(_LEAST_SECONDS / seconds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from typing_extensions import Self
 
+_SECONDS_TO_FIRST_LINE = 5.0
 _SECONDS_BETWEEN_LINES = 15.0
 
 # A user's names and texts are data: no markup, no emoji codes. A file or a pipe has no width.
@@ -45,7 +47,10 @@ class Warnings(logging.Handler):
 
 
 class Bar:
-    """Progress through `unit`: a bar on a terminal, a line now and then in a log."""
+    """Progress through `unit`: a bar on a terminal, a line now and then in a log.
+
+    The lines come by the clock, however long one of the units takes.
+    """
 
     def __init__(self, verb: str, unit: str) -> None:
         from rich.progress import (
@@ -58,8 +63,6 @@ class Bar:
         )
 
         self._verb, self._unit = verb, unit
-        self._started = self._last_line = time.monotonic()
-        self._first: int | None = None
         self._live = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -74,9 +77,17 @@ class Bar:
             disable=not errors.is_terminal,
         )
         self._task = self._live.add_task(verb, total=None)
+        self._started = time.monotonic()
+        self._first: int | None = None
+        self._done, self._total = 0, 0
+        self._said = -1  # units done, in the last line
+        self._ended = threading.Event()
+        self._lines = threading.Thread(target=self._say_now_and_then, daemon=True)
 
     def __enter__(self) -> Self:
         self._live.start()
+        if self._live.disable:
+            self._lines.start()
         return self
 
     def __exit__(
@@ -86,21 +97,36 @@ class Bar:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+        self._ended.set()
+        if self._live.disable:
+            self._lines.join()
+            fresh = self._first is not None and self._first < self._done
+            if kind is None and fresh and self._done != self._said:
+                self._say()
 
     def show(self, done: int, total: int) -> None:
         """Say that `done` of `total` are done."""
         if not self._live.disable:
             self._live.update(self._task, completed=done, total=total)
-            return
-        now = time.monotonic()
         if self._first is None:
-            self._first, self._started = done, now
-        fresh = done - self._first
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES or (fresh and done == total):
-            self._last_line = now
-            left = (total - done) * (now - self._started) / fresh if fresh else None
-            estimate = "" if left is None else f", about {left:.0f} s left"
-            errors.print(f"{self._verb}: {done} of {total} {self._unit}{estimate}")
+            self._first, self._started = done, time.monotonic()
+        self._done, self._total = done, total
+
+    def _say_now_and_then(self) -> None:
+        pause = _SECONDS_TO_FIRST_LINE
+        while not self._ended.wait(pause):
+            self._say()
+            pause = _SECONDS_BETWEEN_LINES
+
+    def _say(self) -> None:
+        done, total = self._done, self._total
+        fresh = done - (self._first or 0)
+        seconds = time.monotonic() - self._started
+        left = (total - done) * seconds / fresh if fresh > 0 else 0.0
+        estimate = f", about {left:.0f} s left" if left else ""
+        so_far = f"{done} of {total} {self._unit}{estimate}" if total else "…"
+        errors.print(f"{self._verb}: {so_far}")
+        self._said = done
 
 
 def as_table(frame: pl.DataFrame, title: str | None = None) -> Table:

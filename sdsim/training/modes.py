@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -48,24 +49,36 @@ def trainers(
 
 
 def throughput(
-    mode: TrainingMode, configs: Sequence[RunConfig], device: torch.device, rounds: int = 1
+    mode: TrainingMode,
+    configs: Sequence[RunConfig],
+    device: torch.device,
+    rounds: int = 1,
+    max_seconds: float = math.inf,
 ) -> float:
     """Steps per second times runs, measured over some rounds of all train tasks.
 
     0 where the models cannot be trained in this mode, as with operators that vmap does not know.
+
+    Raises:
+        TimeoutError: after the step with which `max_seconds` are over.
     """
+    deadline = time.monotonic() + max_seconds
     one_round = len(configs[0].task.train_sizes)
     enough = replace(configs[0].train, steps=(rounds + 1) * one_round)
     configs = [replace(c, train=replace(enough, lr=c.train.lr)) for c in configs]
     trainer = next(trainers(mode, configs, device))
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            trainer.step()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"more than {max_seconds:g} s")
+        _synchronize(device)
+
     try:
-        for _ in range(one_round):  # allocates, captures, draws the examples
-            trainer.step()
-        _synchronize(device)
+        train(one_round)  # allocates, captures, draws the examples
         started = time.perf_counter()
-        for _ in range(rounds * one_round):
-            trainer.step()
-        _synchronize(device)
+        train(rounds * one_round)
     except RuntimeError as error:
         if mode == "sequential":
             raise

@@ -1,5 +1,6 @@
 """What is measured, and the meters: memory, time, the work needed and the roofline."""
 
+import time
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -9,11 +10,21 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from kernels import PrefixState, chunked, prefix_linear_attention, prefix_state, read_state
-from kernels.bench import METHODS, Case, Roofline, What, measure, measure_roofline, peak_bytes
+from kernels.bench import (
+    METHODS,
+    Case,
+    Foresight,
+    Roofline,
+    What,
+    measure,
+    measure_roofline,
+    peak_bytes,
+)
 from kernels.bench import device as bench_device
 from kernels.bench import methods as bench_methods
 
 H, D, E = 1, 16, 8
+CPU = torch.device("cpu")
 
 
 def test_the_meter_counts_what_is_held_at_once() -> None:
@@ -176,8 +187,7 @@ def test_every_method_computes_what_its_name_says(monkeypatch: pytest.MonkeyPatc
 def test_what_takes_too_long_or_too_much_is_not_run() -> None:
     lengths = [case("prefill", length) for length in (64, 128, 256, 512)]
     slow = measure(lengths, ROOFLINE, methods=["based"], max_seconds=1e-9)
-    assert slow[0].calls == 1  # nothing is known before
-    for later in slow[1:]:
+    for later in slow:
         assert (later.calls, later.reason) == (0, "more than 1e-09 s")
     (large,) = measure(
         [case("prefill", 64)], ROOFLINE, methods=["jrt-rnn, quadratic"], max_bytes=1e5
@@ -209,7 +219,8 @@ def test_softmax_attention_is_causal_but_for_one_token(monkeypatch: pytest.Monke
     monkeypatch.setattr(bench_methods, "scaled_dot_product_attention", spy)
     for what in ("prefill", "decode"):
         measure([case(what, 64)], ROOFLINE, methods=["sdpa, flash"], repeats=1)
-    assert seen[1] == ((64, 8), (64, 8), True, True, False)
+    assert ((64, 8), (64, 8), True, True, False) in seen
+    assert all(causal == (queries == keys) for queries, keys, causal, *_ in seen)
     assert seen[-1] == ((1, 8), (64, 8), False, True, False)
 
 
@@ -241,11 +252,60 @@ def test_the_roofline_is_that_of_the_device() -> None:
     assert 1e9 < reached.operations_per_second < 1e15
 
 
-def test_the_roofline_counts_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_device, "_best_seconds", lambda call, device, trials: 2.0)
-    reached = measure_roofline(torch.device("cpu"), torch.float32)
-    assert reached.operations_per_second == 2048**3  # twice that in two seconds
-    assert reached.bytes_per_second == 2**26  # read and written
+@pytest.mark.parametrize(("seconds", "size"), [(0.05, 2048), (2.0, 128)])
+def test_the_roofline_counts_what_is_done(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, size: int
+) -> None:
+    """And of a slow device, no large product is asked for."""
+    monkeypatch.setattr(bench_device, "_best_seconds", lambda call, device, trials: seconds)
+    reached = measure_roofline(torch.device("cpu"), torch.float16)
+    assert reached.operations_per_second == 2 * size**3 / seconds
+    assert reached.bytes_per_second == 2 * 2**26 / seconds  # read and written
+
+
+def test_the_roofline_is_that_of_the_faster_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method may compute in float32 what it was given in float16."""
+    slow = {torch.float16: 1e9, torch.float32: 5e9}
+    monkeypatch.setattr(bench_device, "_product_rate", lambda device, dtype, trials: slow[dtype])
+    assert measure_roofline(CPU, torch.float16, trials=1).operations_per_second == 5e9
+
+
+def test_no_call_is_begun_that_would_exceed_the_limit() -> None:
+    """On a clock of its own: a quadratic method at once far beyond the limit."""
+    begun: list[int] = []
+
+    def measured(size: int) -> float:
+        begun.append(size)
+        return (size / 64) ** 2
+
+    foresight = Foresight(measured, lambda size: size // 2 if size > 16 else None, limit=50.0)
+    assert foresight.seconds(1 << 20) > 50
+    assert begun == [16, 32, 64, 128, 256], "each at most once, the next would take 64 s"
+    assert foresight.seconds(256) == 16
+    assert foresight.seconds(512) == 64
+    foresight.learn(512, 70.0)
+    assert foresight.seconds(1024) == 280
+
+
+def test_a_slow_method_is_left_out_though_it_is_the_first_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[int] = []
+
+    def slow(case: Case, inputs: object, max_bytes: float) -> Callable[[], object]:
+        def call() -> None:
+            begun.append(case.length)
+            time.sleep(case.length / 100)
+
+        return call
+
+    monkeypatch.setitem(METHODS, "based", slow)
+    ours, theirs = measure(
+        [case("prefill", 4096)], ROOFLINE, methods=["jrt-rnn", "based"], repeats=1, max_seconds=2
+    )
+    assert ours.calls == 1
+    assert (theirs.calls, theirs.reason) == (0, "more than 2 s")
+    assert max(begun) <= 128
 
 
 @pytest.mark.parametrize(

@@ -132,3 +132,16 @@ def test_compiled_without_a_break_it_is_the_same() -> None:
         torch.autograd.grad(compiled(**given), list(given.values())), expected, strict=True
     ):
         torch.testing.assert_close(actual, wanted)
+
+
+def test_a_triton_that_is_too_old_is_named_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler of 3.5 and 3.6 fails on the kernels, with a traceback of its own."""
+    triton = pytest.importorskip("triton")
+    q, k, v = list(inputs().values())[:3]
+    monkeypatch.setattr(triton, "__version__", "3.6.0")
+    message = r"got 'triton': triton 3\.7 or newer is needed, 3\.6\.0 is installed"
+    with pytest.raises(ValueError, match=message):
+        prefix_linear_attention(q, k, v, backend="triton")
+    assert prefix_linear_attention(q, k, v).isfinite().all()
+    monkeypatch.setattr(triton, "__version__", "3.10.0+git1234")
+    assert prefix_linear_attention(q, k, v, backend="triton").isfinite().all()

@@ -1,5 +1,6 @@
 """The throughput of a sweep's runs, on a clock of our own."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,13 @@ def some_runs(widths: Sequence[int], seeds: int, steps: int = 100) -> list[RunCo
     ]
 
 
-def invented(mode: str, configs: Sequence[RunConfig], device: object, rounds: int = 1) -> float:
+def invented(
+    mode: str,
+    configs: Sequence[RunConfig],
+    device: object,
+    rounds: int = 1,
+    max_seconds: float = math.inf,
+) -> float:
     """Steps take as long as the model is wide; with vmap, half of it."""
     (width,) = {config.model.width for config in configs if isinstance(config.model, ModelConfig)}
     assert len({config.seed for config in configs}) == len(configs)
@@ -72,8 +79,8 @@ def test_ensembles_that_are_not_measured_take_the_mean(monkeypatch: pytest.Monke
 
 
 def test_what_cannot_be_trained_with_vmap_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_vmap(mode: str, configs: Sequence[RunConfig], *rest: Any) -> float:
-        return 0.0 if mode == "vmap" else invented(mode, configs, *rest)
+    def no_vmap(mode: str, configs: Sequence[RunConfig], *rest: Any, **others: Any) -> float:
+        return 0.0 if mode == "vmap" else invented(mode, configs, *rest, **others)
 
     monkeypatch.setattr(sweep, "throughput", no_vmap)
     rows, projection = time_sweep(some_runs([4], 2), [2], device=CPU)
@@ -98,6 +105,13 @@ def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
         2: None,
         4: "takes too long",
     }
+
+
+def test_a_measurement_ends_with_the_step_that_exceeds_the_limit() -> None:
+    """Really: not one round of two train tasks is done."""
+    rows, projection = time_sweep(some_runs([4], 1), [1, 2], device=CPU, max_seconds=1e-6)
+    assert [row.reason for row in rows] == ["takes too long"] * 3
+    assert projection.hours is None
 
 
 def test_workers_measure_at_the_same_time() -> None:
