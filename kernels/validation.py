@@ -1,6 +1,7 @@
 """Checks of arguments: each error names the argument, its value and what is allowed."""
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ def check_scale(scale: float | None, feature_dim: int) -> float:
     """`scale`, or 1/√D where it is None; positive, since its root scales queries and keys."""
     if scale is None:
         return 1.0 / math.sqrt(feature_dim)
-    if not isinstance(scale, int | float) or not math.isfinite(scale) or scale <= 0:
+    if not isinstance(scale, Real) or not math.isfinite(scale) or scale <= 0:
         raise ValueError(f"scale must be a finite number above 0, got {scale!r}")
     return float(scale)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar, get_args
 
 import torch
@@ -36,6 +37,8 @@ class Examples:
     device: torch.device | str
 
     def __post_init__(self) -> None:
+        for name in ("count", "start", "seed"):
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
         if self.count < 0 or self.start < 0 or self.start + self.count >= 2**63:
             raise ValueError(
                 f"batch_size = {self.count}, start = {self.start}: neither can be negative, and "
@@ -50,8 +53,7 @@ class Examples:
             task: its name and all the options that its examples depend on.
             part: distinguishes several draws for one example.
         """
-        # operator.index: a NumPy integer names the same stream as Python's.
-        stream = (*task, operator.index(self.seed), self.split)
+        stream = (*task, self.seed, self.split)
         parts = () if part is None else (part,)
         return example_keys(*stream, *parts, start=self.start, count=self.count, device=self.device)
 
@@ -114,10 +116,12 @@ class PromptTask(ABC):
         """Make the examples."""
 
     def _check_counts(self, *names: str) -> None:
+        """Make them Python's integers, as the arithmetic needs that sizes and streams go into."""
         for name in names:
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} = {value!r}: a whole number of at least 1 is needed")
+            object.__setattr__(self, name, int(value))
 
     def _shown(self, side_a: Tensor, side_b: Tensor) -> list[Tensor]:
         """Sides (B, a) and (B, b), `passes` times, in pieces to concatenate."""

@@ -5,16 +5,47 @@ Each raises `ValueError` that names the argument, its value and what is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
+from functools import wraps
 from numbers import Integral, Number, Rational
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Exact: TypeAlias = npt.NDArray[np.object_]
 """An array of exact numbers (int, Fraction) or of elements of another ring."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_python_integers(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, called with Python's integers in place of NumPy's, which overflow.
+
+    >>> with_python_integers(lambda universe: 2**universe)(np.int64(64)) == 2**64
+    True
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*map(_plain, args), **{name: _plain(x) for name, x in kwargs.items()})
+
+    return call
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def make_integers_python(fields: object) -> None:
+    """Replace the integers of NumPy among a dataclass's fields; for a `__post_init__`."""
+    for name, value in vars(fields).items():
+        object.__setattr__(fields, name, _plain(value))
 
 
 def require_at_least(least: int, **values: int) -> None:

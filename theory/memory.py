@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from .algorithms.multi_pass import JustReadTwice, MultiPass
 from .algorithms.one_pass import Fingerprint, OnePass
-from .checks import require_at_least, require_between
+from .checks import require_at_least, require_between, with_python_integers
 from .one_pass.exact import one_pass_bits
 from .one_pass.filters import fingerprint_bits_for, membership_bits
 from .one_pass.with_error import index_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
-from .setting import Outcome, Token, check_sizes, prompt
+from .setting import Marker, Outcome, Token, check_sizes
 
 _COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
 
@@ -31,17 +33,25 @@ class MemoryNeed:
         kind: ``"at least"``, a proven lower bound on the largest state; ``"held"``, the most bits
             that an algorithm held while it ran; ``"about"``, what the best filter for approximate
             membership of B's elements in A takes, which is one way to decide.
-        a_first, b_first: bits.
+        a_first, b_first: bits; None where the algorithm did not get to the end in time.
     """
 
     what: str
     kind: Kind
-    a_first: float
-    b_first: float
+    a_first: float | None
+    b_first: float | None
 
 
+@with_python_integers
 def memory_needs(
-    universe: int, size_a: int, size_b: int, passes: int = 2, error: Fraction = Fraction(1, 10)
+    universe: int,
+    size_a: int,
+    size_b: int,
+    passes: int = 2,
+    error: Fraction = Fraction(1, 10),
+    *,
+    max_seconds: float = math.inf,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[MemoryNeed]:
     """Lower bounds, and what the algorithms of `theory.algorithms` hold, in both orders.
 
@@ -54,6 +64,8 @@ def memory_needs(
         size_b: b = |B| ≥ 1, with a + b ≤ n.
         passes: p ≥ 1, how often the input is read where it is read repeatedly.
         error: δ, 0 < δ < 1/2, for the randomized rows.
+        max_seconds: that one algorithm may run in one order.
+        progress: called after each row with the number of rows done and of all rows.
 
     Raises:
         ValueError: unless the arguments are as above.
@@ -62,50 +74,79 @@ def memory_needs(
     require_at_least(1, passes=passes)
     require_between(0, Fraction(1, 2), open_low=True, open_high=True, error=error)
 
-    def both(what: str, kind: Kind, bits: Bits) -> MemoryNeed:
-        return MemoryNeed(what, kind, bits(size_a, size_b), bits(size_b, size_a))
+    def held(run: Callable[[Iterable[Token]], Outcome], passes: int = 1) -> _Bits:
+        return lambda a, b: _peak_bits(run, a, b, passes, max_seconds)
 
     reads = "1 pass" if passes == 1 else f"{passes} passes"
     length = size_a + size_b + 2
     fingerprint = Fingerprint.drawn(
         universe, fingerprint_bits_for(size_a, size_b, error), seed=_COINS_SEED
     )
-    needs = [
-        both("one pass, no errors", "at least", lambda a, b: one_pass_bits(universe, a)),
-        both(
+    rows: list[tuple[str, Kind, _Bits]] = [
+        ("one pass, no errors", "at least", lambda a, b: one_pass_bits(universe, a)),
+        (
             f"one pass, error {error}",
             "at least",
             lambda a, b: float(index_bits(universe, a, b, error)),
         ),
-        both(
+        (
             f"membership filter, error {error}",
             "about",
             lambda a, b: float(membership_bits(a, b, error)),
         ),
-        both("two-way protocol, no errors", "at least", lambda a, b: two_way_bits(universe, a, b)),
-        both(
+        ("two-way protocol, no errors", "at least", lambda a, b: two_way_bits(universe, a, b)),
+        (
             f"{reads}, no errors, largest state",
             "at least",
             lambda a, b: multi_pass_bits(universe, a, b, passes),
         ),
-        both("OnePass, a list", "held", _peak(OnePass(universe).run)),
-        both("OnePass, packed", "held", _peak(OnePass(universe, packed=True).run)),
-        both(f"Fingerprint, error {error}", "held", _peak(fingerprint.run)),
-        both("JustReadTwice", "held", _peak(JustReadTwice(universe, length=length).run, passes=2)),
+        ("OnePass, a list", "held", held(OnePass(universe).run)),
+        ("OnePass, packed", "held", held(OnePass(universe, packed=True).run)),
+        (f"Fingerprint, error {error}", "held", held(fingerprint.run)),
+        ("JustReadTwice", "held", held(JustReadTwice(universe, length=length).run, passes=2)),
     ]
     if passes > 2:
         several = MultiPass(universe, length=length, passes=passes)
-        needs.append(both(f"MultiPass({passes})", "held", _peak(several.run, passes=passes)))
+        rows.append((f"MultiPass({passes})", "held", held(several.run, passes=passes)))
+    needs = []
+    for done, (what, kind, bits) in enumerate(rows, start=1):
+        needs.append(MemoryNeed(what, kind, bits(size_a, size_b), bits(size_b, size_a)))
+        progress(done, len(rows))
     return needs
 
 
-Bits = Callable[[int, int], float]
+_Bits = Callable[[int, int], float | None]
+"""Of the sizes of the first and of the second set."""
 
 
-def _peak(run: Callable[[Iterable[Token]], Outcome], passes: int = 1) -> Bits:
-    def bits(size_first: int, size_second: int) -> int:
-        first = range(size_first)
-        second = range(size_first, size_first + size_second)
-        return run(prompt(first, second, passes)).peak_bits
+def _peak_bits(
+    run: Callable[[Iterable[Token]], Outcome],
+    size_first: int,
+    size_second: int,
+    passes: int,
+    max_seconds: float,
+) -> int | None:
+    """The most bits held while disjoint sets are read; None if that takes too long."""
+    deadline = time.monotonic() + max_seconds
 
-    return bits
+    def tokens() -> Iterator[Token]:
+        """`prompt`, of which no more than a token is held at a time, until the deadline."""
+        for token in _disjoint_prompt(size_first, size_second, passes):
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            yield token
+
+    try:
+        return run(tokens()).peak_bits
+    except TimeoutError:
+        return None
+
+
+def _disjoint_prompt(size_first: int, size_second: int, passes: int) -> Iterator[Token]:
+    """`theory.setting.prompt` of two disjoint sets, token by token."""
+    for _ in range(passes):
+        yield Marker.PREFIX
+        yield from range(size_first)
+        yield Marker.SEPARATOR
+        yield from range(size_first, size_first + size_second)
+    yield Marker.ANSWER

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from .checks import require_at_least, require_between
+from .checks import make_integers_python, require_at_least, require_between
 
 Source = TypeVar("Source")
 Target = TypeVar("Target")
@@ -90,6 +90,7 @@ class GeneralRecallInstance:
     values: int
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         for pair in self.pairs:
             if not 0 <= pair[1] < self.values:
                 raise ValueError(f"pairs: {pair}: 0 ≤ value < values = {self.values} is needed")
@@ -141,6 +142,7 @@ class IndexInstance:
     position: int
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         if not set(self.bits) <= {0, 1}:
             raise ValueError(f"bits = {self.bits}: 0 and 1 are allowed")
         require_between(0, len(self.bits), open_high=True, position=self.position)
@@ -174,6 +176,7 @@ class RecallInstance:
     passes: int = 1
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         keys = [key for key, _ in self.pairs]
         if len(set(keys)) < len(keys):
             raise ValueError(f"pairs = {self.pairs}: distinct keys are needed")

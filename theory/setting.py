@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from operator import index
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from .checks import require_at_least, require_distinct
@@ -80,7 +81,7 @@ def prompt(first: Iterable[int], second: Iterable[int], passes: int = 1) -> tupl
         Section 3.1 and Definitions G.4 (twice) and G.28 (p times) of arXiv:2407.05483.
     """
     require_at_least(1, passes=passes)
-    first, second = tuple(first), tuple(second)
+    first, second = tuple(map(index, first)), tuple(map(index, second))
     require_distinct(first=first, second=second)
     copy: tuple[Token, ...] = (Marker.PREFIX, *first, Marker.SEPARATOR, *second)
     return (*(copy * passes), Marker.ANSWER)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.counting import ceil_log2, subsets_up_to
+from theory import counting
+from theory.counting import (
+    _log2_binomial_bounds,
+    ceil_log2,
+    ceil_log2_binomial,
+    subsets_up_to,
+)
 
 
 @given(st.integers(1, 2**80))
@@ -34,3 +40,19 @@ def test_many_subsets_are_counted_exactly():
 def test_counts_refuse_what_counts_nothing(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(st.integers(0, 4000), st.data())
+def test_the_logarithm_of_a_binomial_coefficient(universe: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(0, universe))
+    expected = ceil_log2(comb(universe, size))
+    assert ceil_log2_binomial(universe, size) == expected
+    if 0 < size < universe:
+        low, high = _log2_binomial_bounds(universe, size)
+        assert low <= expected <= high
+
+
+def test_bounds_that_differ_settle_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is computed: the whole number does not rest on luck."""
+    monkeypatch.setattr(counting, "_log2_binomial_bounds", lambda n, k: (0, 1))
+    assert ceil_log2_binomial(4000, 2000) == ceil_log2(comb(4000, 2000))

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.memory import memory_needs
+from theory.counting import ceil_log2_binomial
+from theory.memory import _disjoint_prompt, memory_needs
+from theory.setting import prompt
 
 
 @settings(deadline=None, max_examples=40)
@@ -51,3 +53,29 @@ def test_order_matters_in_one_pass_and_not_in_two() -> None:
 def test_bad_arguments(arguments: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"size_a|passes|error = 1/2"):
         memory_needs(*arguments)
+
+
+def test_what_does_not_end_in_time_is_left_open() -> None:
+    reported = []
+    needs = memory_needs(
+        2048,
+        4,
+        256,
+        passes=10**6,
+        max_seconds=0.05,
+        progress=lambda done, total: reported.append((done, total)),
+    )
+    found = {need.what: (need.a_first, need.b_first) for need in needs}
+    assert found.pop("MultiPass(1000000)") == (None, None)
+    assert None not in [bits for pair in found.values() for bits in pair]
+    assert reported == [(done, 10) for done in range(1, 11)]
+
+
+def test_the_stream_is_the_prompt() -> None:
+    assert tuple(_disjoint_prompt(3, 2, 2)) == prompt(range(3), range(3, 5), 2)
+
+
+def test_sets_too_large_to_be_held_have_bounds_at_once() -> None:
+    needs = memory_needs(10**12, 10**8, 3 * 10**9, max_seconds=0.01)
+    assert needs[0].a_first == ceil_log2_binomial(10**12, 10**8)
+    assert [need.a_first for need in needs if need.kind == "held"] == [None] * 4

@@ -12,9 +12,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
+from numbers import Integral
 from typing import Generic
 
-from ..checks import require_at_least
+from ..checks import make_integers_python, require_at_least
 from ..counting import ceil_log2
 from ..one_pass.exact import one_pass_bits
 from ..setting import Answer, Outcome, State, Token, run
@@ -36,6 +37,7 @@ class StreamingAlgorithm(ABC, Generic[State]):
     packed: bool = False
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         require_at_least(1, universe=self.universe)
 
     @abstractmethod
@@ -83,6 +85,6 @@ class StreamingAlgorithm(ABC, Generic[State]):
         return one_pass_bits(keys, size) if self.packed else size * ceil_log2(keys)
 
     def _element(self, token: Token) -> int:
-        if not isinstance(token, int) or not 0 <= token < self.universe:
+        if not isinstance(token, Integral) or not 0 <= token < self.universe:
             raise ValueError(f"token = {token}: a marker or 0 ≤ token < {self.universe} is needed")
-        return token
+        return int(token)

@@ -6,7 +6,7 @@ import random
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import lru_cache
 
-from ..checks import require_at_least, require_between
+from ..checks import require_at_least, require_between, with_python_integers
 from ..setting import Answer, Marker, Token
 from .algorithm import StreamingAlgorithm
 
@@ -149,6 +149,7 @@ def _prime_from(least: int) -> int:
     return int(sympy.nextprime(least - 1))
 
 
+@with_python_integers
 def coin_count(universe: int) -> int:
     """How many hash functions `Fingerprint` draws from: P(P-1), P the least prime ≥ universe.
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import require_at_least, require_between
+from ..checks import make_integers_python, require_at_least, require_between
 from ..counting import ceil_log2
 
 Integers: TypeAlias = NDArray[np.int64]
@@ -41,6 +41,7 @@ class ReedSolomonHadamardCode:
     coefficients: int
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         from sympy import isprime  # here, so that `theory` opens without sympy
 
         if not isprime(self.prime):

@@ -28,7 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import require_at_least, require_between, require_distinct
+from ..checks import (
+    make_integers_python,
+    require_at_least,
+    require_between,
+    require_distinct,
+    with_python_integers,
+)
 from ..counting import ceil_log2
 from ..layers.codes import binary_code
 from .error_correcting_code import Integers, ReedSolomonHadamardCode
@@ -142,6 +148,7 @@ class ExponentialKernel(InnerProductKernel):
     set_size: int
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         require_at_least(2, universe=self.universe)
         require_at_least(1, set_size=self.set_size)
 
@@ -233,6 +240,7 @@ class DataDependentKernel(InnerProductKernel):
     members: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         require_at_least(2, universe=self.universe)
         self._checked(self.members)
         require_distinct(members=self.members)
@@ -269,6 +277,7 @@ class DataDependentKernel(InnerProductKernel):
         return np.hstack([signs * outside, one_hot])
 
 
+@with_python_integers
 def hardest_set(kernel: InnerProductKernel, set_size: int) -> tuple[tuple[int, ...], int, Fraction]:
     """A set, and an element outside it, to which linear attention over the set gives the most.
 

@@ -9,11 +9,12 @@ from math import ceil, log
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import require_at_least, require_between
+from ..checks import require_at_least, require_between, with_python_integers
 from .error_correcting_code import Integers
 from .kernels import InnerProductKernel
 
 
+@with_python_integers
 def random_sign_dimension(universe: int, set_size: int, failure: Fraction = Fraction(1, 2)) -> int:
     """f at which random signs attain ε = 1/(3·set_size) except with probability `failure`.
 
@@ -41,6 +42,7 @@ def random_sign_dimension(universe: int, set_size: int, failure: Fraction = Frac
     return ceil(18 * set_size**2 * log(universe * (universe - 1) / failure))
 
 
+@with_python_integers
 def random_sign_dimension_for_one_instance(
     set_size: int, others: int, failure: Fraction = Fraction(1, 2)
 ) -> int:
@@ -93,6 +95,7 @@ class RandomSignKernel(InnerProductKernel):
         The third kernel after Def. G.17.
     """
 
+    @with_python_integers
     def __init__(
         self, universe: int, set_size: int, seed: int, *, dimension: int | None = None
     ) -> None:
@@ -129,6 +132,7 @@ class RandomSignKernel(InnerProductKernel):
         return Fraction(int(products.max(initial=0)), self.dimension)
 
 
+@with_python_integers
 def smallest_random_dimensions(
     universe: int, set_sizes: Sequence[int], seed: int, *, block: int = 16
 ) -> tuple[dict[int, int], dict[int, int]]:

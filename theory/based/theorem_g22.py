@@ -37,7 +37,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..checks import require_at_least, require_distinct
+from ..checks import make_integers_python, require_at_least, require_distinct, with_python_integers
 from ..layers.base_conv import BaseConv, InputDependentFilters
 from ..layers.codes import binary_code
 from .recurrent_layers import (
@@ -82,6 +82,7 @@ class PromptLayout:
     ANSWER = 2
 
     def __post_init__(self) -> None:
+        make_integers_python(self)
         require_at_least(2, reading=self.reading)
         require_at_least(1, universe=self.universe)
 
@@ -225,6 +226,7 @@ def keys_queries_and_values(layout: PromptLayout) -> MLP:
     return MLP(weight, bias, identity, np.zeros(2 * n + 1, dtype=np.int64))
 
 
+@with_python_integers
 def membership_attention(element_bits: int, feature_map: FeatureMap) -> LinearAttention:
     """Proposition G.18: linear attention tells the keys of value 1 from all other elements.
 
@@ -256,6 +258,7 @@ def threshold() -> MLP:
     return MLP(one, third, one, np.array([0]))
 
 
+@with_python_integers
 def state_bits_allowed(smaller: int, element_bits: int) -> int:
     """2mn + 2m + 4n + 5 bits, which the model with the data-dependent kernel never exceeds.
 
@@ -273,6 +276,7 @@ def state_bits_allowed(smaller: int, element_bits: int) -> int:
     return 2 * smaller * element_bits + 2 * smaller + 4 * element_bits + 5
 
 
+@with_python_integers
 def based_for_set_disjointness(
     reading: int, universe: int, feature_map: FeatureMap | None = None
 ) -> Model:

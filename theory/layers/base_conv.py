@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import Exact, exact_matrix, require_at_least, require_shape
+from ..checks import Exact, exact_matrix, require_at_least, require_shape, with_python_integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,6 +288,7 @@ class BaseConvStack:
         return reduce(lambda hidden, layer: layer(hidden), self.layers, exact_matrix("u", u))
 
 
+@with_python_integers
 def random_stack(
     seq_len: int, width: int, layers: int, *, seed: int, magnitude: int = 3, denominator: int = 2
 ) -> BaseConvStack:
@@ -330,6 +331,7 @@ def random_stack(
     )
 
 
+@with_python_integers
 def delay(lag: int, seq_len: int, width: int) -> npt.NDArray[np.int64]:
     """The filters `(seq_len, width)` that shift every channel by `lag` positions.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import require_at_least
+from ..checks import require_at_least, with_python_integers
 
 
+@with_python_integers
 def binary_code(elements: npt.ArrayLike, bits: int) -> npt.NDArray[np.int64]:
     """The elements in binary, lowest bit first: `(k,)` to `(k, bits)`.
 
@@ -20,6 +21,7 @@ def binary_code(elements: npt.ArrayLike, bits: int) -> npt.NDArray[np.int64]:
     return _digits(elements, bits, 2)
 
 
+@with_python_integers
 def p_hot_code(elements: npt.ArrayLike, digits: int, base: int) -> npt.NDArray[np.int64]:
     """The elements as p digits in base m, the lowest first, each one-hot: `(k,)` to `(k, p · m)`.
 

@@ -16,10 +16,18 @@ import numpy.typing as npt
 import sympy
 from sympy.polys.matrices import DomainMatrix
 
-from ..checks import Exact, exact_number, require_at_least, require_shape, zero_one_rows
+from ..checks import (
+    Exact,
+    exact_number,
+    require_at_least,
+    require_shape,
+    with_python_integers,
+    zero_one_rows,
+)
 from ..counting import ceil_log2
 
 
+@with_python_integers
 def layers_for_degree(degree: int) -> int:
     """Layers that a BaseConv stack needs for a polynomial of this degree: ⌈log₂ degree⌉.
 
@@ -90,6 +98,7 @@ def boolean_degree(values: npt.ArrayLike) -> int:
     return int(support.sum(axis=1).max(initial=0))
 
 
+@with_python_integers
 def degree_certificate(
     points: npt.ArrayLike, values: npt.ArrayLike, degree: int
 ) -> tuple[int, ...] | None:
@@ -180,6 +189,7 @@ def least_degree(points: npt.ArrayLike, values: npt.ArrayLike) -> int:
     return next(k for k in degrees if degree_certificate(points, values, k) is None)
 
 
+@with_python_integers
 def monomials(width: int, degree: int) -> Iterator[tuple[int, ...]]:
     """The multilinear monomials of at most this degree in d variables, as sets of variables.
 

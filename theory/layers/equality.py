@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from ..checks import require_at_least, zero_one_rows
+from ..checks import require_at_least, with_python_integers, zero_one_rows
 from .base_conv import BaseConv, BaseConvStack, delay
 
 
@@ -41,6 +41,7 @@ def equality_on_pairs(
     return points, np.eye(count, dtype=np.int64).reshape(-1)
 
 
+@with_python_integers
 def binary_equality(width: int) -> sympy.Poly:
     """The polynomial Π_i (1 - x_i - y_i + 2 x_i y_i), which is EQ of two d-bit strings.
 
@@ -69,6 +70,7 @@ def binary_equality(width: int) -> sympy.Poly:
     return reduce(lambda p, q: p * q, factors)
 
 
+@with_python_integers
 def p_hot_equality(digits: int, base: int) -> sympy.Poly:
     """The polynomial Π_k ⟨x_k, y_k⟩, which is EQ wherever both strings are p-hot encodings.
 
@@ -98,6 +100,7 @@ def p_hot_equality(digits: int, base: int) -> sympy.Poly:
     return reduce(lambda p, q: p * q, factors)
 
 
+@with_python_integers
 def equality_certificate(digits: int, base: int) -> tuple[int, ...]:
     """Weights that certify that EQ in the p-hot code has no polynomial of degree < 2 p.
 
@@ -128,6 +131,7 @@ def equality_certificate(digits: int, base: int) -> tuple[int, ...]:
     return tuple(int(weight) for weight in weights)
 
 
+@with_python_integers
 def binary_equality_stack(width: int) -> BaseConvStack:
     """Decide EQ of two d-bit strings in ⌈log₂ 2d⌉ layers, as few as the degree allows.
 
@@ -158,6 +162,7 @@ def binary_equality_stack(width: int) -> BaseConvStack:
     return BaseConvStack((compare, *_multiplying_layers(width, 1)))
 
 
+@with_python_integers
 def p_hot_equality_stack(digits: int, base: int) -> BaseConvStack:
     """Decide EQ in the p-hot encoding in ⌈log₂ 2p⌉ layers and a sum.
 

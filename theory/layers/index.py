@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from ..checks import Exact, require_at_least, require_between, require_shape, zero_one_rows
+from ..checks import (
+    Exact,
+    require_at_least,
+    require_between,
+    require_shape,
+    with_python_integers,
+    zero_one_rows,
+)
 from ..counting import ceil_log2, subsets_up_to
 from ..one_pass.with_error import binary_entropy
 from .base_conv import BaseConv, BaseConvStack
@@ -77,6 +84,7 @@ def recall_context(keys: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np
     return np.stack([first, second], axis=1).reshape(-1, first.shape[1])
 
 
+@with_python_integers
 def repeated_prompt(context: npt.ArrayLike, query: npt.ArrayLike, passes: int = 2) -> Exact:
     """The prompt read p times: (context, query) repeated; p = 2 is the JRT prompt.
 
@@ -104,6 +112,7 @@ def repeated_prompt(context: npt.ArrayLike, query: npt.ArrayLike, passes: int = 
     return np.tile(np.vstack([rows, last[None]]), (passes, 1))
 
 
+@with_python_integers
 def send_coefficients(
     stack: BaseConvStack, context: npt.ArrayLike, *, channel: int = 0, passes: int = 2
 ) -> CoefficientMessage:
@@ -185,6 +194,7 @@ def evaluate_message(message: CoefficientMessage, query: npt.ArrayLike) -> Fract
     return Fraction(total, message.denominator)
 
 
+@with_python_integers
 def index_recall_stack(pairs: int) -> BaseConvStack:
     """Answer associative recall over n given keys in two layers, at the price of width d = n.
 
@@ -220,6 +230,7 @@ def index_recall_stack(pairs: int) -> BaseConvStack:
     return BaseConvStack((match, add))
 
 
+@with_python_integers
 def coefficient_bits(seq_len: int, width: int, layers: int, magnitude: int) -> int:
     """Bits that hold any coefficient's numerator, sign included.
 
@@ -247,6 +258,7 @@ def coefficient_bits(seq_len: int, width: int, layers: int, magnitude: int) -> i
     return 1 + ((1 << layers) - 1) * growth.bit_length()
 
 
+@with_python_integers
 def message_bits(seq_len: int, width: int, layers: int, magnitude: int) -> int:
     """Bits of Alice's message: Σ_{k ≤ 2^L} C(d, k) coefficients of `coefficient_bits` each.
 
@@ -260,6 +272,7 @@ def message_bits(seq_len: int, width: int, layers: int, magnitude: int) -> int:
     return subsets_up_to(width, degree) * each
 
 
+@with_python_integers
 def recall_layers(
     pairs: int,
     width: int,

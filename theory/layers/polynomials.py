@@ -13,7 +13,7 @@ import numpy.typing as npt
 import sympy
 from sympy.polys.rings import PolyElement, PolyRing
 
-from ..checks import Exact, exact_number, require_at_least, require_shape
+from ..checks import Exact, exact_number, require_at_least, require_shape, with_python_integers
 from .base_conv import BaseConv, BaseConvStack, delay, elementwise
 
 
@@ -62,6 +62,7 @@ def stack_polynomials(
     return elementwise(lambda p: sympy.Poly.from_dict(dict(p), *symbols, domain=sympy.QQ), hidden)
 
 
+@with_python_integers
 def product_stack(layers: int) -> BaseConvStack:
     """Build the stack whose last output is the product of all its 2^L inputs.
 

@@ -29,6 +29,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import with_python_integers
 from ..counting import ceil_log2
 from ..setting import Problem, check_sizes
 
@@ -103,6 +104,7 @@ class Profile:
         return max(cut.lower for cut in self.cuts), max(cut.upper for cut in self.cuts)
 
 
+@with_python_integers
 def profile(universe: int, size_a: int, size_b: int, problem: Problem = "decision") -> Profile:
     """The least number of states after each token of a stream with these sizes.
 

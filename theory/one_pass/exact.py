@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import comb
-
-from ..checks import require_subset
-from ..counting import ceil_log2
+from ..checks import with_python_integers
+from ..counting import ceil_log2_binomial
 from ..setting import check_sizes
 
 
+@with_python_integers
 def one_pass_bits(universe: int, size: int) -> int:
     """Bits that a zero-error one-pass algorithm holds between A and B: ⌈log₂ C(n, a)⌉.
 
@@ -34,10 +33,10 @@ def one_pass_bits(universe: int, size: int) -> int:
         Counting, beyond the paper (arXiv:2407.05483, Appendix G): it bounds the memory in order of
         magnitude, by Ω(min(|A|, |B|)) for two-way protocols.
     """
-    require_subset(universe, size)
-    return ceil_log2(comb(universe, size))
+    return ceil_log2_binomial(universe, size)
 
 
+@with_python_integers
 def all_told_apart(universe: int, size_a: int, size_b: int) -> bool:
     """Whether the search version forces every two A's into different states at the separator.
 
@@ -68,6 +67,7 @@ def all_told_apart(universe: int, size_a: int, size_b: int) -> bool:
     return size_b == 2 or (size_b > 2 and universe >= 2 * size_a + size_b - 2)
 
 
+@with_python_integers
 def one_pass_search_bits(universe: int, size_a: int, size_b: int) -> int:
     """Bits held between A and B by a zero-error one-pass algorithm that names the common element.
 

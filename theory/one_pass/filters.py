@@ -11,13 +11,14 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
-from ..checks import require_at_least, require_between
+from ..checks import require_at_least, require_between, with_python_integers
 from ..counting import ceil_log2, subsets_up_to
 
 if TYPE_CHECKING:
     import sympy
 
 
+@with_python_integers
 def membership_bits(size_a: int, size_b: int, error: Fraction) -> sympy.Expr:
     """a · log₂(b/δ): bits of a perfect filter for A that errs on at most a fraction δ of the B's.
 
@@ -50,6 +51,7 @@ def membership_bits(size_a: int, size_b: int, error: Fraction) -> sympy.Expr:
     return size_a * sympy.log(sympy.Rational(size_b / Fraction(error)), 2)
 
 
+@with_python_integers
 def fingerprint_bits(size_a: int, size_b: int, error: Fraction) -> int:
     """Bits that suffice between A and B for one-sided error δ: the set of A's hash values.
 
@@ -79,6 +81,7 @@ def fingerprint_bits(size_a: int, size_b: int, error: Fraction) -> int:
     return ceil_log2(subsets_up_to(cells, size_a) - 1)
 
 
+@with_python_integers
 def false_positive_bound(fingerprint_bits: int, size_a: int, size_b: int) -> Fraction:
     """|A||B| / 2ᵏ bounds the probability that `Fingerprint` takes disjoint sets for meeting ones.
 
@@ -103,6 +106,7 @@ def false_positive_bound(fingerprint_bits: int, size_a: int, size_b: int) -> Fra
     return min(Fraction(1), Fraction(size_a * size_b, 1 << fingerprint_bits))
 
 
+@with_python_integers
 def fingerprint_bits_for(size_a: int, size_b: int, error: Fraction) -> int:
     """The least k with `false_positive_bound` ≤ error: ⌈log₂(|A||B| / error)⌉ bits a hash value.
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import log2, perm
 from typing import TYPE_CHECKING
 
-from ..checks import require_at_least, require_between
+from ..checks import require_at_least, require_between, with_python_integers
 from ..setting import Problem, check_sizes
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def binary_entropy(probability: Fraction) -> sympy.Expr:
     return -p * sympy.log(p, 2) - (1 - p) * sympy.log(1 - p, 2)
 
 
+@with_python_integers
 def index_length(universe: int, size_a: int, size_b: int, problem: Problem = "decision") -> int:
     """How many bits of INDEX the sizes have room for: min(a, n - a - b + 1), searching one more.
 
@@ -69,6 +70,7 @@ def index_length(universe: int, size_a: int, size_b: int, problem: Problem = "de
     return 0 if size_b == 1 else min(size_a, universe - size_a - size_b + 2)
 
 
+@with_python_integers
 def index_bits(
     universe: int,
     size_a: int,
@@ -108,6 +110,7 @@ def index_bits(
     return pairs * (1 - binary_entropy(error))
 
 
+@with_python_integers
 def fano_bits(count: int, alphabet: int, error: float) -> float:
     """Bits that a message must say about independent uniform letters, to be guessed from it.
 
@@ -137,6 +140,7 @@ def fano_bits(count: int, alphabet: int, error: float) -> float:
     return count * max(0.0, log2(alphabet) - entropy - wrong)
 
 
+@with_python_integers
 def average_search_bits(universe: int, size_a: int, size_b: int, error: float) -> float:
     """Bits held between A and B at least, if uniform instances are answered wrongly with chance δ.
 
@@ -174,6 +178,7 @@ def average_search_bits(universe: int, size_a: int, size_b: int, error: float) -
     return max(fano_bits(size_a, k, error) for k in widths)
 
 
+@with_python_integers
 def average_recall_bits(letters: int, alphabet: int, error: float) -> float:
     """Bits that a message must say about distinct letters, guessed with error δ on average.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..checks import require_at_least
+from ..checks import require_at_least, with_python_integers
 from ..one_pass.exact import one_pass_bits
 from ..setting import check_sizes
 
 
+@with_python_integers
 def two_way_bits(universe: int, size_a: int, size_b: int) -> int:
     """Bits that two parties, one with A and one with B, exchange at least: ⌈log₂ C(n, min(a, b))⌉.
 
@@ -37,6 +38,7 @@ def two_way_bits(universe: int, size_a: int, size_b: int) -> int:
     return one_pass_bits(universe, min(size_a, size_b))
 
 
+@with_python_integers
 def multi_pass_bits(universe: int, size_a: int, size_b: int, passes: int) -> int:
     """The least bits that the largest state holds when the sets are read p times (JR-p).
 

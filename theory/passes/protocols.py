@@ -20,7 +20,7 @@ from itertools import combinations
 from math import comb
 from typing import Generic, TypeAlias
 
-from ..checks import require_at_least
+from ..checks import require_at_least, with_python_integers
 from ..setting import Answer, Marker, RecurrentModel, State, Token, check_sizes, is_right
 from .bounds import multi_pass_bits
 
@@ -129,6 +129,7 @@ class Examination:
         return all(values <= 1 << bits for values, bits in pairs)
 
 
+@with_python_integers
 def examine(
     model: RecurrentModel[State],
     universe: int,
@@ -180,6 +181,7 @@ def examine(
     )
 
 
+@with_python_integers
 def fooled_instance(
     model: RecurrentModel[State], size_a: int, size_b: int, passes: int = 1
 ) -> Instance | None:

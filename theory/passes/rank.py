@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import require_subset
+from ..checks import require_subset, with_python_integers
 
 _PRIME = 2**31 - 1  # products of two residues fit 64 bits
 
 
+@with_python_integers
 def disjointness_matrix(universe: int, size_a: int, size_b: int) -> npt.NDArray[np.int64]:
     """1 where the a-subset of a row and the b-subset of a column are disjoint, else 0.
 

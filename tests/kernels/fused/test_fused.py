@@ -145,7 +145,8 @@ def test_any_shape(problem, error, sizes, encoder, masked, continued, strided):
     if strided:  # every second element of a last dimension that is not the last in memory
         case = case.map(lambda x: x.repeat_interleave(2, -1).mT.contiguous().mT[..., ::2])
     check_forward(case, error)
-    check_gradients(case, error)
+    if sizes["N"] > 1 or M or continued:  # else y = v, and what y gives dq and dk is rounding
+        check_gradients(case, error)
 
 
 def test_expanded_gradients_and_inputs(problem, error):
