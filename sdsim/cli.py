@@ -93,7 +93,7 @@ def _guarded(name: str, action: Callable[[], object], interrupted: str = "") -> 
         if os.environ.get(_FULL_ERROR) == "1":
             raise
         from sdsim.commands.errors import one_line
-        from sdsim.conf.compose import describe
+        from sdsim.reading import describe
 
         said = describe(error) if isinstance(error, ValidationError) else one_line(error)
         errors.print(f"sdsim {name}: {said}")

@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Annotated, Any, Protocol, get_args
 
 import polars as pl
+from pydantic import BaseModel, Field, TypeAdapter
 
 from sdsim.bench.config import Attention, BenchConfig, What
 from sdsim.files import write_text
+from sdsim.reading import READ_ERRORS, read_object, reason
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,51 @@ def load_reports(folder: Path) -> list[Report]:
     return [_load(path) for path in paths]
 
 
+_Count = Annotated[int, Field(ge=1, le=2**53)]
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+
+
+class _Row(BaseModel, strict=True):
+    """What figures read of a row of `kernels.bench.Timing` or `sdsim.bench.models.ModelTiming`."""
+
+    batch: _Count
+    length: _Count
+    method: str
+    seconds: _Amount
+    seconds_low: _Amount
+    seconds_high: _Amount
+    speedup: _Amount
+    limit: _Amount = None
+
+
+class _Stored(BaseModel, strict=True):
+    """What every report has."""
+
+    title: str
+    what: What
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
 def _load(path: Path) -> Report:
     try:
-        whole = json.loads(path.read_text())
-        title, rows = whole.pop("title"), whole.pop("rows")
-        return Report(whole["what"], title, whole, pl.DataFrame(rows, infer_schema_length=None))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is not a report of `sdsim bench`: {error}") from None
+        whole = read_object(path)
+        stored = _Stored.model_validate(whole)
+        report = Report(
+            stored.what,
+            stored.title,
+            {name: value for name, value in whole.items() if name not in ("title", "rows")},
+            pl.DataFrame(stored.rows, infer_schema_length=None),
+        )
+        if report.what != path.stem:
+            raise ValueError(f"it is of {report.what}")
+        if report.is_drawn:
+            TypeAdapter(list[_Row]).validate_python(stored.rows)
+    except (*READ_ERRORS, TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise ValueError(
+            f"{path} is not a report of `sdsim bench`: {reason(error)}; delete it, or measure "
+            f"{path.stem} again with out={path.parent}"
+        ) from error
+    return report
 
 
 def measure(

@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 from pydantic import TypeAdapter, ValidationError
 
 from sdsim.conf import MODULE
+from sdsim.reading import describe
 
 T = TypeVar("T")
 
@@ -65,39 +66,3 @@ def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise ValueError(describe(error, path)) from error
-
-
-def describe(error: ValidationError, path: str = "") -> str:
-    """Each field that is wrong, its value and what is allowed, in one line."""
-    details = [dict(detail) for detail in error.errors()]
-    # A list whose items are wrong is itself reported as too short.
-    inner = [outer for outer in details if not any(_is_within(x, outer) for x in details)]
-    return "; ".join(dict.fromkeys(_one_line(detail, path) for detail in inner))
-
-
-def _is_within(inner: dict[str, Any], outer: dict[str, Any]) -> bool:
-    depth = len(outer["loc"])
-    return len(inner["loc"]) > depth and inner["loc"][:depth] == outer["loc"]
-
-
-def _one_line(error: dict[str, Any], path: str) -> str:
-    if error["type"] == "value_error":  # raised by a check of ours, which has named the field
-        return str(error["ctx"]["error"])
-    where = ".".join(str(part) for part in error["loc"] if part not in ("int", "float"))
-    return f"{path}{where} = {error['input']!r}: {_requirement(error)}"
-
-
-def _requirement(error: dict[str, Any]) -> str:
-    kind, message = error["type"], error["msg"]
-    if kind in ("int_type", "int_parsing", "float_type", "float_parsing"):
-        return "must be a valid number" if error["loc"][-1] in ("int", "float") else _must(message)
-    if kind == "tuple_type":
-        return f"must be a list, such as [{error['input']}]"
-    if kind == "too_short":
-        return f"must have at least {error['ctx']['min_length']} items".replace("1 items", "1 item")
-    return _must(message)
-
-
-def _must(message: str) -> str:
-    begun = message.removeprefix("Input should ")
-    return f"must {begun}" if begun != message else message.lower()

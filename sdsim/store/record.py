@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sdsim.config import STRICT, RunConfig, config_id, run_id
+from sdsim.reading import reason
 from sdsim.store.provenance import commit, versions
 from sdsim.training.result import RunResult, SliceResult
 
@@ -110,12 +111,8 @@ def read_record(folder: Path) -> Record:
         raise
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{file} is damaged ({where}: {first['msg']})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged ({error})") from error
+        raise ValueError(f"{file} is damaged ({reason(error)})") from error
     if record.run_id != folder.name:
         raise ValueError(f"{file} does not belong to this folder: it is run {record.run_id}")
     return record

@@ -36,8 +36,8 @@ from torch.optim import Optimizer
 
 from sdsim.files import sync, write_text
 from sdsim.models import LanguageModel
+from sdsim.reading import read_object, reason
 from sdsim.text.distributed import DistributedContext
-from sdsim.text.reading import read_object, reason
 
 # One process alone is as good as several; torch also warns from its writing thread.
 warnings.filterwarnings("ignore", "torch.distributed is disabled")

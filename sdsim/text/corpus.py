@@ -20,9 +20,9 @@ from tokenizers import Tokenizer
 
 from sdsim.config import STRICT
 from sdsim.files import atomic_file, remove_scratch, write_text
+from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
 from sdsim.text.documents import Document, Source, documents, sources
-from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.sequences import Sequences, held_out
 from sdsim.text.tokenizer import (
     end_of_text,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sdsim.reading import reason
 from sdsim.text.config import PYTHON
-from sdsim.text.reading import reason
 
 _HUB = "hf:"
 _JSONL, _PARQUET = (".jsonl", ".jsonl.gz"), (".parquet",)

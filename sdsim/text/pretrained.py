@@ -23,7 +23,7 @@ from sdsim.models.mixers.linear_attention import LinearAttention, PrefixLinearAt
 from sdsim.models.mixers.mixer import Mixer
 from sdsim.models.mixers.rotary_attention import RotaryAttention
 from sdsim.models.mixers.sliding_window_attention import SlidingWindowAttention
-from sdsim.text.reading import READ_ERRORS, read_object, reason
+from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.text.tokenizer import ids_of, read_tokenizer, vocab_size_of, whole
 
 if TYPE_CHECKING:

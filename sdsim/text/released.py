@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from sdsim.config import ModelConfig
+from sdsim.reading import READ_ERRORS, reason
 from sdsim.text.presets import Preset, preset_of
 from sdsim.text.pretrained import PretrainedModel, check_tensors, load_tensors, read_tensors
-from sdsim.text.reading import READ_ERRORS, reason
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NAMES = {

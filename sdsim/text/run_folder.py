@@ -16,9 +16,9 @@ from pydantic.dataclasses import dataclass
 
 from sdsim.config import STRICT
 from sdsim.files import write_text
+from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.text.config import PretrainConfig, with_added_fields
 from sdsim.text.pretrained import INVALID_MODEL, PretrainedModel, missing_files
-from sdsim.text.reading import READ_ERRORS, read_object, reason
 from sdsim.text.tokenizer import padded_vocab_size, vocab_size_of
 
 if TYPE_CHECKING:
@@ -85,14 +85,17 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
                 f"out = {config.out!r}: the folder holds another run, with {name} = {before!r} "
                 f"rather than {value!r}; choose another folder"
             )
-    differs = corpus is not None and any(
-        stored.corpus.get(name) != value
-        for name, value in corpus.identity().items()
-        if name in stored.corpus or name != "text"  # which earlier versions did not store
-    )
-    if differs:
+    differing = [
+        name
+        for name, value in (corpus.identity() if corpus is not None else {}).items()
+        if stored.corpus.get(name) != value
+        and (name in stored.corpus or name != "text")  # which earlier versions did not store
+    ]
+    if differing:
         raise ValueError(
-            f"out = {config.out!r}: the folder holds a run on another corpus; choose another folder"
+            f"out = {config.out!r}: the folder holds a run on another corpus than the one in "
+            f"{config.corpus.tokens}, which differs in {', '.join(differing)}; choose another "
+            "folder, or restore those tokens"
         )
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdsim.text.config import CorpusConfig, PretrainConfig
 from sdsim.text.generate import generate
 from sdsim.text.loop import pretrain
+from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.run_folder import trained_model
+from tests.sdsim.damage import FUZZ, Damage, byte_damage, edit, reads_or_names
 
 FILES = [
     "run/run.json",
@@ -203,3 +207,22 @@ def test_folders_and_files_are_not_taken_for_each_other(
             path.unlink()
         kept.rename(path)
     pretrain(config)
+
+
+@FUZZ
+@given(
+    damaged=st.tuples(st.sampled_from([name for name in FILES if name.endswith(".json")]), edit())
+    | st.tuples(st.sampled_from(FILES), byte_damage())
+)
+def test_a_file_of_pretraining(
+    damaged: tuple[str, Damage], whole: Path, corpus: CorpusConfig, tmp_path: Path
+) -> None:
+    """The finished run goes on, its model is read and writes; or the file is named."""
+    shutil.rmtree(tmp_path)
+    shutil.copytree(whole, tmp_path)
+    name, damage = damaged
+    (file,) = tmp_path.glob(name)
+    file.write_bytes(damage(file.read_bytes()))
+    reads_or_names(lambda: pretrain(config_of(tmp_path, corpus.data[0])), file)
+    reads_or_names(lambda: trained_model(tmp_path / "run"), file)
+    reads_or_names(lambda: PretrainedModel.from_pretrained(tmp_path / "run/model"), file)

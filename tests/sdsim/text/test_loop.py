@@ -408,7 +408,7 @@ def test_workers_end_with_their_launcher(config: PretrainConfig, after: str) -> 
     assert started.wait() == -signal.SIGKILL, "it ended before it could be killed"
     assert len(workers) >= 2
     # Those that were killed while they imported torch end once they have.
-    deadline = time.monotonic() + (40 if after == "start" else 5)
+    deadline = time.monotonic() + (40 if after == "start" else 10)
     while time.monotonic() < deadline and any(map(alive, workers)):
         time.sleep(0.1)
     left = [worker for worker in workers if alive(worker)]
