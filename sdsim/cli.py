@@ -106,6 +106,10 @@ def _run(command: Command, arguments: list[str]) -> None:
     flags, questions, overrides = _split(command, arguments)
     command.register()
     try:
+        if any(word.startswith("+") for word in overrides):
+            from sdsim.commands.errors import check_added
+
+            check_added(overrides, command)
         is_sweep = command.sweep is not None and (command.is_sweep or bool(flags & set(_MULTIRUN)))
         if questions and is_sweep and command.preview is not None and "job" in questions:
             command.preview(overrides)

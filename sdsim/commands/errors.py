@@ -37,10 +37,12 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
                 hint = did_you_mean(value, choices, prefix=f"{key}=")
                 return f"{key}={value}: no such choice{hint} Choices: {', '.join(choices)}."
     if isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
+        given = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
         wrong = _key(error)
+        if wrong is not None and wrong not in given:  # Hydra names the first part that is not known
+            wrong = next((key for key in given if key.startswith(f"{wrong}.")), wrong)
         is_hydras = (wrong or "hydra").split(".")[0] == "hydra"
         if wrong and not is_hydras and wrong not in (known := settings_of(command)):
-            given = dict(override.lstrip("+~").partition("=")[::2] for override in overrides)
             hint = _instead(wrong, given.get(wrong, ""), command, known)
             return f"{wrong}: `sdsim {command.name}` has no such setting{hint}"
     text = _without_advice(said)
@@ -50,8 +52,40 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     """``; did you mean …?`` where something known is close, else a full stop."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{close[0]}?" if close else "."
+    close = _closest(word, known, cutoff=0.5)
+    return f"; did you mean {prefix}{close}?" if close else "."
+
+
+def _closest(word: str, known: Iterable[str], *, cutoff: float) -> str | None:
+    """What looks most alike, capital letters or not; in one group of settings, by their ends."""
+    group, dot, end = word.lower().rpartition(".")
+    by_lower = {name.lower(): name for name in known}
+    ends = {
+        name.rpartition(".")[2]: full
+        for name, full in by_lower.items()
+        if dot and name.rpartition(".")[0] == group
+    }
+    for wanted, names in ((end, ends), (word.lower(), {} if ends else by_lower)):
+        if close := difflib.get_close_matches(wanted, names, n=1, cutoff=cutoff):
+            return names[close[0]]
+    return None
+
+
+def check_added(overrides: list[str], command: Command) -> None:
+    """Raise `ValueError` for an override ``+key=value`` of a setting that there is not.
+
+    Hydra adds any key. Only a task may have others, which its class checks: it may be a user's.
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if not override.startswith("+") or key.split(".")[0] == "hydra" or "@" in key:
+            continue
+        known = settings_of(command)
+        holders = {".".join(name.split(".")[: depth + 1]) for name in known for depth in range(9)}
+        if key in (*holders, *command.groups) or ("task" in command.groups and key[:5] == "task."):
+            continue
+        hint = _instead(key, value, command, known)
+        raise ValueError(f"{key}: `sdsim {command.name}` has no such setting{hint}")
 
 
 def one_line(error: BaseException) -> str:
@@ -110,12 +144,11 @@ def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
             return f"; did you mean {group}={value}?"
     if others := _with_group(key):
         return f"; it is a choice of `sdsim {'`, `sdsim '.join(others)}`."
-    ends = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    ends = [name for name in known if name.split(".")[-1].lower() == key.split(".")[-1].lower()]
     if len(ends) == 1:
         return f"; did you mean {ends[0]}?"
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
+    if close := _closest(key, known, cutoff=0.6):
+        return f"; did you mean {close}?"
     others = [name for name in commands.names() if key in commands.find(name).settings]
     where = f"; it is one of `sdsim {'`, `sdsim '.join(others)}`" if others else ""
     return f"{where}. `sdsim {command.name} --help` lists them."

@@ -23,7 +23,7 @@ from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
 from sdsim.text.documents import Document, Source, documents, sources
-from sdsim.text.sequences import Sequences, held_out
+from sdsim.text.sequences import TOKENS_REMEDY, Sequences, held_out
 from sdsim.text.tokenizer import (
     end_of_text,
     identity_of,
@@ -43,7 +43,6 @@ _MANIFEST, _TOKENIZER = "corpus.json", "tokenizer.json"
 _FORMAT = 1
 _SHARD_TOKENS = 2**27
 _BLOCK_CHARACTERS = 2**20
-_REMEDY = "delete the folder to have its tokens made again"
 _NonNegative = Annotated[int, Field(ge=0)]
 
 
@@ -344,7 +343,7 @@ class Corpus:
             for path, shard, size in zip(names[0], self._shards[split], sizes, strict=True):
                 if len(shard) != size:
                     raise ValueError(
-                        f"{path} is truncated: {len(shard)} of {size} tokens; {_REMEDY}"
+                        f"{path} is truncated: {len(shard)} of {size} tokens; {TOKENS_REMEDY}"
                     )
 
     def tokens(self, split: Split) -> int:
@@ -375,8 +374,10 @@ class Corpus:
         """
         train, validation = self._shards["train"], self._shards["validation"]
         if all(any(len(shard) >= seq_len for shard in shards) for shards in (train, validation)):
-            return Sequences(self._shards[split], seq_len)
-        learned, kept = held_out([*train, *validation], seq_len, self.validation_every)
+            return Sequences(self._shards[split], seq_len, self.vocab_size)
+        learned, kept = held_out(
+            [*train, *validation], seq_len, self.vocab_size, self.validation_every
+        )
         return learned if split == "train" else kept
 
     def identity(self) -> dict[str, Any]:
@@ -405,7 +406,7 @@ def _stored_tokenizer(folder: Path, manifest: _Manifest) -> Tokenizer:
         if found != manifest.vocab_size:
             raise ValueError(f"{path} has {found} tokens rather than {manifest.vocab_size}")
     except ValueError as error:
-        raise ValueError(f"{error}; {_REMEDY}") from error
+        raise ValueError(f"{error}; {TOKENS_REMEDY}") from error
     return tokenizer
 
 
@@ -413,9 +414,11 @@ def _mapped(path: Path, dtype: str) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing; {_REMEDY}") from error
+        raise ValueError(f"{path} is missing; {TOKENS_REMEDY}") from error
     except Exception as error:  # NumPy parses the header with Python's own parser
-        raise ValueError(f"{path} is truncated or damaged: {reason(error)}; {_REMEDY}") from error
+        raise ValueError(
+            f"{path} is truncated or damaged: {reason(error)}; {TOKENS_REMEDY}"
+        ) from error
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
-        raise ValueError(f"{path} is damaged: it holds no list of {dtype}; {_REMEDY}")
+        raise ValueError(f"{path} is damaged: it holds no list of {dtype}; {TOKENS_REMEDY}")
     return array

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from sdsim.seeding import seeded_generator
 
+TOKENS_REMEDY = "delete the folder to have its tokens made again"
+
 
 class Sequences:
     """Text as sequences of N tokens, end to end; documents run on from one into the next.
@@ -21,6 +23,7 @@ class Sequences:
     Args:
         shards: the tokens.
         seq_len: N.
+        vocab_size: V; a token that is none of these was not written by us.
         numbers: which of the sequences; None: all.
     """
 
@@ -28,9 +31,11 @@ class Sequences:
         self,
         shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]],
         seq_len: int,
+        vocab_size: int,
         numbers: range | None = None,
     ) -> None:
         self.seq_len = seq_len
+        self._vocab_size = vocab_size
         self._shards = shards
         self._ends = np.cumsum([len(shard) // seq_len for shard in shards], dtype=np.int64)
         self._numbers = range(int(self._ends[-1])) if numbers is None else numbers
@@ -39,18 +44,32 @@ class Sequences:
         return len(self._numbers)
 
     def __getitem__(self, numbers: Tensor) -> Tensor:
-        """The sequences of these numbers (B,), as tokens int64 (B, N)."""
+        """The sequences of these numbers (B,), as tokens int64 (B, N).
+
+        Raises:
+            ValueError: naming a shard that is damaged.
+        """
         sequences = []
         for number in (self._numbers[index] for index in numbers.tolist()):
             shard = int(np.searchsorted(self._ends, number, side="right"))
             before = int(self._ends[shard - 1]) if shard else 0
             start = (number - before) * self.seq_len
-            sequences.append(self._shards[shard][start : start + self.seq_len].astype(np.int64))
+            sequence = self._shards[shard][start : start + self.seq_len].astype(np.int64)
+            if sequence.max() >= self._vocab_size:
+                where = getattr(self._shards[shard], "filename", "the corpus")
+                raise ValueError(
+                    f"{where} is damaged: it holds a token {sequence.max()} where there are "
+                    f"{self._vocab_size}; {TOKENS_REMEDY}"
+                )
+            sequences.append(sequence)
         return torch.from_numpy(np.stack(sequences))
 
 
 def held_out(
-    shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]], seq_len: int, every: int
+    shards: Sequence[npt.NDArray[np.unsignedinteger[Any]]],
+    seq_len: int,
+    vocab_size: int,
+    every: int,
 ) -> tuple[Sequences, Sequences]:
     """Text to train on, and one sequence of `every`, at least one, held out at its end.
 
@@ -67,8 +86,8 @@ def held_out(
         )
     kept = max(1, count // every)
     return (
-        Sequences(shards, seq_len, range(count - kept)),
-        Sequences(shards, seq_len, range(count - kept, count)),
+        Sequences(shards, seq_len, vocab_size, range(count - kept)),
+        Sequences(shards, seq_len, vocab_size, range(count - kept, count)),
     )
 
 

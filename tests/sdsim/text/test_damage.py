@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +164,20 @@ def test_a_damaged_line_of_the_log_is_named(line: str, config: PretrainConfig) -
     path.write_text("\n".join(lines))  # an editor may leave out the last line break
     pretrain(config)
     assert path.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_token_that_does_not_exist_is_found_when_it_is_read(
+    split: str, config: PretrainConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / f"tokens/{split}-00000.tokens.npy"
+    tokens = np.load(file)
+    np.save(file, np.full_like(tokens, 60_000))
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"{split}-00000.* a token 60000 where there are 280; del"):
+        pretrain(config)
+    shutil.rmtree(file.parent)
+    pretrain(config)
 
 
 def test_what_is_unfinished_is_read_from_good_files_alone(
