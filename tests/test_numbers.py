@@ -1,10 +1,15 @@
-"""Every measured number of the README and of docs/reproduction.md stands in a stored table."""
+"""Every measured number of the pages stands in a stored table, every size in the code."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from sdsim.models import LanguageModel
+from sdsim.text.presets import preset_of
 
 ROOT = Path(__file__).parent.parent
 ORDER = "tiny_five_seeds/figures/order.csv"
@@ -108,9 +113,67 @@ def reproduction() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("page", "claims"), [("README.md", readme), ("docs/reproduction.md", reproduction)]
-)
+def timed(what: str, method: str) -> list[Row]:
+    """One method's rows of the report of the CPU, those that were run, the shorter first."""
+    found = rows(f"bench/cpu/{what}.csv", method=method)
+    return [row for row in found if row["seconds"]]
+
+
+def kernels() -> list[str]:
+    def milliseconds(what: str, method: str) -> str:
+        return " | ".join(f"{float(row['seconds']) * 1e3:,.0f}" for row in timed(what, method))
+
+    def column(what: str, name: str, form: str) -> str:
+        return " | ".join(f"{float(row[name]):{form}}" for row in timed(what, "jrt-rnn"))
+
+    lengths = " | ".join(f"{int(row['length']):,}" for row in timed("prefill", "jrt-rnn"))
+    rates = []
+    for what in ("prefill", "train"):
+        report = json.loads((ROOT / f"results/bench/cpu/{what}.json").read_text(encoding="utf-8"))
+        rates.append(f"{report['ceilings']['operations_per_second'] / 1e9:.0f}")
+    return [
+        f"| prefill, N | {lengths} |",
+        f"| JRT-RNN (`chunked`) | {milliseconds('prefill', 'jrt-rnn')} |",
+        f"| JRT-Prompt (2N tokens) | {milliseconds('prefill', 'jrt-prompt')} |",
+        f"| torch's flash attention | {milliseconds('prefill', 'sdpa, flash')} |",
+        f"| JRT-RNN is faster by | {column('prefill', 'speedup', '.1f')} |",
+        f"| fraction of roofline | {column('prefill', 'attained', '.2f')} |",
+        f"| training step, N | {lengths} |",
+        f"| JRT-RNN (`chunked`) | {milliseconds('train', 'jrt-rnn')} |",
+        f"| its quadratic form | {milliseconds('train', 'jrt-rnn, quadratic')} | | | |",
+        f"| torch's flash attention | {milliseconds('train', 'sdpa, flash')} |",
+        f"| fraction of roofline | {column('train', 'attained', '.2f')} |",
+        f"({' and '.join(rates)} GFLOP/s when these were measured)",
+    ]
+
+
+def full_scale() -> list[str]:
+    """The presets' sizes, of models without memory."""
+    claims = []
+    for size, unit, digits in (("360m", 1e6, 1), ("1b3", 1e9, 3), ("tiny", 1e6, 2)):
+        names = [f"{model}_{size}" for model in ("jrt", "based", "transformer")]
+        counts = []
+        for name in names:
+            preset = preset_of(name)
+            with torch.device("meta"):
+                model = LanguageModel(preset.config, preset.vocab_size)
+            count = sum(parameter.numel() for parameter in model.parameters())
+            counts.append(f"{count / unit:.{digits}f}{'B' if unit == 1e9 else 'M'}")
+        first = preset_of(names[0])
+        claims.append(f"| `{'`, `'.join(names)}` | {', '.join(counts)} |")
+        claims.append(f"| {first.seq_len} | {first.prefix_len}, -, - |")
+    return claims
+
+
+PAGES = {
+    "README.md": readme,
+    "docs/reproduction.md": reproduction,
+    "kernels/README.md": kernels,
+    "docs/full_scale.md": full_scale,
+}
+
+
+@pytest.mark.parametrize(("page", "claims"), PAGES.items(), ids=PAGES)
 def test_measured_numbers(page: str, claims: object) -> None:
     assert callable(claims)
     words = re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
