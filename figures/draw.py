@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from figures import bench, bits, gap, memory, order, passes, theory
-from figures.drawing import Drawing, NothingToDraw
+from figures.drawing import Drawing, NothingToDraw, write_table
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
 from figures.style import house_style
@@ -85,5 +85,5 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
             logger.warning("figure %r is left out: %s", name, reason)
             Drawing.remove(out / name)  # of other runs, from an earlier call
     slices = out / "slices.csv"
-    by_slice(chosen_runs(table)).write_csv(slices)
+    write_table(slices, by_slice(chosen_runs(table)))
     return [*paths, slices]

@@ -10,7 +10,7 @@ from figures.drawing import Drawing, NothingToDraw
 from figures.palette import READERS, model_label
 from figures.pooling import by_order
 from figures.runs import chosen_runs, networks, provenance_note
-from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
+from figures.style import PAGE_WIDTH, add_legend, add_note, printable, task_label
 
 _NOTE = """\
 Gap: accuracy with the short set first minus accuracy with the long set first, sizes and seeds \
@@ -103,7 +103,7 @@ def _draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
             linewidth=0,
         )
     names = [
-        f"{model_label(row['model'])} {row['variant']}".rstrip()
+        f"{model_label(row['model'])} {printable(row['variant'])}".rstrip()
         + f"  {row['state_bytes']:,} B  {row['short_first']:.2f} / {row['long_first']:.2f}"
         for row in panel.iter_rows(named=True)
     ]

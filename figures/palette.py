@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from figures.style import printable
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK = "#CC79A7", "#56B4E9", "#000000"
@@ -107,10 +109,11 @@ def series_styles(series: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Se
         free = (style for style in choices if (style.colour, style.marker) not in taken)
         style = next(free, choices[0])
         taken.add((style.colour, style.marker))
-        styles[model, variant] = replace(style, label=f"{style.label} {variant}".rstrip())
+        label = printable(f"{style.label} {variant}".rstrip())
+        styles[model, variant] = replace(style, label=label)
     return styles
 
 
 def model_label(model: str) -> str:
     """What the figures call a model."""
-    return _MODELS[model].label if model in _MODELS else model
+    return _MODELS[model].label if model in _MODELS else printable(model)

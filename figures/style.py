@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import ceil
 
 import matplotlib.style
@@ -12,6 +15,9 @@ import polars as pl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+
+from sdsim.display import escaped, shown
 
 PAGE_WIDTH = 6.75
 """Inches: the text width of a two-column page."""
@@ -19,8 +25,9 @@ PAGE_WIDTH = 6.75
 LAST_SET = "Any token of the last set"
 """Label of the accuracy of naming any token of B, which needs no memory of A."""
 
+_FONT = "DejaVu Sans"  # comes with matplotlib
 _RC_PARAMS = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.family": _FONT,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -51,6 +58,34 @@ def house_style() -> Iterator[None]:
     """Draw and save within this: matplotlib's defaults and ours, whatever the user has set."""
     with matplotlib.style.context(_RC_PARAMS, after_reset=True):
         yield
+
+
+def printable(text: str) -> str:
+    """A user's text for a figure: what its font or matplotlib cannot show is escaped.
+
+    Letters are drawn from left to right as they stand in the text: Hebrew is turned round, Arabic
+    and its like, whose letters change their shape in a word, are escaped. A hair space keeps a
+    legend from leaving out a label that begins with an underscore.
+    """
+    glyphs = _glyphs()
+    drawn = [
+        escaped(letter)
+        if ord(letter) not in glyphs or unicodedata.bidirectional(letter) == "AL"
+        else letter
+        for letter in shown(text)
+    ]
+    line = _RIGHT_TO_LEFT.sub(lambda run: run[0][::-1], "".join(drawn))
+    return f"\N{HAIR SPACE}{line}" if line.startswith("_") else line
+
+
+_HEBREW = "\u0590-\u05ff\ufb1d-\ufb4f"
+_RIGHT_TO_LEFT = re.compile(rf"[{_HEBREW}](?:[\s{_HEBREW}]*[{_HEBREW}])?")
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters of the figures' font."""
+    return frozenset(get_font(findfont(FontProperties(family=_FONT))).get_charmap())
 
 
 def add_legend(figure: Figure) -> None:
@@ -98,10 +133,13 @@ def last_set_note(chances: pl.Series) -> str:
 
 def add_note(figure: Figure, note: str) -> None:
     """Small print at the foot: what the marks mean and what the numbers rest on."""
-    lines = [line for part in note.splitlines() for line in textwrap.wrap(part, _NOTE_LETTERS)]
+    parts = [printable(part) for part in note.split("\n")]
+    lines = [line for part in parts for line in textwrap.wrap(part, _NOTE_LETTERS)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=_NOTE_SIZE, color="0.25")
 
 
 def task_label(experiment: str) -> str:
     """What tells a row's task from the others, short enough to stand beside an axis."""
-    return "\n".join(textwrap.wrap(textwrap.shorten(experiment, 90, placeholder=" …"), 30))
+    return "\n".join(
+        textwrap.wrap(textwrap.shorten(printable(experiment), 90, placeholder=" …"), 30)
+    )

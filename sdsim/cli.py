@@ -95,7 +95,7 @@ def _guarded(name: str, action: Callable[[], object], interrupted: str = "") -> 
         from sdsim.commands.errors import one_line
         from sdsim.reading import describe
 
-        said = describe(error) if isinstance(error, ValidationError) else one_line(error)
+        said = one_line(describe(error) if isinstance(error, ValidationError) else error)
         errors.print(f"sdsim {name}: {said}")
         return USAGE_ERROR if isinstance(error, ValueError) else FAILURE
     return 0
@@ -136,12 +136,16 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
     overrides: list[str] = []
     folders: list[str] = []
     words = iter(command.shorthand(arguments))
+    text_settings = command.text_settings()
     for word in words:
         flag, equals, value = word.partition("=")
         if word.startswith("="):
             raise ValueError(f"{word}: settings are given as key=value")
         if not word.startswith("-"):
-            overrides.append(_as_written(word) if flag in command.texts else word)
+            as_written = flag in command.texts or (
+                flag.lstrip("+") in text_settings and not _is_hydras(value, command)
+            )
+            overrides.append(_as_written(word) if as_written else word)
         elif flag in _CONFIG_DIR:
             folder = value if equals else next(words, "")
             if not folder or not Path(folder).is_dir():
@@ -158,6 +162,11 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
     if folders:
         overrides.append(f"hydra.searchpath=[{','.join(folders)}]")
     return flags, questions, overrides
+
+
+def _is_hydras(value: str, command: Command) -> bool:
+    """Whether a text is for Hydra to read: none, an interpolation, several values of a sweep."""
+    return value == "null" or "${" in value or (command.sweep is not None and "," in value)
 
 
 def _as_written(override: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig
 
@@ -34,7 +34,8 @@ class Command:
         unlisted: settings that are not for users, which its help leaves out.
         hydra: more of Hydra's own settings.
         launcher: Hydra's launcher by default; None: it launches nothing.
-        texts: settings whose values are taken as written, commas and newlines included.
+        texts: settings whose values are taken as written, interpolations included; see also
+            `text_settings`.
         shorthand: rewrites words of its own to overrides.
         interrupted: what to add where it says that it was interrupted.
     """
@@ -61,6 +62,16 @@ class Command:
     def config_name(self) -> str:
         """Of its primary config."""
         return self.name.replace(" ", "_")
+
+    def text_settings(self) -> set[str]:
+        """The settings that hold one text each, by the types of what gives them their meanings."""
+        return {
+            f"{path}{name}"
+            for path, kinds in self.meanings.items()
+            for kind in kinds
+            for name, hint in get_type_hints(kind).items()
+            if hint in (str, str | None)
+        }
 
     @classmethod
     def of(cls, config: type[Any], **described: Any) -> Command:

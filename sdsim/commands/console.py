@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from sdsim.display import shown
+
 if TYPE_CHECKING:
     import polars as pl
     from rich.table import Table
@@ -35,7 +37,7 @@ errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_w
 def print_paths(paths: Iterable[Path]) -> None:
     """The paths of files that were written, a line each."""
     for path in paths:
-        console.print(str(path), soft_wrap=True)
+        console.print(shown(str(path)), soft_wrap=True)
 
 
 class Warnings(logging.Handler):
@@ -43,7 +45,7 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        errors.print(f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}")
+        errors.print(f"{record.levelname.lower()}: {shown(' '.join(record.getMessage().split()))}")
 
 
 class Bar:
@@ -133,7 +135,7 @@ def as_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     """A table to print; ``x``, ``x_low`` and ``x_high`` become one column, with an interval."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=None if title is None else shown(title), title_justify="left")
     names = [name for name in frame.columns if not name.endswith(("_low", "_high"))]
     for name in names:
         numeric = frame.schema[name].is_numeric()
@@ -148,7 +150,7 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):
-        return textwrap.shorten(str(value), 48, placeholder=" …")
+        return textwrap.shorten(shown(str(value)), 48, placeholder=" …")
     if row.get(f"{name}_low") is None:
         return f"{value:.3f}"
     return f"{value:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sdsim import commands
 from sdsim.commands.command import Command
 from sdsim.commands.help import choices_of, settings_of
+from sdsim.display import shown
 
 _LAUNCHER = "hydra/launcher"
 
@@ -88,9 +89,9 @@ def check_added(overrides: list[str], command: Command) -> None:
         raise ValueError(f"{key}: `sdsim {command.name}` has no such setting{hint}")
 
 
-def one_line(error: BaseException) -> str:
-    """An error's text without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException | str) -> str:
+    """An error's text without line breaks, nor anything else that steers a terminal."""
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def _without_advice(text: str) -> str:

@@ -171,7 +171,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _parquet(path: Path, text_field: str) -> Iterator[Document]:
-    table = pl.scan_parquet(path)
+    table = pl.scan_parquet(path.absolute(), glob=False)
     if text_field not in table.collect_schema():
         columns = ", ".join(table.collect_schema())
         raise ValueError(
