@@ -25,6 +25,7 @@ from sdsim.text.config import TRAIN_TOKENIZER, CorpusConfig, Split
 from sdsim.text.documents import Document, Source, documents, sources
 from sdsim.text.sequences import TOKENS_REMEDY, Sequences, held_out
 from sdsim.text.tokenizer import (
+    encode,
     end_of_text,
     identity_of,
     load_tokenizer,
@@ -250,10 +251,10 @@ class _Writer:
         remove_scratch(self.folder, "*.npy")
         number = self.manifest.documents
         for block in _blocks(islice(source, number, None)):
-            for encoding in self.tokenizer.encode_batch_fast(block, add_special_tokens=False):
+            for ids in encode(self.tokenizer, block):
                 number += 1
                 split: Split = "train" if number % self.every else "validation"
-                tokens = np.array([*encoding.ids, self.manifest.end], self.manifest.dtype)
+                tokens = np.array([*ids, self.manifest.end], self.manifest.dtype)
                 self.pending[split].append(tokens)
             if sum(map(len, self.pending["train"])) >= _SHARD_TOKENS:
                 self._flush(number)

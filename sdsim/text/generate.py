@@ -14,7 +14,7 @@ from sdsim.models.state import ModelState
 from sdsim.seeding import seeded_generator
 from sdsim.text.config import SamplingConfig, Strategy
 from sdsim.text.pretrained import PretrainedModel
-from sdsim.text.tokenizer import ids_of
+from sdsim.text.tokenizer import encode, ids_of
 
 Stop = Callable[[int, Sequence[int]], bool]
 """Called with a row and its new tokens so far; true ends the row."""
@@ -217,11 +217,10 @@ def generate_text(
         (row, new text). What may be the beginning of a stop string is held back until it is known
         not to be.
     """
-    encoded = tokenizer.encode_batch(list(prompts), add_special_tokens=False)
     writers = [_Writer(tokenizer, stop, end) for _ in prompts]
     pairs = generate(
         model,
-        [encoding.ids for encoding in encoded],
+        encode(tokenizer, list(prompts)),
         sampling,
         strategy=strategy,
         stop=lambda row, _: writers[row].ended(),

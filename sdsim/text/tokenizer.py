@@ -57,12 +57,59 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def whole(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer, changed so that the tokens of a text are all there and no others."""
+    """The tokenizer, changed so that the tokens of a text are all there and no others.
+
+    The name of a special token, such as ``<|endoftext|>``, is text like any other.
+    """
+    tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if isinstance(tokenizer.model, models.BPE):
         tokenizer.model.dropout = None
     return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """The tokens of each text, without any that stand for no part of it.
+
+    Raises:
+        ValueError: for a text with characters that the tokenizer does not know, if it has no token
+            for what it does not know.
+    """
+    if _drops_the_unknown(tokenizer):
+        for text in texts:
+            _check_known(tokenizer, text)
+    try:
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"the tokenizer cannot read a text: {reason(error)}") from error
+    return [encoding.ids for encoding in encoded]
+
+
+def _drops_the_unknown(tokenizer: Tokenizer) -> bool:
+    """Whether characters may get lost without a word: other kinds of models raise an error."""
+    model = tokenizer.model
+    if not isinstance(model, models.BPE) or model.unk_token is not None or model.byte_fallback:
+        return False
+    parts = [part for part in (tokenizer.normalizer, tokenizer.pre_tokenizer) if part is not None]
+    if not any(b'"ByteLevel"' in part.__getstate__() for part in parts):
+        return True
+    return any(tokenizer.token_to_id(byte) is None for byte in pre_tokenizers.ByteLevel.alphabet())
+
+
+def _check_known(tokenizer: Tokenizer, text: str) -> None:
+    """Raise `ValueError` for a character that a BPE has no token to begin with."""
+    normalizer, splitter, model = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model
+    normal = text if normalizer is None else normalizer.normalize_str(text)
+    pieces = [normal] if splitter is None else [x for x, _ in splitter.pre_tokenize_str(normal)]
+    begin, end = model.continuing_subword_prefix or "", model.end_of_word_suffix or ""
+    for letter in sorted(set().union(*pieces)):
+        forms = (letter, begin + letter, letter + end, begin + letter + end)
+        if all(tokenizer.token_to_id(form) is None for form in forms):
+            raise ValueError(
+                f"the tokenizer has no token for {letter!r}, nor for what it does not know: it "
+                "would be left out; choose another tokenizer"
+            )
 
 
 def ids_of(tokenizer: Tokenizer) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from sdsim.conf.compose import validate
 from sdsim.text import corpus as module
@@ -20,7 +21,14 @@ from sdsim.text.config import CorpusConfig
 from sdsim.text.corpus import Corpus, prepare
 from sdsim.text.documents import documents
 from sdsim.text.sequences import Order
-from sdsim.text.tokenizer import load_tokenizer, padded_vocab_size, train_tokenizer
+from sdsim.text.tokenizer import (
+    END_OF_TEXT,
+    encode,
+    load_tokenizer,
+    padded_vocab_size,
+    train_tokenizer,
+    whole,
+)
 
 TEXTS = [f"Document {n} says: " + "the quick brown fox jumps. " * (n % 7 + 1) for n in range(60)]
 
@@ -122,6 +130,31 @@ def test_a_tokenizers_own_settings_lose_and_add_nothing(
     for split in ("train", "validation"):
         pairs = zip(corpus.documents(split), expected.documents(split), strict=True)
         assert all(np.array_equal(found, tokens) for found, tokens in pairs)
+
+
+def test_the_name_of_a_special_token_is_text(config: CorpusConfig, tmp_path: Path) -> None:
+    text = "It ends with <|endoftext|> and goes on."
+    tokenizer = train_tokenizer(TEXTS, 280)
+    tokenizer.save(str(tmp_path / "own.json"))
+    (ids,) = encode(load_tokenizer(str(tmp_path / "own.json")), [text])
+    assert tokenizer.token_to_id(END_OF_TEXT) not in ids
+    assert tokenizer.decode(ids) == text
+
+
+def test_characters_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    plain = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    assert encode(whole(plain), ["abba", ""]) == [[2, 1, 0], []]
+    with pytest.raises(ValueError, match=r"has no token for 'é', nor for what .*; choose another"):
+        encode(whole(plain), ["ab", "abé"])
+    lower = Tokenizer(models.BPE({"a": 0, "b": 1}, []))
+    lower.normalizer = normalizers.Lowercase()
+    lower.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert encode(lower, ["A b"]) == [[0, 1]]
+    unknown = Tokenizer(models.BPE({"a": 0, "?": 1}, [], unk_token="?"))
+    assert encode(unknown, ["aé"]) == [[0, 1]]
+    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="?"))
+    with pytest.raises(ValueError, match="the tokenizer cannot read a text: WordLevel error"):
+        encode(words, ["b"])
 
 
 def test_an_earlier_corpus_of_a_tokenizer_that_truncates_is_named(
