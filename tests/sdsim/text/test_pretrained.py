@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     model = config["model"]
     for wrong, reason in (
         ({"seq_len": None}, "'seq_len'"),
-        ({"model": {**model, "depths": 3}}, "depths: Unexpected keyword argument"),
+        ({"model": {**model, "depths": 3}}, "depths = 3: unexpected keyword argument"),
         ({"model": {**model, "heads": 0}}, "heads: Input should be greater than or equal to 1"),
         ({"model": {**model, "mixers": ["gone"]}}, "model.mixers names gone: .*"),
     ):
