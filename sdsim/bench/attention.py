@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 import torch
 
 from kernels import bench as kernels_bench
-from kernels.bench import METHODS, Case, Roofline, measure_roofline, threads
+from kernels.bench import METHODS, Case, Roofline, Timing, measure_roofline, threads
 from sdsim.bench.config import Attention, BenchConfig
-from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
+from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run, table_of
 
 
 def check_methods(config: BenchConfig) -> None:
@@ -49,7 +48,7 @@ def measure(config: BenchConfig, what: Attention, progress: Progress) -> Measure
         f"{what}: H = {config.heads}, D = {config.feature_dim}, E = {config.head_dim}, "
         f"{config.dtype}, on {found['device']}"
     )
-    return Measured(title, found, pl.DataFrame([asdict(timing) for timing in timings]))
+    return Measured(title, found, table_of(Timing, timings))
 
 
 def display_table(table: pl.DataFrame) -> pl.DataFrame:

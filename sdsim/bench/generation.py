@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 
 from kernels.bench import seconds_taken, threads
 from sdsim.bench.config import BenchConfig
-from sdsim.bench.measured import Measured, Progress, conditions
+from sdsim.bench.measured import Measured, Progress, conditions, table_of
 from synthetic import IGNORE_INDEX, Batch, SetDisjointness
 
 PAPER_VOCAB_SIZE = 2048
@@ -49,7 +49,7 @@ def measure(config: BenchConfig, progress: Progress) -> Measured:
             f"Set disjointness, V = {PAPER_VOCAB_SIZE}: microseconds per example, a loop against "
             "sample(), with one thread",
             conditions(config, "generation", _CPU),
-            pl.DataFrame([asdict(row) for row in rows]),
+            table_of(Generation, rows),
         )
 
 

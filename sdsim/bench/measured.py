@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_type_hints
 
 import polars as pl
 import torch
@@ -14,6 +14,9 @@ import torch
 from kernels.bench import Roofline, device_name, versions
 from sdsim.bench.config import BenchConfig, What
 from sdsim.store.provenance import commit
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after each case with the number of cases done and of all cases."""
@@ -56,6 +59,17 @@ def conditions(
         "ceilings": None if roofline is None else asdict(roofline),
         "config": asdict(config),
     }
+
+
+def table_of(kind: type[DataclassInstance], rows: Iterable[DataclassInstance]) -> pl.DataFrame:
+    """The rows as a table, of the types that their class has even where nothing was measured."""
+    hints = get_type_hints(kind)
+    types = {int: pl.Int64, float: pl.Float64}
+    schema = {
+        name: next((types[each] for each in (hint, *get_args(hint)) if each in types), pl.String)
+        for name, hint in hints.items()
+    }
+    return pl.DataFrame([asdict(row) for row in rows], schema=schema)
 
 
 def not_run(table: pl.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kernels.bench import Foresight, halved, measure_roofline, seconds_taken, threads
 from sdsim.bench.config import BenchConfig, ModelTask
-from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run
+from sdsim.bench.measured import MILLISECONDS, Measured, Progress, conditions, not_run, table_of
 from sdsim.models import LanguageModel
 from sdsim.text.config import ObjectiveConfig
 from sdsim.text.flops import peak_tflops, training_flops
@@ -77,7 +77,7 @@ def measure(config: BenchConfig, what: ModelTask, progress: Progress) -> Measure
         )
         found = conditions(config, what, device, roofline) | {"peak_tflops": known}
     title = f"Whole models, {_DOING[what]}: {config.dtype}, on {found['device']}"
-    return Measured(title, found, pl.DataFrame([asdict(timing) for timing in timings]))
+    return Measured(title, found, table_of(ModelTiming, timings))
 
 
 def display_table(table: pl.DataFrame) -> pl.DataFrame:

@@ -96,7 +96,9 @@ def _load(path: Path) -> Report:
             stored.what,
             stored.title,
             {name: value for name, value in whole.items() if name not in ("title", "rows")},
-            pl.DataFrame(stored.rows, infer_schema_length=None),
+            pl.DataFrame(stored.rows, infer_schema_length=None).with_columns(
+                pl.col(pl.Null).exclude("reason").cast(pl.Float64),
+            ),
         )
         if report.what != path.stem:
             raise ValueError(f"it is of {report.what}")

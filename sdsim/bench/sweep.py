@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 
 from kernels.bench import seconds_taken, threads
 from sdsim.bench.config import BenchConfig
-from sdsim.bench.measured import Measured, Progress, conditions
+from sdsim.bench.measured import Measured, Progress, conditions, table_of
 from sdsim.config import ModelConfig, RunConfig, ensemble_key
 from sdsim.sweep.plan import runs_of
 from sdsim.training.modes import TrainingMode, modes, throughput
@@ -90,7 +90,7 @@ def measure(config: BenchConfig, progress: Progress) -> Measured:
         f"sweep={config.preset}: training steps per second, {config.workers} worker(s) with "
         f"{config.threads} thread(s), on {found['device']}"
     )
-    table = pl.DataFrame([asdict(row) for row in rows], infer_schema_length=None)
+    table = table_of(Throughput, rows)
     return Measured(title, found, table)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import figures
 from kernels.bench import METHODS
 from sdsim.bench import attention, generation
 from sdsim.bench.config import BenchConfig, What
@@ -105,3 +106,21 @@ def test_generation_as_a_report() -> None:
 def test_all_methods_is_no_name() -> None:
     attention.check_methods(BenchConfig())
     attention.check_methods(BenchConfig(methods=tuple(METHODS)))
+
+
+@pytest.mark.parametrize("what", ["prefill", "model_prefill", "model_train", "sweep"])
+def test_a_report_in_which_nothing_was_run(what: What, tmp_path: Path) -> None:
+    """It is printed, kept, read again, and not drawn."""
+    config = BenchConfig(
+        lengths=(32, 64), heads=1, repeats=1, threads=1, max_seconds=1e-9, members=(1,), settings=1
+    )
+    report = measure(config, what)
+    (reason,) = report.table["reason"].drop_nulls().unique().to_list() if what != "prefill" else [0]
+    assert reason in (0, "more than 1e-09 s", "takes too long")
+    display_table(report)
+    assert any(line.startswith("not ") for line in notes(report))
+    report.save(tmp_path)
+    (again,) = load_reports(tmp_path)
+    assert again.table["reason"].to_list() == report.table["reason"].to_list()
+    if report.is_drawn:
+        assert figures.draw_bench(again.what, again.title, again.table, tmp_path) == []
