@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     for wrong, reason in (
         ({"seq_len": None}, "'seq_len'"),
         ({"model": {**model, "depths": 3}}, "depths = 3: unexpected keyword argument"),
-        ({"model": {**model, "heads": 0}}, "heads: Input should be greater than or equal to 1"),
+        ({"model": {**model, "heads": 0}}, "heads = 0: must be greater than or equal to 1"),
         ({"model": {**model, "mixers": ["gone"]}}, "model.mixers names gone: .*"),
     ):
         changed = {k: v for k, v in {**config, **wrong}.items() if v is not None}
