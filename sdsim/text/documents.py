@@ -6,6 +6,8 @@ import ast
 import gzip
 import hashlib
 import json
+import logging
+import os
 import platform
 import sysconfig
 import zlib
@@ -18,6 +20,8 @@ import polars as pl
 
 from sdsim.reading import reason
 from sdsim.text.config import PYTHON
+
+logger = logging.getLogger(__name__)
 
 _HUB = "hf:"
 _JSONL, _PARQUET = (".jsonl", ".jsonl.gz"), (".parquet",)
@@ -73,7 +77,9 @@ def sources(data: Sequence[str]) -> list[Source]:
         elif name.startswith(_HUB):
             found.append(Source(name))
         else:
-            for path in _files(name):
+            files = _files(name)
+            _warn_of_others(name, files)
+            for path in files:
                 status = path.stat()
                 found.append(Source(str(path), status.st_size, status.st_mtime_ns))
     if not found:
@@ -85,11 +91,11 @@ def documents(data: Sequence[str], text_field: str) -> Iterator[Document]:
     """All documents, always in the same order.
 
     Args:
-        data: files and folders (with all that is below them, by name); ``hf:<dataset>`` or
-            ``hf:<dataset>:<config>``, whose train split is streamed; ``"python"``: Python's
-            documentation and the docstrings of its library. A document is a text file, a line of
-            a JSONL file that is not blank, or a row of a Parquet file. Byte-order marks are no
-            part of the text; ``null`` is an empty text.
+        data: files and folders (with all that is below them, by name, linked ones too);
+            ``hf:<dataset>`` or ``hf:<dataset>:<config>``, whose train split is streamed;
+            ``"python"``: Python's documentation and the docstrings of its library. A document is a
+            text file, a line of a JSONL file that is not blank, or a row of a Parquet file.
+            Byte-order marks are no part of the text; ``null`` is an empty text.
         text_field: key or column that holds the text.
 
     Raises:
@@ -108,11 +114,7 @@ def documents(data: Sequence[str], text_field: str) -> Iterator[Document]:
 def _files(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        known = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file() and file.name.endswith((*_JSONL, *_PARQUET, *_TEXT))
-        ]
+        known = [file for file in _below(path) if _ends(file, *_JSONL, *_PARQUET, *_TEXT)]
         if not known:
             raise ValueError(f"data = {name!r}: the folder holds no file that ends with {_kinds()}")
         return known
@@ -120,9 +122,45 @@ def _files(name: str) -> list[Path]:
         raise ValueError(
             f"data = {name!r}: there is no such file; a dataset's name begins with {_HUB}"
         )
-    if not path.name.endswith((*_JSONL, *_PARQUET, *_TEXT)):
+    if not _ends(path, *_JSONL, *_PARQUET, *_TEXT):
         raise ValueError(f"data = {name!r}: must end with {_kinds()}")
     return [path]
+
+
+def _warn_of_others(name: str, read: list[Path]) -> None:
+    """Say how many files of a folder, hidden ones apart, are of a kind that is not read."""
+    if not Path(name).is_dir():
+        return
+    others = [
+        file
+        for file in sorted(set(_below(Path(name))) - set(read))
+        if not any(part.startswith(".") for part in file.relative_to(name).parts)
+    ]
+    if others:
+        logger.warning(
+            "data = %r: left out are files that do not end with %s: %s, the first is %s",
+            name,
+            _kinds(),
+            len(others),
+            others[0],
+        )
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files in a folder and below, linked folders included, each folder once; sorted."""
+    found = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(parent))
+        folders[:] = sorted(
+            name for name in folders if os.path.realpath(os.path.join(parent, name)) not in seen
+        )
+        found += [file for name in files if (file := Path(parent, name)).is_file()]
+    return sorted(found)
+
+
+def _ends(path: Path, *kinds: str) -> bool:
+    return path.name.lower().endswith(kinds)
 
 
 def _kinds() -> str:
@@ -132,9 +170,9 @@ def _kinds() -> str:
 
 def _file(path: Path, text_field: str) -> Iterator[Document]:
     try:
-        if path.name.endswith(_JSONL):
+        if _ends(path, *_JSONL):
             yield from _jsonl(path, text_field)
-        elif path.name.endswith(_PARQUET):
+        elif _ends(path, *_PARQUET):
             yield from _parquet(path, text_field)
         else:
             yield Document(path.read_text(encoding="utf-8-sig"), str(path))
@@ -160,7 +198,7 @@ def _jsonl(path: Path, text_field: str) -> Iterator[Document]:
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a file; bytes that are not UTF-8 become lone surrogates."""
     number = 0
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if _ends(path, ".gz") else open
     try:
         with opened(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:

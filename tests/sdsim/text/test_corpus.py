@@ -19,7 +19,7 @@ from sdsim.conf.compose import validate
 from sdsim.text import corpus as module
 from sdsim.text.config import CorpusConfig
 from sdsim.text.corpus import Corpus, prepare
-from sdsim.text.documents import documents
+from sdsim.text.documents import documents, sources
 from sdsim.text.sequences import Order
 from sdsim.text.tokenizer import (
     END_OF_TEXT,
@@ -462,3 +462,25 @@ def test_files_that_were_not_touched_are_not_read_again(config: CorpusConfig) ->
 def test_errors(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         validate(CorpusConfig, {"tokens": "tokens", **settings})
+
+
+def test_a_folder_is_read_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Endings in capitals and linked folders are read, once each; what is left out is counted."""
+    inside, elsewhere = tmp_path / "data" / "inside", tmp_path / "elsewhere"
+    for folder in (inside, elsewhere):
+        folder.mkdir(parents=True)
+    (inside / "A.TXT").write_text("first")
+    (elsewhere / "b.JSONL").write_text('{"text": "second"}\n')
+    with gzip.open(elsewhere / "c.Jsonl.GZ", "wt") as file:
+        file.write('{"text": "third"}\n')
+    (inside / "page.html").write_text("left out")
+    (inside / ".hidden").write_text("not counted")
+    (inside / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(tmp_path / "data")
+    (inside / "gone.txt").symlink_to(tmp_path / "nowhere")
+    data = [str(tmp_path / "data")]
+    assert [document.text for document in documents(data, "text")] == ["first", "second", "third"]
+    assert not caplog.records
+    assert len(sources(data)) == 3
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f": 1, the first is {inside / 'page.html'}")
