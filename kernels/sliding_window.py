@@ -32,6 +32,7 @@ def sliding_window_attention(
     Source:
         The window layers of Based and JRT-RNN, arXiv:2407.05483, Table 15.
     """
+    window = int(window)
     if window < 1:
         raise ValueError(f"window must be at least 1, got {window}")
     if q.ndim != 4 or q.shape != k.shape or k.shape != v.shape:

@@ -19,6 +19,8 @@ from sdsim import commands
 from sdsim.commands.command import Command
 from sdsim.commands.console import Warnings, console, errors
 
+logger = logging.getLogger(__name__)
+
 FAILURE, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _HELP = ("-h", "--help")
@@ -32,6 +34,8 @@ _QUESTIONS = {
 }
 
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_UNQUOTED_LIST = re.compile(r"\[[^\"'].*,.*\]", re.DOTALL)
+_SEVERAL = """'["a","b"]'"""
 _QUOTED_TEXTS = re.compile(rf"{_QUOTED}|\[\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*)?\s*\]", re.DOTALL)
 
 
@@ -145,6 +149,8 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
             as_written = flag in command.texts or (
                 flag.lstrip("+") in text_settings and not _is_hydras(value, command)
             )
+            if flag in command.texts and _UNQUOTED_LIST.fullmatch(value):
+                logger.warning("%s is one text; several stand in quotes: %s", word, _SEVERAL)
             overrides.append(_as_written(word) if as_written else word)
         elif flag in _CONFIG_DIR:
             folder = value if equals else next(words, "")
@@ -152,7 +158,7 @@ def _split(command: Command, arguments: list[str]) -> tuple[set[str], list[str],
                 raise ValueError(f"{flag} {folder}: there is no such folder")
             folders.append(_quoted(f"file://{Path(folder).absolute()}"))
         elif flag in _QUESTIONS:
-            questions.append(word)
+            questions += [flag, *([value] if equals else [])]
             if _QUESTIONS[flag] and not equals:
                 questions += [value for value in [next(words, None)] if value is not None]
         elif word in _HELP or (word in _MULTIRUN and command.sweep is not None):

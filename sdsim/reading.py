@@ -11,7 +11,7 @@ from pydantic import ValidationError
 _MOST_SHOWN = 4  # errors of one file or config, in a line
 _LONGEST_SHOWN = 80  # characters of a value
 
-READ_ERRORS = (ValueError, OSError, RecursionError)
+READ_ERRORS = (ValueError, OSError, OverflowError, RecursionError)
 """What reading and checking a text or JSON file may raise."""
 
 

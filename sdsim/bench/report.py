@@ -85,7 +85,7 @@ class _Stored(BaseModel, strict=True):
 
     title: str
     what: What
-    rows: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    rows: Annotated[list[dict[str, str | int | float | None]], Field(min_length=1)]
 
 
 def _load(path: Path) -> Report:
@@ -104,7 +104,7 @@ def _load(path: Path) -> Report:
             raise ValueError(f"it is of {report.what}")
         if report.is_drawn:
             TypeAdapter(list[_Row]).validate_python(stored.rows)
-    except (*READ_ERRORS, TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+    except (*READ_ERRORS, TypeError, pl.exceptions.PolarsError) as error:
         raise ValueError(
             f"{path} is not a report of `sdsim bench`: {reason(error)}; delete it, or measure "
             f"{path.stem} again with out={path.parent}"

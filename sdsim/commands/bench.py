@@ -62,6 +62,13 @@ def shorthand(words: list[str]) -> list[str]:
     words = [re.sub(r"^patience=", "max_seconds=", word) for word in words]
     chosen = [word for word in words if word in get_args(What)]
     others = [word for word in words if word not in chosen]
+    for before, word in zip(["", *others], others, strict=False):
+        if word.isidentifier() and not before.startswith("-"):  # as in --cfg job
+            from sdsim.commands.errors import did_you_mean
+
+            known = get_args(What)
+            hint = did_you_mean(word, known)
+            raise ValueError(f"{word}: no such benchmark{hint} Known: {', '.join(known)}.")
     return [*others, f"what=[{','.join(chosen)}]"] if chosen else others
 
 

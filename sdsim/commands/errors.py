@@ -11,7 +11,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from sdsim import commands
 from sdsim.commands.command import Command
@@ -26,10 +26,20 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
     said = one_line(error)
     if "submitit_" in said:
         return "hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'"
+    if isinstance(error, InterpolationResolutionError):
+        key = f"{error.full_key}: " if error.full_key else ""
+        return f"{key}{_without_advice(said)}; \\${{ is how a text has a dollar before a brace"
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override, command)
     if "requires --multirun" in said or "Ambiguous value" in said:
         return _several(said, command)
+    if "ConfigLoader is not set" in said:
+        return "glob(…): a sweep takes no patterns; name its choices, as in model=gru,based"
+    if missing := re.search(r"Could not find '([\w/]+)/([^'/]+)'", said):
+        group, value = missing.groups()
+        if group in command.groups and not any(word.endswith(f"={value}") for word in overrides):
+            hint = did_you_mean(value, choices_of(command, [])[group])
+            return f"sweep.grid: {group}: {value}: no such choice{hint}"
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if isinstance(error, MissingConfigException) and key in (*command.groups, _LAUNCHER):
@@ -148,7 +158,11 @@ def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
     ends = [name for name in known if name.split(".")[-1].lower() == key.split(".")[-1].lower()]
     if len(ends) == 1:
         return f"; did you mean {ends[0]}?"
-    if close := _closest(key, known, cutoff=0.6):
+    by_end = {name.split(".")[-1]: name for name in known}
+    close = _closest(key, known, cutoff=0.6)
+    if close is None and (end := _closest(key, by_end, cutoff=0.7)):
+        close = by_end[end]
+    if close:
         return f"; did you mean {close}?"
     others = [name for name in commands.names() if key in commands.find(name).settings]
     where = f"; it is one of `sdsim {'`, `sdsim '.join(others)}`" if others else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from pydantic.dataclasses import dataclass
 
@@ -65,7 +66,8 @@ def run(config: Config) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     if "sliding_window_attention" in model.config.mixers:
         console.print(f"sliding windows: {model.config.window} keys, a token's own included")
-    console.print(f"{count:,} parameters are in {out}; `sdsim generate checkpoint={out}` uses them")
+    use = f"sdsim generate {quote(f'checkpoint={out}')}"
+    console.print(f"{count:,} parameters are in {out}; `{use}` uses them")
 
 
 COMMAND = Command.of(

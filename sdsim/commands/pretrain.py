@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from shlex import quote
 from typing import get_args
 
 from omegaconf import DictConfig
@@ -76,7 +77,8 @@ def run(config: PretrainConfig) -> None:
         console.print(f"step {step:,} of {config.steps:,}: {', '.join(words)}", soft_wrap=True)
 
     folder = pretrain(config, on_numbers=show)
-    console.print(f"the model is in {folder}; `sdsim generate checkpoint={folder}` uses it")
+    use = f"sdsim generate {quote(f'checkpoint={folder}')}"
+    console.print(f"the model is in {folder}; `{use}` uses it")
 
 
 def _short(number: float) -> str:

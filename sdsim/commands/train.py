@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from shlex import quote
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console
@@ -95,7 +96,8 @@ def sweep_and_report(command: str, overrides: list[str]) -> bool:
         return True
     finished = done.stored == done.runs
     which = "all runs are" if finished else f"in time, {done.stored} of {done.runs} runs are"
-    draws = f"; `sdsim figures store={done.store.path}` draws them" if done.stored else ""
+    command = f"sdsim figures {quote(f'store={done.store.path}')}"
+    draws = f"; `{command}` draws them" if done.stored else ""
     console.print(f"{which} in {done.store.path}{draws}")
     if not finished:
         console.print("the same command resumes the others")

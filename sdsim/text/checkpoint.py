@@ -51,6 +51,7 @@ _READ_ERRORS = (  # what torch and safetensors raise for damaged files
     CheckpointException,
     SafetensorError,
     OSError,
+    OverflowError,
     ValueError,
     KeyError,
     TypeError,

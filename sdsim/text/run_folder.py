@@ -68,12 +68,21 @@ class _Description:
 def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None:
     """Check that the folder is empty or holds this run.
 
+    The description stands beside the checkpoints too, so that a damaged one can be written again.
+
     Raises:
         ValueError: naming a field in which the run of the folder differs; with `corpus`, also if
             that run was trained on another one; for a ``run.json`` that is damaged.
     """
-    path = Path(config.out) / RUN
-    if not path.exists():
+    out = Path(config.out)
+    path = next((path for path in (out / RUN, out / CHECKPOINTS / RUN) if path.exists()), None)
+    if path is None:
+        left = [name for name in (CHECKPOINTS, LOG, MODEL) if (out / name).exists()]
+        if left:
+            raise ValueError(
+                f"{out / RUN} is missing, so that nothing says which run {left[0]} is of; restore "
+                "it, or choose another folder"
+            )
         return
     stored = _Description.load(path)
     stored_config = with_added_fields(stored.config)
@@ -106,17 +115,19 @@ def describe_run(config: PretrainConfig, corpus: Corpus) -> None:
         ValueError: see `check_same_run`.
     """
     check_same_run(config, corpus)
-    path = Path(config.out) / RUN
-    if path.exists():
+    out = Path(config.out)
+    missing = [path for path in (out / CHECKPOINTS / RUN, out / RUN) if not path.exists()]
+    if not missing or (out / CHECKPOINTS).is_file():  # which reading checkpoints refuses
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     description = _Description(
         config.identity(),
         str(Path(config.corpus.tokens).absolute()),
         corpus.identity(),
         model_arguments(config, corpus),
     )
-    write_text(path, json.dumps(asdict(description), indent=1) + "\n")
+    for path in missing:
+        write_text(path, json.dumps(asdict(description), indent=1) + "\n")
 
 
 def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Sliding-window attention against its definition."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -66,3 +69,11 @@ def test_a_mask_has_the_shape_of_the_tokens() -> None:
     x = torch.zeros(1, 4, 2, 3)
     with pytest.raises(ValueError, match=r"mask must have shape \(1, 4\), got \(1, 3\)"):
         sliding_window_attention(x, x, x, 2, mask=torch.ones(1, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int64])
+def test_a_window_may_be_a_numpy_integer(kind: type[np.integer[Any]]) -> None:
+    x = torch.randn(1, 5, 1, 2)
+    window: Any = kind(2)
+    expected = sliding_window_attention(x, x, x, 2)
+    assert torch.equal(sliding_window_attention(x, x, x, window), expected)

@@ -73,6 +73,7 @@ def test_an_algorithm_takes_them() -> None:
     makers: list[Callable[[Any], theory.StreamingAlgorithm[Any]]] = [
         lambda to: theory.OnePass(to(2**62), search=True, packed=True),
         lambda to: theory.Fingerprint(to(2**62), fingerprint_bits=to(20), coins=to(5)),
+        lambda to: theory.Fingerprint.drawn(to(2**62), to(20), seed=to(1)),
         lambda to: theory.JustReadTwice(to(2**62), length=to(16)),
         lambda to: theory.MultiPass(to(64), length=to(16), passes=to(2), size_a=to(2)),
         lambda to: theory.KernelAttention(to(64), features=to(8), seed=to(0)),

@@ -113,6 +113,7 @@ class Fingerprint(OnePass):
         require_between(0, coin_count(self.universe), open_high=True, coins=self.coins)
 
     @classmethod
+    @with_python_integers
     def drawn(
         cls,
         universe: int,

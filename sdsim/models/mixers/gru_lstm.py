@@ -28,7 +28,7 @@ class GRU(Mixer):
     ) -> tuple[Tensor, MixerState]:
         if is_transformed(x):
             return self._unrolled(x)
-        if mask is None:
+        if mask is None or not len(x):
             y, state = self.rnn(x)
             return y, self._unpack(state)
         # Left padding becomes right padding, which torch's recurrences can leave out.

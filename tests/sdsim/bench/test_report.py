@@ -71,6 +71,15 @@ def test_attention_is_measured_kept_and_read_again(tmp_path: Path) -> None:
     assert notes(again) == notes(report)
 
 
+def test_a_value_that_is_no_value_is_named(tmp_path: Path) -> None:
+    stored = json.loads((STORED / "train.json").read_text())
+    for value in ({}, [1], {"x": None}):
+        stored["rows"][0]["peak_bytes"] = value
+        (tmp_path / "train.json").write_text(json.dumps(stored))
+        with pytest.raises(ValueError, match=r"train.json is not a report .* again with out="):
+            load_reports(tmp_path)
+
+
 @pytest.mark.parametrize("report", load_reports(STORED), ids=lambda report: report.what)
 def test_reports_of_earlier_versions_are_printed(report: Report) -> None:
     assert len(display_table(report)) > 0

@@ -314,3 +314,14 @@ def test_bad_configs(change: dict[str, object], words: str) -> None:
 def test_bad_inputs(arguments: tuple[object, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         model_of("gru")(*arguments)
+
+
+@pytest.mark.parametrize("mixer", CAUSAL)
+def test_a_batch_may_be_empty(mixer: str) -> None:
+    model = model_of(mixer)
+    tokens, mask = some_tokens(0, 5), torch.ones(0, 5, dtype=torch.bool)
+    assert model(tokens).shape == (0, 5, VOCAB_SIZE)
+    assert model(tokens, mask=mask).shape == (0, 5, VOCAB_SIZE)
+    logits, state = model.prefill(tokens, mask=mask)
+    assert logits.shape == (0, 5, VOCAB_SIZE)
+    assert model.step(tokens[:, 0], state)[0].shape == (0, VOCAB_SIZE)

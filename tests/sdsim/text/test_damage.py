@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,31 @@ def test_a_damaged_line_of_the_log_is_named(line: str, config: PretrainConfig) -
     path.write_text("\n".join(lines))  # an editor may leave out the last line break
     pretrain(config)
     assert path.read_text().splitlines() == lines
+
+
+def test_a_run_is_known_without_its_description(config: PretrainConfig, tmp_path: Path) -> None:
+    """By the one beside the checkpoints; where that is gone too, nothing is trained on."""
+    (tmp_path / "run/run.json").unlink()
+    with pytest.raises(ValueError, match="another run, with lr = "):
+        pretrain(replace(config, lr=0.5))
+    pretrain(config)
+    assert (tmp_path / "run/run.json").exists()
+    (tmp_path / "run/run.json").unlink()
+    (tmp_path / "run/checkpoints/run.json").unlink()
+    before = contents(tmp_path)
+    for other in (config, replace(config, lr=0.5)):
+        with pytest.raises(
+            ValueError, match=r"run.json is missing, .* which run checkpoints is of"
+        ):
+            pretrain(other)
+    assert contents(tmp_path) == before
+
+
+def test_a_step_that_is_no_number_is_named(config: PretrainConfig, tmp_path: Path) -> None:
+    file = tmp_path / "run/checkpoints/step-00000004/progress.json"
+    for step in ("Infinity", "NaN", "1e400", "-4", "[]"):
+        file.write_text(f'{{"step": {step}}}')
+        assert "delete that folder" in refuses(config, file)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

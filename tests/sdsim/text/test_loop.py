@@ -1,5 +1,6 @@
 """A resumed run is an unbroken run: in one process, in two, from two to one."""
 
+import contextlib
 import json
 import math
 import os
@@ -200,10 +201,12 @@ def kill_at(words: list[str], config: PretrainConfig, step: int) -> None:
 
 def descendants(process: int) -> list[int]:
     """The processes that one has started, and those that they have, as Linux lists them."""
-    found = []
-    for thread in Path(f"/proc/{process}/task").iterdir():
-        for child in map(int, (thread / "children").read_text().split()):
-            found += [child, *descendants(child)]
+    found: list[int] = []
+    # A process or thread may end meanwhile.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            for child in map(int, (thread / "children").read_text().split()):
+                found += [child, *descendants(child)]
     return found
 
 
