@@ -31,7 +31,8 @@ def reason(error: BaseException) -> str:
     """What is wrong with a file or what it describes, in one line."""
     if isinstance(error, ValidationError):
         return describe(error)
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first.split("; use sys.")[0]  # Python's advice to programs
 
 
 def describe(error: ValidationError, path: str = "") -> str:

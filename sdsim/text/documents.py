@@ -189,7 +189,7 @@ def _jsonl(path: Path, text_field: str) -> Iterator[Document]:
         try:
             row = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}: not JSON: {error}") from error
+            raise ValueError(f"{where}: not JSON: {reason(error)}") from error
         if not isinstance(row, dict):
             raise ValueError(f"{where}: not a JSON object with a text under {text_field!r}")
         yield _document(row, text_field, where)
@@ -205,7 +205,8 @@ def _lines(path: Path) -> Iterator[str]:
                 number += 1
                 yield line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read after line {number}: {error}") from error
+        where = f" after line {number}" if number else ""
+        raise ValueError(f"{path}: cannot be read{where}: {error}") from error
 
 
 def _parquet(path: Path, text_field: str) -> Iterator[Document]:

@@ -484,3 +484,15 @@ def test_a_folder_is_read_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert len(sources(data)) == 3
     (record,) = caplog.records
     assert record.getMessage().endswith(f": 1, the first is {inside / 'page.html'}")
+
+
+def test_errors_of_files_advise_what_their_readers_can_do(tmp_path: Path) -> None:
+    number = tmp_path / "long.jsonl"
+    number.write_text('{"text": ' + "1" * 5000 + "}\n")
+    with pytest.raises(ValueError, match=r"long.jsonl, line 1: .*") as raised:
+        list(documents([str(number)], "text"))
+    assert "sys." not in str(raised.value)
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(json.dumps({"text": "x" * 99}).encode())[:30])
+    with pytest.raises(ValueError, match=r"cut.jsonl.gz: cannot be read: "):
+        list(documents([str(cut)], "text"))
