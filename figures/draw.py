@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from figures import bench, bits, gap, memory, order, passes, theory
-from figures.drawing import Drawing, NothingToDraw, write_table
+from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
 from figures.style import house_style
+from sdsim.files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -85,5 +86,5 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
             logger.warning("figure %r is left out: %s", name, reason)
             Drawing.remove(out / name)  # of other runs, from an earlier call
     slices = out / "slices.csv"
-    write_table(slices, by_slice(chosen_runs(table)))
+    write_text(slices, by_slice(chosen_runs(table)).write_csv())
     return [*paths, slices]

@@ -8,14 +8,11 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
+from sdsim.files import write_text
+
 
 class NothingToDraw(Exception):  # noqa: N818 - not an error: other figures go on
     """Raised by a figure that the runs do not allow; the text says why."""
-
-
-def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write CSV. Polars would take a folder that is called ~ for the user's home."""
-    path.write_bytes(table.write_csv().encode())
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class Drawing:
         dateless = {"CreationDate": None, "Creator": None, "Producer": None}
         self.figure.savefig(pdf, metadata=dateless)
         self.figure.savefig(png, metadata={"Software": None})
-        write_table(csv, self.data)
+        # Polars, given the path, would take a folder that is called ~ for the user's home.
+        write_text(csv, self.data.write_csv())
         return paths
 
     @staticmethod

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +12,6 @@ import yaml
 import figures
 from figures.palette import model_label
 from figures.style import printable
-from sdsim import cli
 from sdsim.commands.console import as_table, console
 from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
@@ -22,6 +19,7 @@ from sdsim.store.store import Store
 from sdsim.store.table import load
 from sdsim.training.result import RunResult, SliceResult
 from sdsim.training.tasks import eval_tasks
+from tests.conftest import Run
 
 NAMES = {
     "gru [no mlp]": None,
@@ -96,23 +94,6 @@ def test_names_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(("name", "written"), NAMES.items())
 def test_names_in_figures(name: str, written: str | None) -> None:
     assert printable(name) == model_label(name) == (name if written is None else written)
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sdsim", *words])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_info.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 FOLDERS = [*NAMES, os.fsdecode(b"\xff.d"), " ", "a,b", "a=b", "~", "#x", "null ", "true", "3"]

@@ -16,7 +16,7 @@ from .one_pass.exact import one_pass_bits
 from .one_pass.filters import fingerprint_bits_for, membership_bits
 from .one_pass.with_error import index_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
-from .setting import Marker, Outcome, Token, check_sizes
+from .setting import Outcome, Token, check_sizes, prompt_tokens
 
 _COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
 
@@ -128,10 +128,11 @@ def _peak_bits(
 ) -> int | None:
     """The most bits held while disjoint sets are read; None if that takes too long."""
     deadline = time.monotonic() + max_seconds
+    first, second = range(size_first), range(size_first, size_first + size_second)
 
     def tokens() -> Iterator[Token]:
-        """`prompt`, of which no more than a token is held at a time, until the deadline."""
-        for token in _disjoint_prompt(size_first, size_second, passes):
+        """Those of the prompt, of which no more than one is held at a time, until the deadline."""
+        for token in prompt_tokens(first, second, passes):
             if time.monotonic() > deadline:
                 raise TimeoutError
             yield token
@@ -140,13 +141,3 @@ def _peak_bits(
         return run(tokens()).peak_bits
     except TimeoutError:
         return None
-
-
-def _disjoint_prompt(size_first: int, size_second: int, passes: int) -> Iterator[Token]:
-    """`theory.setting.prompt` of two disjoint sets, token by token."""
-    for _ in range(passes):
-        yield Marker.PREFIX
-        yield from range(size_first)
-        yield Marker.SEPARATOR
-        yield from range(size_first, size_first + size_second)
-    yield Marker.ANSWER

@@ -9,7 +9,7 @@ reads it token by token; `run` counts the bits that it holds on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import index
@@ -83,8 +83,17 @@ def prompt(first: Iterable[int], second: Iterable[int], passes: int = 1) -> tupl
     require_at_least(1, passes=passes)
     first, second = tuple(map(index, first)), tuple(map(index, second))
     require_distinct(first=first, second=second)
-    copy: tuple[Token, ...] = (Marker.PREFIX, *first, Marker.SEPARATOR, *second)
-    return (*(copy * passes), Marker.ANSWER)
+    return tuple(prompt_tokens(first, second, passes))
+
+
+def prompt_tokens(first: Sequence[int], second: Sequence[int], passes: int = 1) -> Iterator[Token]:
+    """The tokens of `prompt`, one at a time and unchecked: sets may be ranges of any length."""
+    for _ in range(passes):
+        yield Marker.PREFIX
+        yield from first
+        yield Marker.SEPARATOR
+        yield from second
+    yield Marker.ANSWER
 
 
 class RecurrentModel(Protocol[State]):

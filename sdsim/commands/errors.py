@@ -54,8 +54,7 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
             wrong = next((key for key in given if key.startswith(f"{wrong}.")), wrong)
         is_hydras = (wrong or "hydra").split(".")[0] == "hydra"
         if wrong and not is_hydras and wrong not in (known := settings_of(command)):
-            hint = _instead(wrong, given.get(wrong, ""), command, known)
-            return f"{wrong}: `sdsim {command.name}` has no such setting{hint}"
+            return _no_such_setting(wrong, given.get(wrong, ""), command, known)
     text = _without_advice(said)
     reason = "" if error.__cause__ is None else _without_advice(one_line(error.__cause__))
     return text if not reason or reason in text else f"{text}: {reason}"
@@ -92,11 +91,9 @@ def check_added(overrides: list[str], command: Command) -> None:
         if not override.startswith("+") or key.split(".")[0] == "hydra" or "@" in key:
             continue
         known = settings_of(command)
-        holders = {".".join(name.split(".")[: depth + 1]) for name in known for depth in range(9)}
-        if key in (*holders, *command.groups) or ("task" in command.groups and key[:5] == "task."):
-            continue
-        hint = _instead(key, value, command, known)
-        raise ValueError(f"{key}: `sdsim {command.name}` has no such setting{hint}")
+        is_known = any(f"{name}.".startswith(f"{key}.") for name in (*known, *command.groups))
+        if not is_known and not ("task" in command.groups and key.startswith("task.")):
+            raise ValueError(_no_such_setting(key, value, command, known))
 
 
 def one_line(error: BaseException | str) -> str:
@@ -146,6 +143,11 @@ def _key(error: BaseException) -> str | None:
 def _with_group(key: str) -> list[str]:
     """The commands that choose a file of this group."""
     return [name for name in commands.names() if key in commands.find(name).groups]
+
+
+def _no_such_setting(key: str, value: str, command: Command, known: list[str]) -> str:
+    hint = _instead(key, value, command, known)
+    return f"{key}: `sdsim {command.name}` has no such setting{hint}"
 
 
 def _instead(key: str, value: str, command: Command, known: list[str]) -> str:

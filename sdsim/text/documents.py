@@ -77,8 +77,15 @@ def sources(data: Sequence[str]) -> list[Source]:
         elif name.startswith(_HUB):
             found.append(Source(name))
         else:
-            files = _files(name)
-            _warn_of_others(name, files)
+            files, others = _files(name)
+            if others:
+                logger.warning(
+                    "data = %r: left out are files that do not end with %s: %s, the first is %s",
+                    name,
+                    _kinds(),
+                    len(others),
+                    others[0],
+                )
             for path in files:
                 status = path.stat()
                 found.append(Source(str(path), status.st_size, status.st_mtime_ns))
@@ -107,43 +114,31 @@ def documents(data: Sequence[str], text_field: str) -> Iterator[Document]:
         elif name.startswith(_HUB):
             yield from _hub(name, text_field)
         else:
-            for path in _files(name):
+            for path in _files(name)[0]:
                 yield from _file(path, text_field)
 
 
-def _files(name: str) -> list[Path]:
+def _files(name: str) -> tuple[list[Path], list[Path]]:
+    """The files to read, and those of a folder that are of other kinds, but for hidden ones."""
     path = Path(name)
     if path.is_dir():
-        known = [file for file in _below(path) if _ends(file, *_JSONL, *_PARQUET, *_TEXT)]
+        found = _below(path)
+        known = [file for file in found if _ends(file, *_JSONL, *_PARQUET, *_TEXT)]
         if not known:
             raise ValueError(f"data = {name!r}: the folder holds no file that ends with {_kinds()}")
-        return known
+        others = [
+            file
+            for file in sorted(set(found) - set(known))
+            if not any(part.startswith(".") for part in file.relative_to(path).parts)
+        ]
+        return known, others
     if not path.exists():
         raise ValueError(
             f"data = {name!r}: there is no such file; a dataset's name begins with {_HUB}"
         )
     if not _ends(path, *_JSONL, *_PARQUET, *_TEXT):
         raise ValueError(f"data = {name!r}: must end with {_kinds()}")
-    return [path]
-
-
-def _warn_of_others(name: str, read: list[Path]) -> None:
-    """Say how many files of a folder, hidden ones apart, are of a kind that is not read."""
-    if not Path(name).is_dir():
-        return
-    others = [
-        file
-        for file in sorted(set(_below(Path(name))) - set(read))
-        if not any(part.startswith(".") for part in file.relative_to(name).parts)
-    ]
-    if others:
-        logger.warning(
-            "data = %r: left out are files that do not end with %s: %s, the first is %s",
-            name,
-            _kinds(),
-            len(others),
-            others[0],
-        )
+    return [path], []
 
 
 def _below(folder: Path) -> list[Path]:

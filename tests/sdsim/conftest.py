@@ -1,18 +1,14 @@
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from sdsim import cli
 from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
 from sdsim.store.store import Store
 from sdsim.training.result import RunResult, SliceResult
 from sdsim.training.tasks import eval_tasks
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,17 +67,3 @@ def invented_result() -> Callable[..., RunResult]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sdsim", *words])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_info.value.code or 0), captured.out, captured.err
-
-    return run

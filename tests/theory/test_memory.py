@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory.counting import ceil_log2_binomial
-from theory.memory import _disjoint_prompt, memory_needs
-from theory.setting import prompt
+from theory.memory import memory_needs
+from theory.setting import prompt, prompt_tokens
 
 
 @settings(deadline=None, max_examples=40)
@@ -72,7 +72,7 @@ def test_what_does_not_end_in_time_is_left_open() -> None:
 
 
 def test_the_stream_is_the_prompt() -> None:
-    assert tuple(_disjoint_prompt(3, 2, 2)) == prompt(range(3), range(3, 5), 2)
+    assert tuple(prompt_tokens(range(3), range(3, 5), 2)) == prompt(range(3), range(3, 5), 2)
 
 
 def test_sets_too_large_to_be_held_have_bounds_at_once() -> None:

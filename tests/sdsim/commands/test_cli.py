@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,9 @@ from sdsim import cli, commands
 from sdsim.commands.help import choices_of
 from sdsim.conf.compose import composed
 from sdsim.store.table import load
+from tests.conftest import Run
 from theory.claims.claim import Claim, Evidence, require
 from theory.claims.verify import verify
-
-Run = Callable[..., tuple[int, str, str]]
 
 SMALL = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdsim import commands
-from tests.sdsim.conftest import Run
+from tests.conftest import Run
 
 ROOT = Path(__file__).parents[3]
 _FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

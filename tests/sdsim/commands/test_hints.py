@@ -1,15 +1,15 @@
 """Every hint is followed: what it names exists, differs from what was typed, and is accepted."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from sdsim import commands
 from sdsim.commands.errors import _instead, did_you_mean
 from sdsim.commands.help import choices_of, settings_of
+from tests.conftest import Run
 
-Run = Callable[..., tuple[int, str, str]]
 HINT = re.compile(r"; did you mean ([^?]+)\?")
 
 

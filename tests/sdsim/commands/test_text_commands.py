@@ -15,8 +15,7 @@ from sdsim.text.config import CorpusConfig, PretrainConfig
 from sdsim.text.loop import pretrain
 from sdsim.text.presets import build
 from sdsim.text.tokenizer import train_tokenizer
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.conftest import Run
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 TEXTS = [" ".join(WORDS[(n * k) % 8] for k in range(40)) + f" {n}." for n in range(100)]
