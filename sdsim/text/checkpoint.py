@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
@@ -115,7 +114,7 @@ class Checkpoints:
         self._pending: _Pending | None = None
         # Writing in the background needs a process group apart from training's.
         separate = background and context.world_size > 1
-        self._group = dist.new_group(backend="gloo") if separate else None
+        self._group = context.new_group("gloo") if separate else None
 
     def save(self, step: int) -> None:
         """Write a checkpoint of the model and optimizer after `step` steps.

@@ -19,6 +19,13 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 10
 
+_GROUPS: list[dist.ProcessGroup] = []
+"""All process groups that there were, kept because freeing one can hang.
+
+Its destructor waits for its thread while it holds Python's lock, and that thread may need the lock
+to free the tensors of the last collective.
+"""
+
 
 @dataclass(frozen=True)
 class DistributedContext:
@@ -49,6 +56,10 @@ class DistributedContext:
         """Wait until all processes have called this."""
         if self.world_size > 1:
             dist.barrier()
+
+    def new_group(self, backend: str) -> dist.ProcessGroup:
+        """A group of all processes beside the default one; all of them must call it."""
+        return _kept(dist.new_group(backend=backend))
 
 
 def world_size() -> int:
@@ -85,10 +96,18 @@ def distributed_context(device: str) -> Iterator[DistributedContext]:
         _end_with_launcher()
     # Checkpoints that are written in the background need a CPU backend too.
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
+    _kept(dist.group.WORLD)
     try:
         yield DistributedContext(dist.get_rank(), count, own)
     finally:
         dist.destroy_process_group()
+
+
+def _kept(group: dist.ProcessGroup | None) -> dist.ProcessGroup:
+    if group is None:
+        raise RuntimeError("torch.distributed has no process group")
+    _GROUPS.append(group)
+    return group
 
 
 def _end_with_launcher() -> None:

@@ -75,9 +75,12 @@ def check_same_run(config: PretrainConfig, corpus: Corpus | None = None) -> None
             that run was trained on another one; for a ``run.json`` that is damaged.
     """
     out = Path(config.out)
+    # Looked for in this order: another process of the same run may be writing the description now,
+    # and writes what it describes only afterwards.
+    traces = {CHECKPOINTS: f"{CHECKPOINTS}/step-*", LOG: LOG, MODEL: MODEL}
+    left = [name for name, trace in traces.items() if any(out.glob(trace))]
     path = next((path for path in (out / RUN, out / CHECKPOINTS / RUN) if path.exists()), None)
     if path is None:
-        left = [name for name in (CHECKPOINTS, LOG, MODEL) if (out / name).exists()]
         if left:
             raise ValueError(
                 f"{out / RUN} is missing, so that nothing says which run {left[0]} is of; restore "

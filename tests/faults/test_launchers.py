@@ -1,5 +1,6 @@
 """Sweeps through other engines: submitit's local executor, and a Ray cluster of two workers."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,8 +27,9 @@ def kill_a_worker(sweep: Sweep, pattern: str) -> None:
         assert sweep.poll() is None, "a run must be seen at work"
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
         for worker in found.stdout.split()[:1]:
-            os.kill(int(worker), signal.SIGKILL)
-            return
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended
+                os.kill(int(worker), signal.SIGKILL)
+                return
         time.sleep(0.05)
 
 

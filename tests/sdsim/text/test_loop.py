@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from sdsim.conf.compose import validate
 from sdsim.models import LanguageModel
 from sdsim.text.checkpoint import checkpoints
 from sdsim.text.config import CorpusConfig, PretrainConfig
+from sdsim.text.corpus import prepare
 from sdsim.text.flops import training_flops
 from sdsim.text.loop import _parameter_groups, pretrain
 from sdsim.text.presets import PRESETS, Preset, preset_of
 from sdsim.text.pretrained import PretrainedModel
-from sdsim.text.run_folder import LOG, RUN, trained_model
+from sdsim.text.run_folder import LOG, RUN, describe_run, trained_model
 
 SEQUENCE = {"seq_len": 32, "prefix_len": 16}
 
@@ -195,8 +197,14 @@ def kill_at(words: list[str], config: PretrainConfig, step: int) -> None:
         time.sleep(0.01)
     # torchrun's processes are sessions of their own, which a killed torchrun leaves behind.
     for process in (started.pid, *descendants(started.pid)):
-        os.kill(process, signal.SIGKILL)
+        kill(process)
     assert started.wait() == -signal.SIGKILL, "it ended before it could be killed"
+
+
+def kill(process: int) -> None:
+    """Kill a process that may just have ended: a worker ends by itself once its launcher has."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 def descendants(process: int) -> list[int]:
@@ -417,7 +425,7 @@ def test_workers_end_with_their_launcher(config: PretrainConfig, after: str) -> 
         time.sleep(0.1)
     left = [worker for worker in workers if alive(worker)]
     for worker in left:
-        os.kill(worker, signal.SIGKILL)
+        kill(worker)
     assert not left
     before = path.read_text() if path.exists() else ""
     time.sleep(0.5)
@@ -472,6 +480,18 @@ def test_a_loss_that_is_not_finite_ends_the_run(config: PretrainConfig) -> None:
     with pytest.raises(RuntimeError, match="diverged at step"):
         pretrain(replace(config, lr=1e30, min_lr=0, clip_norm=1e30, warmup=0))
     assert not (Path(config.out) / "model").exists()
+
+
+def test_processes_that_begin_a_run_together_do_not_meet_half_of_it(
+    config: PretrainConfig, tmp_path: Path
+) -> None:
+    """The first ones write which run the folder holds while the others ask."""
+    corpus = prepare(config.corpus)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(12):
+            begun = replace(config, out=str(tmp_path / f"begun-{number}"))
+            for done in [pool.submit(describe_run, begun, corpus) for _ in range(8)]:
+                done.result()
 
 
 def test_what_is_not_finite_is_never_saved(config: PretrainConfig) -> None:
