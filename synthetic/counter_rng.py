@@ -108,7 +108,8 @@ def _interval_ends(weights: tuple[float, ...]) -> tuple[int, ...]:
 def _distinct(keys: Tensor, draw: _Draw, count: int, population: int) -> Tensor:
     draws = _draws_that_usually_suffice(count, population)
     blocks = torch.split(keys, max(1, _BLOCK_ENTRIES // (population + 2 * draws)))
-    return torch.cat([_read_on(block, draw, draws, count, population) for block in blocks])
+    parts = [_read_on(block, draw, draws, count, population) for block in blocks]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _read_on(keys: Tensor, draw: _Draw, draws: int, count: int, population: int) -> Tensor:
@@ -137,8 +138,8 @@ def _first_different(candidates: Tensor, count: int, population: int) -> tuple[T
 
 @lru_cache
 def _draws_that_usually_suffice(count: int, population: int) -> int:
-    """Coupon collector: mean and four standard deviations of the draws until `count` are new."""
+    """Coupon collector: mean and two standard deviations of the draws until `count` are new."""
     fresh = [(population - found) / population for found in range(count)]
     mean = sum(1 / p for p in fresh)
     variance = sum((1 - p) / p**2 for p in fresh)
-    return math.ceil(mean + 4 * math.sqrt(variance)) + 1
+    return math.ceil(mean + 2 * math.sqrt(variance)) + 1

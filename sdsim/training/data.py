@@ -38,8 +38,12 @@ class Questions(NamedTuple):
     def of(cls, batch: Batch) -> Questions:
         """All that a batch asks."""
         asked = batch.targets != IGNORE_INDEX
-        most = int(asked.sum(1).max())
-        positions = asked.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
+        counts = asked.sum(1)
+        least, most = (int(count) for count in counts.aminmax())
+        if least == most:
+            positions = asked.nonzero()[:, 1].view(-1, most)
+        else:
+            positions = asked.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
         return cls(batch.inputs, positions, batch.targets.gather(1, positions), batch.prefix_len)
 
     def split(self, size: int) -> Iterator[Questions]:

@@ -6,22 +6,32 @@ import itertools
 import logging
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 import torch
 
-from sdsim.config import RunConfig
-from sdsim.training.ensemble import EnsembleTrainer
+from sdsim.config import RunConfig, ensemble_key
+from sdsim.training.compiled import Trace, compiled, why_not
+from sdsim.training.ensemble import CudaGraph, EnsembleTrainer, Programs, eager
 from sdsim.training.trainer import SequentialTrainer, Snapshot, Trainer
 
 logger = logging.getLogger(__name__)
 
-TrainingMode = Literal["sequential", "vmap", "cuda_graph"]
-"""One run after another, all as one program, or that program replayed as CUDA graphs."""
+TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
+"""One run after another; all as one program; that program compiled, or replayed as CUDA graphs."""
 
 _STEPS_TO_MEASURE = 40  # per train size: from here on, measuring costs a tenth of the run at most
+_LEAST_SPEEDUP = 2.0  # of compiled code, assumed before it is compiled
+_TRACING_SECONDS = 5.0  # of all that is done beside compiling
+_GROUP_SIZE = 4  # runs in one call of a compiled program: more do not fit the cache of a core
+
+_ENSEMBLES_KEPT = 4
+
+_known: OrderedDict[str, Programs] = OrderedDict()  # by the ensemble, the last few
 
 
 def modes(count: int, device: torch.device) -> list[TrainingMode]:
@@ -31,7 +41,16 @@ def modes(count: int, device: torch.device) -> list[TrainingMode]:
         choices.append("vmap")
     if device.type == "cuda":
         choices.append("cuda_graph")
+    elif reason := why_not():
+        _say_once(f"nothing is compiled: {reason}")
+    else:
+        choices.append("compiled")
     return choices
+
+
+@lru_cache
+def _say_once(text: str) -> None:
+    logger.warning(text)
 
 
 def trainers(
@@ -41,8 +60,12 @@ def trainers(
     resume_from: Sequence[Snapshot] = (),
 ) -> Iterator[Trainer]:
     """The trainers of these runs, to be used one after the other; `resume_from` as in `Trainer`."""
+    if mode == "compiled":
+        yield _compiled_ensemble(configs, device, resume_from)
+        return
     if mode != "sequential":
-        yield EnsembleTrainer(configs, device, resume_from, cuda_graph=mode == "cuda_graph")
+        execution = CudaGraph if mode == "cuda_graph" else eager
+        yield EnsembleTrainer(configs, device, resume_from, execution=execution)
         return
     for config, snapshot in itertools.zip_longest(configs, resume_from):
         yield SequentialTrainer(config, device, snapshot)
@@ -87,15 +110,78 @@ def throughput(
     return rounds * one_round * len(trainer.configs) / (time.perf_counter() - started)
 
 
-def fastest_mode(configs: Sequence[RunConfig], device: torch.device) -> TrainingMode:
-    """The mode with the highest `throughput` here and now, for runs long enough to measure."""
+def fastest_mode(
+    configs: Sequence[RunConfig], device: torch.device, steps_done: int = 0
+) -> TrainingMode:
+    """The mode in which the steps that are left are done soonest, compiling included.
+
+    For runs long enough to measure, it is the one with the highest `throughput` here and now. What
+    must be compiled first is compiled only where that takes less time than it will save.
+    """
     choices = modes(len(configs), device)
-    train_sizes = len(configs[0].task.train_sizes)
-    if len(choices) == 1 or configs[0].train.steps < _STEPS_TO_MEASURE * train_sizes:
+    steps = configs[0].train.steps - steps_done
+    if len(choices) == 1 or steps < _STEPS_TO_MEASURE * len(configs[0].task.train_sizes):
         return "sequential"
     # Twice in turn, the better one of each: other programs disturb.
-    measured = [max(throughput(mode, configs, device) for _ in range(2)) for mode in choices]
-    return choices[measured.index(max(measured))]
+    ready = [mode for mode in choices if mode != "compiled"]
+    rates = {mode: max(throughput(mode, configs, device) for _ in range(2)) for mode in ready}
+    best = max(ready, key=lambda mode: rates[mode])
+    seconds = steps * len(configs) / rates[best]
+    if "compiled" not in choices or not _compile(configs, device, seconds):
+        return best
+    rate = max(throughput("compiled", configs, device) for _ in range(2))
+    return "compiled" if rate > rates[best] else best
+
+
+def _compile(configs: Sequence[RunConfig], device: torch.device, seconds: float) -> bool:
+    """Compile the programs of these runs if that pays; whether they are there.
+
+    Args:
+        configs, device: as in `fastest_mode`.
+        seconds: that the steps which are left take without compiled programs.
+    """
+    saved = seconds * (1 - 1 / _LEAST_SPEEDUP) - _TRACING_SECONDS
+    if saved <= 0:
+        return False
+    trainer = _compiled_ensemble(configs, device)
+    programs = _programs_of(configs[0])
+    missing = {}
+    try:
+        for key, update, inputs in trainer.examples():
+            if key not in programs:
+                missing[key] = Trace.of(update, inputs)
+                saved -= missing[key].seconds_to_compile()
+                if saved <= 0:
+                    return False
+        for key, trace in missing.items():
+            programs[key] = trace.compile()
+    except RuntimeError as error:
+        logger.warning("%s is not compiled: %s", configs[0].model.name, error)
+        return False
+    return True
+
+
+def _compiled_ensemble(
+    configs: Sequence[RunConfig], device: torch.device, resume_from: Sequence[Snapshot] = ()
+) -> EnsembleTrainer:
+    return EnsembleTrainer(
+        configs,
+        device,
+        resume_from,
+        execution=compiled,
+        group_size=min(_GROUP_SIZE, len(configs)),
+        programs=_programs_of(configs[0]),
+    )
+
+
+def _programs_of(config: RunConfig) -> Programs:
+    """The compiled programs of ensembles like this one that are loaded already."""
+    key = ensemble_key(config)
+    programs = _known.setdefault(key, {})
+    _known.move_to_end(key)
+    while len(_known) > _ENSEMBLES_KEPT:
+        _known.popitem(last=False)
+    return programs
 
 
 def _synchronize(device: torch.device) -> None:

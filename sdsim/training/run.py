@@ -91,12 +91,12 @@ def execute_all(
     for config in networks:
         snapshot = _snapshot(config, conditions)
         groups.setdefault(snapshot.step if snapshot else 0, []).append((config, snapshot))
-    for group in groups.values():
+    for steps_done, group in groups.items():
         members = [config for config, _ in group]
         resume_from = [snapshot for _, snapshot in group if snapshot]
         if conditions.are_over():  # before any time is spent on choosing
             return
-        chosen = mode or fastest_mode(members, conditions.device)
+        chosen = mode or fastest_mode(members, conditions.device, steps_done)
         for trainer in trainers(chosen, members, conditions.device, resume_from):
             yield from _train_and_test(trainer, conditions, resume_from)
 

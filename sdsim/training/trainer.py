@@ -143,10 +143,15 @@ class Trainer(ABC):
         """Copies of a run's parameters and of AdamW's two moments, by name."""
 
     def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:
+        """Batches of all runs; those of one seed read the same ones."""
+        seeds = [config.seed for config in self.configs]
+        first = [seeds.index(seed) for seed in sorted(set(seeds))]
         streams = [
-            training_batches(config, self.device, self.steps_done) for config in self.configs
+            training_batches(self.configs[member], self.device, self.steps_done) for member in first
         ]
-        return zip(*streams, strict=True)
+        place = {self.configs[member].seed: number for number, member in enumerate(first)}
+        for drawn in zip(*streams, strict=True):
+            yield tuple(drawn[place[seed]] for seed in seeds)
 
 
 def log_every(config: TrainConfig) -> int:

@@ -27,6 +27,7 @@ from kernels.precision import accumulation_dtype, without_autocast
 # between key channels, where a pair of tokens costs more.
 _CHUNK = 32
 _CHUNK_BY_CHANNEL = 16
+_DIRECT = 4  # tokens with decays by channel: below, pairs are cheaper one by one than as products
 
 
 class Tokens(NamedTuple):
@@ -187,9 +188,13 @@ def _products(x: Tensor, k: Tensor, total: Tensor) -> Tensor:
         k: keys.
         total: log decay from the chunk's start up to and including each token, (…, C, 1).
     """
-    size = total.shape[-2]
-    later = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
+    later = _later(total.shape[-2], total)
     return (x @ k.mT) * (total - total.mT).masked_fill(later, -torch.inf).exp()
+
+
+def _later(size: int, like: Tensor) -> Tensor:
+    """Whether token j comes after token i, (size, size)."""
+    return torch.ones(size, size, dtype=torch.bool, device=like.device).triu(1)
 
 
 def _products_by_channel(x: Tensor, k: Tensor, total: Tensor) -> Tensor:
@@ -198,9 +203,12 @@ def _products_by_channel(x: Tensor, k: Tensor, total: Tensor) -> Tensor:
     The second half sees the first through two decays, one up to the end of the first half and one
     from there on, both in (0, 1]; a single factor for the whole chunk might overflow.
     """
-    half = total.shape[-2] // 2
-    if half == 0:
-        return (x * k).sum(-1, keepdim=True)
+    size = total.shape[-2]
+    if size <= _DIRECT:
+        decay = total[..., :, None, :] - total[..., None, :, :]  # (…, C, C, K)
+        decay = decay.masked_fill(_later(size, total)[..., None], -torch.inf).exp()
+        return (x[..., :, None, :] * k[..., None, :, :] * decay).sum(-1)
+    half = size // 2
     x, k, total = (torch.unflatten(part, -2, (2, half)) for part in (x, k, total))  # (…, 2, C/2, K)
     within = _products_by_channel(x, k, total)  # (…, 2, C/2, C/2)
     (_, late), (early, _) = x.unbind(-3), k.unbind(-3)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sdsim.config import ModelConfig
 from sdsim.models.mixers.chunked_recurrence import Tokens
-from sdsim.models.mixers.linear_mixer import ProjectedPrefix
+from sdsim.models.mixers.linear_mixer import ProjectedPrefix, project
 from sdsim.models.mixers.linear_recurrence import GatedOutput, LinearRecurrence
 from sdsim.models.mixers.mixer import MixerState
 
@@ -39,13 +42,13 @@ class GLA(LinearRecurrence):
     def _tokens(
         self, x: Tensor, past: MixerState, mask: Tensor | None
     ) -> tuple[Tokens, tuple[Tensor, ...], MixerState]:
-        q, k, v, decay = (
-            self._split_heads(proj(x))
-            for proj in (self.proj_q, self.proj_k, self.proj_v, self.proj_decay)
-        )
+        to_rank, from_rank = cast("Sequence[nn.Linear]", self.proj_decay)
+        maps = (self.proj_q, self.proj_k, self.proj_v, to_rank, self.proj_gate)
+        q, k, v, low_rank, gate = project(x, maps)
+        q, k, v, decay = (self._split_heads(y) for y in (q, k, v, from_rank(low_rank)))
         log_decay = F.logsigmoid(decay) / _GATE_TEMPERATURE
         tokens = Tokens(q * q.shape[-1] ** -0.5, k, v, log_decay)
-        return tokens, (self.proj_gate(x),), ()
+        return tokens, (gate,), ()
 
 
 class PrefixGLA(ProjectedPrefix, GLA):

@@ -16,7 +16,7 @@ from kernels import (
     read_state,
 )
 from sdsim.config import ModelConfig
-from sdsim.models.mixers.linear_mixer import LinearMixer, ProjectedPrefix
+from sdsim.models.mixers.linear_mixer import LinearMixer, ProjectedPrefix, project
 from sdsim.models.mixers.mixer import MixerState
 
 
@@ -76,7 +76,8 @@ class LinearAttention(LinearMixer):
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(…, width) to q, k (…, heads, feature_dim) and v (…, heads, width / heads)."""
-        q, k, v = (self._split_heads(p(x)) for p in (self.proj_q, self.proj_k, self.proj_v))
+        maps = (self.proj_q, self.proj_k, self.proj_v)
+        q, k, v = (self._split_heads(y) for y in project(x, maps))
         return q, k, v
 
     def _merge_heads(self, y: Tensor) -> Tensor:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sdsim.config import ModelConfig
-from sdsim.models.mixers.mixer import MultiHeadMixer
+from sdsim.models.mixers.mixer import MultiHeadMixer, is_transformed
+
+
+def project(x: Tensor, maps: Sequence[nn.Linear]) -> tuple[Tensor, ...]:
+    """Several linear maps of one x, without biases.
+
+    In an ensemble they are one product: those of a small model are too narrow to be fast.
+    """
+    if not is_transformed(x):
+        return tuple(linear(x) for linear in maps)
+    together = F.linear(x, torch.cat([linear.weight for linear in maps]))
+    return torch.split(together, [linear.out_features for linear in maps], dim=-1)
 
 
 class LinearMixer(MultiHeadMixer):
@@ -53,4 +68,5 @@ class ProjectedPrefix(LinearMixer):
         self.proj_v_enc = nn.Linear(config.width, config.width, bias=False)
 
     def _encode(self, prefix: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
-        return tuple(self._split_heads(p(prefix)) for p in (self.proj_k_enc, self.proj_v_enc))
+        maps = (self.proj_k_enc, self.proj_v_enc)
+        return tuple(self._split_heads(y) for y in project(prefix, maps))

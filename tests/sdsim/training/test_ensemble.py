@@ -11,9 +11,10 @@ import torch
 from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import MIXERS, ModelConfig
 from sdsim.training import checkpoint
+from sdsim.training.compiled import Trace
 from sdsim.training.data import training_batches
 from sdsim.training.ensemble import EnsembleTrainer
-from sdsim.training.modes import TrainingMode, fastest_mode, throughput, trainers
+from sdsim.training.modes import TrainingMode, fastest_mode, modes, throughput, trainers
 from sdsim.training.result import RunResult
 from sdsim.training.run import Conditions, execute, execute_all
 from sdsim.training.trainer import SequentialTrainer
@@ -222,6 +223,7 @@ def test_only_rate_and_seed_may_differ(small_run: RunConfig) -> None:
 
 def test_the_faster_mode_is_taken(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     long = replace(small_run, train=replace(small_run.train, steps=1000))
+    monkeypatch.setattr("sdsim.training.modes.why_not", lambda: "not wanted")
     for rate, fastest in ((3.0, "vmap"), (1.0, "sequential")):
         rates = {"sequential": 2.0, "vmap": rate}
         monkeypatch.setattr(
@@ -230,6 +232,54 @@ def test_the_faster_mode_is_taken(small_run: RunConfig, monkeypatch: pytest.Monk
         assert fastest_mode(members(long), CPU) == fastest
         assert fastest_mode(members(small_run), CPU) == "sequential", "too short to measure"
         assert fastest_mode([long], CPU) == "sequential"
+
+
+@pytest.mark.parametrize(
+    ("compiling", "steps", "done", "compiled_rate", "fastest"),
+    [
+        (40.0, 100, 0, 9.0, "compiled"),  # saves half of 100 s, less 5
+        (50.0, 100, 0, 9.0, "vmap"),
+        (40.0, 100, 20, 9.0, "vmap"),  # only 80 s are left
+        (0.0, 100, 80, 9.0, "compiled"),  # it is there
+        (0.0, 100, 80, 2.9, "vmap"),  # it is no faster after all
+    ],
+)
+def test_what_is_compiled_must_pay(
+    compiling: float,
+    steps: int,
+    done: int,
+    compiled_rate: float,
+    fastest: str,
+    small_run: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = {"sequential": 2.0, "vmap": 3.0, "compiled": compiled_rate}
+    monkeypatch.setattr("sdsim.training.modes.why_not", lambda: None)
+    monkeypatch.setattr("sdsim.training.modes.throughput", lambda mode, *_: rates[mode])
+    monkeypatch.setattr("sdsim.training.modes._STEPS_TO_MEASURE", 1)
+    monkeypatch.setattr(Trace, "seconds_to_compile", lambda self: compiling)
+    monkeypatch.setattr(Trace, "compile", lambda self: self.graph)
+    one_length = replace(small_run.task, train_sizes=((2, 3),))
+    run = replace(small_run, task=one_length, train=replace(small_run.train, steps=steps))
+    assert fastest_mode(members(run), CPU, done) == fastest
+
+
+def test_without_a_compiler_it_is_said_once(
+    small_run: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert [modes(3, CPU) for _ in range(2)] == [["sequential", "vmap"]] * 2
+    assert caplog.text.count("there is no C++ compiler (no-such-compiler)") == 1
+    assert throughput("compiled", members(small_run), CPU) == 0
+
+
+def test_runs_of_one_seed_read_the_same_batches(small_run: RunConfig) -> None:
+    configs = [replace(small_run, seed=seed) for seed in (5, 3, 5, 4)]
+    drawn = next(EnsembleTrainer(configs, CPU)._batches)
+    alone = [next(SequentialTrainer(config, CPU)._batches)[0] for config in configs]
+    for ours, own in zip(drawn, alone, strict=True):
+        assert torch.equal(ours.questions.inputs, own.questions.inputs)
+    assert drawn[0] is drawn[2]
 
 
 def test_throughput_is_measured_and_what_vmap_cannot_do_has_none(
