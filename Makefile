@@ -5,11 +5,12 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-gpu test-oldest lint bench clean
+.PHONY: help demo test test-faults test-compiled test-gpu test-oldest lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
+	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
@@ -37,6 +38,9 @@ test: lint
 test-faults: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,slurm,ray]'
 	$(BIN)/pytest tests/faults -m faults
+
+test-compiled: $(READY)
+	$(BIN)/pytest tests/sdsim/training -m compiler
 
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sdsim.config import STRICT, Count, Positive
+from sdsim.config import STRICT, Count, NonNegative, Positive
 from sdsim.text.presets import PRESETS
 
 Attention = Literal["prefill", "decode", "train"]
@@ -54,7 +54,10 @@ class BenchConfig:
         members: of `sdsim bench sweep`: runs per ensemble to try.
         settings: of `sdsim bench sweep`: how many of the preset's ensembles (runs that differ in
             learning rate and seed alone) to measure; null: all.
+        all_members: of `sdsim bench sweep`: whether `members` are tried with every ensemble, rather
+            than with the first and the last.
         workers: of `sdsim bench sweep`: processes that measure at the same time.
+        compile_seconds: of `sdsim bench sweep`: what compiling may take in one case, by estimate.
     """
 
     what: Annotated[tuple[What, ...], Field(min_length=1)] = ("generation", "prefill")
@@ -85,7 +88,9 @@ class BenchConfig:
     )
     members: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32, 64)
     settings: Count | None = None
+    all_members: bool = False
     workers: Count = 1
+    compile_seconds: NonNegative = 120
 
     def __post_init__(self) -> None:
         for name in self.presets:

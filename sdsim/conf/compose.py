@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
@@ -52,7 +53,9 @@ def parse(kind: type[T], config: DictConfig, *, path: str = "") -> T:
 
 def plain(config: DictConfig, ignore: Collection[str] = ("hydra",)) -> dict[str, Any]:
     """A composed config as plain data, interpolations resolved."""
-    part = OmegaConf.masked_copy(config, [str(name) for name in config if name not in ignore])
+    part = config
+    if any(name in config for name in ignore):  # else it need not be copied
+        part = OmegaConf.masked_copy(config, [str(name) for name in config if name not in ignore])
     try:
         return OmegaConf.to_container(part, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except MissingMandatoryValue as error:
@@ -60,9 +63,15 @@ def plain(config: DictConfig, ignore: Collection[str] = ("hydra",)) -> dict[str,
         raise ValueError(f"{key} is missing: give it as {key}=…") from error
 
 
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def validate(kind: type[T], values: dict[str, Any], path: str = "") -> T:
     """As `parse`, of plain data."""
     try:
-        return TypeAdapter(kind).validate_python(values)
+        adapter: TypeAdapter[T] = _adapter(cast("Any", kind))
+        return adapter.validate_python(values)
     except ValidationError as error:
         raise ValueError(describe(error, path)) from error

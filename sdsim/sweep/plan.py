@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl  # applies values as compose does
 from hydra.core.config_loader import ConfigLoader
@@ -110,10 +111,10 @@ def runs_of(preset: str) -> list[RunConfig]:
 def _composed_runs(
     config: DictConfig, loader: ConfigLoader, places: list[str], runs: list[list[str]]
 ) -> Iterator[tuple[list[str], DictConfig]]:
-    """Each list of overrides, and the config that it composes to.
+    """Each list of overrides, and the config that it composes to, which the next one may change.
 
-    Choosing files is slow and few choices differ: each is composed once, and the single values are
-    then set in copies of it.
+    Choosing files is slow and few choices differ: each is composed once. Nor do most values differ
+    from one run to the next: those that do are set.
     """
     parse_override = cache(OverridesParser.create().parse_override)
 
@@ -124,9 +125,20 @@ def _composed_runs(
         OmegaConf.set_struct(part, True)  # so that a setting that does not exist is refused
         return part
 
+    @cache
+    def copy_for(choices: tuple[str, ...], keys: tuple[str, ...]) -> tuple[DictConfig, set[str]]:
+        return copy.deepcopy(base(choices)), set()
+
     for overrides in runs:
         choices = tuple(text for text in overrides if text.split("=")[0] in GROUPS)
-        values = [parse_override(text) for text in overrides if text not in choices]
-        composed_run = copy.deepcopy(base(choices))
-        ConfigLoaderImpl._apply_overrides_to_config(values, composed_run)
+        values = [text for text in overrides if text not in choices]
+        keys = tuple(text.split("=")[0] for text in values)
+        composed_run, applied = copy_for(choices, keys)
+        depend = any(f"{one}.".startswith(f"{other}.") for one, other in permutations(keys, 2))
+        if depend or any(key.startswith(("+", "~")) for key in keys):  # on what was there before
+            composed_run, applied = copy.deepcopy(base(choices)), set()
+        new = [parse_override(text) for text in values if text not in applied]
+        ConfigLoaderImpl._apply_overrides_to_config(new, composed_run)
+        applied.clear()
+        applied.update(values)
         yield overrides, composed_run

@@ -56,7 +56,23 @@ def why_not() -> str | None:
     return None
 
 
-def compiled(function: Function, inputs: Sequence[Tensor]) -> Function:
+@dataclass(frozen=True)
+class CompiledProgram:
+    """A function as machine code.
+
+    Attributes:
+        function: what it computes.
+        seconds: that compiling it took, now or before.
+    """
+
+    function: Function
+    seconds: float
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        return self.function(*inputs)
+
+
+def compiled(function: Function, inputs: Sequence[Tensor]) -> CompiledProgram:
     """`Trace.compile` of the function's trace."""
     return Trace.of(function, inputs).compile()
 
@@ -102,7 +118,7 @@ class Trace:
             return 0.0
         return max(_LEAST_SECONDS, _seconds_per_node() * len(self.graph.graph.nodes))
 
-    def compile(self) -> Function:
+    def compile(self) -> CompiledProgram:
         """The function as a program, of the cache where it is there.
 
         Other processes that want the same program wait for the one that compiles it.
@@ -161,20 +177,25 @@ def _quiet_compiler() -> Iterator[None]:
         yield
 
 
-def _load(path: Path) -> Function:
+def _load(path: Path) -> CompiledProgram:
     os.utime(path)  # it is in use
-    program: Function = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
-    return program
+    function: Function = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+    return CompiledProgram(function, _measured(path.with_suffix(".json")).get("seconds", 0.0))
+
+
+def _measured(path: Path) -> dict[str, float]:
+    """What is known of a program's compilation; nothing where the file is damaged or gone."""
+    with contextlib.suppress(*READ_ERRORS, KeyError, TypeError):
+        found = read_object(path)
+        return {name: float(found[name]) for name in ("nodes", "seconds")}
+    return {}
 
 
 def _seconds_per_node() -> float:
     """The median of all that was compiled here."""
-    found = []
-    for path in cache_folder().glob("*.json"):
-        with contextlib.suppress(*READ_ERRORS):
-            measured = read_object(path)
-            found.append(float(measured["seconds"]) / int(measured["nodes"]))
-    return statistics.median(found) if found else _SECONDS_PER_NODE
+    known = [_measured(path) for path in cache_folder().glob("*.json")]
+    rates = [each["seconds"] / each["nodes"] for each in known if each.get("nodes", 0) > 0]
+    return statistics.median(rates) if rates else _SECONDS_PER_NODE
 
 
 def _prune(folder: Path) -> None:
@@ -184,7 +205,8 @@ def _prune(folder: Path) -> None:
     for path in programs:
         total += path.stat().st_size
         if total > _CACHE_BYTES:
-            path.unlink(missing_ok=True)
+            for own in (path, path.with_suffix(".json"), path.with_suffix(".lock")):
+                own.unlink(missing_ok=True)
 
 
 def _processor() -> str:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 from sdsim.config import RunConfig, ensemble_key
-from sdsim.training.compiled import Trace, compiled, why_not
+from sdsim.training.compiled import CompiledProgram, Trace, compiled, why_not
 from sdsim.training.ensemble import CudaGraph, EnsembleTrainer, Programs, eager
 from sdsim.training.trainer import SequentialTrainer, Snapshot, Trainer
 
@@ -77,10 +77,17 @@ def throughput(
     device: torch.device,
     rounds: int = 1,
     max_seconds: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Steps per second times runs, measured over some rounds of all train tasks.
 
     0 where the models cannot be trained in this mode, as with operators that vmap does not know.
+
+    Args:
+        mode, configs, device: as in `trainers`.
+        rounds: how many.
+        max_seconds: see below.
+        clock: whose seconds these are.
 
     Raises:
         TimeoutError: after the step with which `max_seconds` are over.
@@ -89,7 +96,6 @@ def throughput(
     one_round = len(configs[0].task.train_sizes)
     enough = replace(configs[0].train, steps=(rounds + 1) * one_round)
     configs = [replace(c, train=replace(enough, lr=c.train.lr)) for c in configs]
-    trainer = next(trainers(mode, configs, device))
 
     def train(steps: int) -> None:
         for _ in range(steps):
@@ -99,15 +105,16 @@ def throughput(
         _synchronize(device)
 
     try:
-        train(one_round)  # allocates, captures, draws the examples
-        started = time.perf_counter()
+        trainer = next(trainers(mode, configs, device))
+        train(one_round)  # allocates, captures, compiles, draws the examples
+        started = clock()
         train(rounds * one_round)
     except RuntimeError as error:
         if mode == "sequential":
             raise
         logger.info("%s cannot be trained in mode %s: %s", configs[0].model.name, mode, error)
         return 0.0
-    return rounds * one_round * len(trainer.configs) / (time.perf_counter() - started)
+    return rounds * one_round * len(trainer.configs) / (clock() - started)
 
 
 def fastest_mode(
@@ -127,38 +134,44 @@ def fastest_mode(
     rates = {mode: max(throughput(mode, configs, device) for _ in range(2)) for mode in ready}
     best = max(ready, key=lambda mode: rates[mode])
     seconds = steps * len(configs) / rates[best]
-    if "compiled" not in choices or not _compile(configs, device, seconds):
+    saved = seconds * (1 - 1 / _LEAST_SPEEDUP) - _TRACING_SECONDS
+    if "compiled" not in choices or saved <= 0 or why_not_compiled(configs, device, saved):
         return best
     rate = max(throughput("compiled", configs, device) for _ in range(2))
     return "compiled" if rate > rates[best] else best
 
 
-def _compile(configs: Sequence[RunConfig], device: torch.device, seconds: float) -> bool:
-    """Compile the programs of these runs if that pays; whether they are there.
+def why_not_compiled(
+    configs: Sequence[RunConfig], device: torch.device, max_seconds: float
+) -> str | None:
+    """Compile the programs of these runs, if that takes less than so many seconds.
 
-    Args:
-        configs, device: as in `fastest_mode`.
-        seconds: that the steps which are left take without compiled programs.
+    Returns:
+        None: they are there; else why they are not.
     """
-    saved = seconds * (1 - 1 / _LEAST_SPEEDUP) - _TRACING_SECONDS
-    if saved <= 0:
-        return False
-    trainer = _compiled_ensemble(configs, device)
     programs = _programs_of(configs[0])
+    trainer = _compiled_ensemble(configs, device)
     missing = {}
+    seconds = 0.0
     try:
         for key, update, inputs in trainer.examples():
             if key not in programs:
                 missing[key] = Trace.of(update, inputs)
-                saved -= missing[key].seconds_to_compile()
-                if saved <= 0:
-                    return False
+                seconds += missing[key].seconds_to_compile()
+                if seconds > max_seconds:
+                    return f"compiling would take more than {max_seconds:.0f} s"
         for key, trace in missing.items():
             programs[key] = trace.compile()
     except RuntimeError as error:
         logger.warning("%s is not compiled: %s", configs[0].model.name, error)
-        return False
-    return True
+        return f"{error}"
+    return None
+
+
+def compile_seconds(configs: Sequence[RunConfig]) -> float:
+    """What compiling took of all programs that these runs have used in this process."""
+    programs = _programs_of(configs[0]).values()
+    return sum(each.seconds for each in programs if isinstance(each, CompiledProgram))
 
 
 def _compiled_ensemble(

@@ -1,13 +1,15 @@
 """The throughput of a sweep's runs, on a clock of our own."""
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from kernels.bench import Roofline
 from sdsim.bench import sweep
 from sdsim.bench.config import BenchConfig
 from sdsim.bench.report import display_table, measure, notes
@@ -15,6 +17,11 @@ from sdsim.bench.sweep import time_sweep
 from sdsim.config import ModelConfig, RunConfig, TaskConfig, TrainConfig
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdsim.training.modes.why_not", lambda: "not here")
 
 
 def some_runs(widths: Sequence[int], seeds: int, steps: int = 100) -> list[RunConfig]:
@@ -36,6 +43,7 @@ def invented(
     device: object,
     rounds: int = 1,
     max_seconds: float = math.inf,
+    clock: object = None,
 ) -> float:
     """Steps take as long as the model is wide; with vmap, half of it."""
     (width,) = {config.model.width for config in configs if isinstance(config.model, ModelConfig)}
@@ -94,12 +102,9 @@ def test_what_cannot_be_trained_with_vmap_says_so(monkeypatch: pytest.MonkeyPatc
 def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def twenty_seconds(call: Callable[[], object], device: torch.device) -> float:
-        call()
-        return 20.0
-
+    clock = itertools.count(0, 20)
     monkeypatch.setattr(sweep, "throughput", invented)
-    monkeypatch.setattr(sweep, "seconds_taken", twenty_seconds)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     rows, _ = time_sweep(some_runs([4], 1), [1, 2, 4], device=CPU, max_seconds=30)
     assert {row.members: row.reason for row in rows if row.way == "vmap"} == {
         2: None,
@@ -112,6 +117,41 @@ def test_a_measurement_ends_with_the_step_that_exceeds_the_limit() -> None:
     rows, projection = time_sweep(some_runs([4], 1), [1, 2], device=CPU, max_seconds=1e-6)
     assert [row.reason for row in rows] == ["takes too long"] * 3
     assert projection.hours is None
+
+
+def test_compiled_programs_are_measured_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where compiling takes less than it may; against the roofline, at any number of members."""
+    monkeypatch.setattr("sdsim.training.modes.why_not", lambda: None)
+    monkeypatch.setattr(sweep, "throughput", invented)
+    monkeypatch.setattr(sweep, "compile_seconds", lambda configs: 31.0)
+    asked: list[tuple[int, float]] = []
+
+    def why_not_compiled(configs: Sequence[RunConfig], device: object, most: float) -> str | None:
+        asked.append((len(configs), most))
+        return "too long" if len(configs) == 4 else None
+
+    monkeypatch.setattr(sweep, "why_not_compiled", why_not_compiled)
+    rows, _ = time_sweep(
+        some_runs([4, 8, 16], 1),
+        [4],
+        all_members=True,
+        device=CPU,
+        max_compile_seconds=50,
+        roofline=Roofline(1e9, 1e9),
+    )
+    assert asked == [(1, 50), (4, 50)] * 3
+    found = {(row.width, row.members): row for row in rows if row.way == "compiled"}
+    assert {key: row.reason for key, row in found.items()} == {
+        (width, members): "too long" if members == 4 else None
+        for width in (4, 8, 16)
+        for members in (1, 4)
+    }
+    assert found[8, 1].compile_seconds == 31
+    assert found[8, 1].length == 9
+    # Inputs and states through the three gates, forth and twice back but for what is constant.
+    tokens = 4 * 9
+    least = 3 * 2 * tokens * 2 * 8 * 24
+    assert found[8, 1].attained == pytest.approx(3600 / 8 * least / 1e9, rel=0.15)
 
 
 def test_workers_measure_at_the_same_time() -> None:
