@@ -5,13 +5,14 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-gpu test-oldest lint bench clean
+.PHONY: help demo test test-faults test-compiled test-gpu gpu test-oldest lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
+	@echo 'make gpu  all checks and measurements for one CUDA device, in 30 minutes: docs/gpu.md'
 	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'
@@ -45,6 +46,15 @@ test-compiled: $(READY)
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:
 	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
+
+# Also in the environment as it is. A part that fails or is cut off does not stop the next one.
+GPU_BENCH := timeout 420 $(PYTHON) -m sdsim bench device=cuda out=results/bench/gpu
+gpu:
+	-timeout 480 $(PYTHON) -m pytest -q tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
+	-$(GPU_BENCH) sweep preset=paper settings=4 'members=[2,6]' repeats=1 max_seconds=30
+	-$(GPU_BENCH) prefill decode train dtype=bfloat16 repeats=5
+	-$(GPU_BENCH) model_prefill model_decode model_train dtype=bfloat16 'lengths=[2048,8192]' repeats=5 \
+		'presets=[jrt_360m,based_360m,transformer_360m]'
 
 # PyTorch is the pinned one: older ones for the CPU are not on PyPI. Warnings are those of old packages.
 test-oldest:

@@ -19,6 +19,9 @@ from pydantic.dataclasses import dataclass
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 """How plain values become a config: no unknown fields, no NaN."""
 
+TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
+"""One run after another; all as one program; that program compiled, or replayed as CUDA graphs."""
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]

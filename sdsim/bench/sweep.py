@@ -16,11 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from kernels.bench import Roofline, measure_roofline, threads
 from sdsim.bench.config import BenchConfig
 from sdsim.bench.measured import Measured, Progress, conditions, table_of
-from sdsim.config import ModelConfig, RunConfig, ensemble_key
+from sdsim.config import ModelConfig, RunConfig, TrainingMode, ensemble_key
 from sdsim.sweep.plan import runs_of
 from sdsim.training.ensemble import EnsembleTrainer
 from sdsim.training.modes import (
-    TrainingMode,
     compile_seconds,
     modes,
     throughput,

@@ -21,6 +21,7 @@ from sdsim.config import (
     RunConfig,
     Seed,
     TaskConfig,
+    TrainingMode,
     run_id,
 )
 from sdsim.training.tracking import TrackingConfig, tracked
@@ -47,6 +48,8 @@ class Job:
         device: name of the torch device, such as cpu or cuda.
         threads: threads of torch, on the CPU.
         members: pairs (train.lr, seed): a run for each, else like `run`; empty: `run` alone.
+        mode: how networks are trained: sequential, vmap, compiled or cuda_graph, which round
+            differently; null: the fastest here and now.
         deadline: seconds since 1970 at which training stops, to be resumed later; null: none.
         tracking: where training curves go.
     """
@@ -56,12 +59,18 @@ class Job:
     device: str = "cpu"
     threads: Count = 1
     members: tuple[tuple[Positive, Seed], ...] = ()
+    mode: TrainingMode | None = None
     deadline: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         if len(set(self.members)) < len(self.members):
             raise ValueError(f"members = {list(self.members)}: each pair once")
+        needed = {"compiled": "cpu", "cuda_graph": "cuda"}.get(self.mode or "", self.device)
+        if not self.device.startswith(needed):
+            raise ValueError(
+                f"mode = {self.mode!r}: needs device={needed} rather than {self.device}"
+            )
 
     @property
     def runs(self) -> list[RunConfig]:
@@ -129,6 +138,9 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
 
     Returns:
         How many were done here.
+
+    Raises:
+        ValueError: for a device or a mode that there is not.
     """
     from sdsim.store.store import Store
 
@@ -140,17 +152,19 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
             return 0
         import torch
 
+        from sdsim.training.compiled import why_not
         from sdsim.training.device import check_device
         from sdsim.training.run import Conditions, execute_all
 
         check_device(job.device)
-
+        if job.mode == "compiled" and (reason := why_not()):
+            raise ValueError(f"mode = 'compiled': {reason}")
         torch.set_num_threads(job.threads)
         log = claims.enter_context(tracked(job.tracking, store.path))
         conditions = Conditions(
             torch.device(job.device), store.checkpoint, job.deadline, on_step, track=log
         )
-        for run, result in execute_all(ours, conditions):
+        for run, result in execute_all(ours, conditions, mode=job.mode):
             store.write(run, result, device=job.device)
             done += 1
     return done

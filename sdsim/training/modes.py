@@ -10,26 +10,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal
 
 import torch
 
-from sdsim.config import RunConfig, ensemble_key
+from sdsim.config import RunConfig, TrainingMode, ensemble_key
 from sdsim.training.compiled import CompiledProgram, Trace, compiled, why_not
 from sdsim.training.ensemble import CudaGraph, EnsembleTrainer, Programs, eager
 from sdsim.training.trainer import SequentialTrainer, Snapshot, Trainer
 
 logger = logging.getLogger(__name__)
 
-TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
-"""One run after another; all as one program; that program compiled, or replayed as CUDA graphs."""
-
 _STEPS_TO_MEASURE = 40  # per train size: from here on, measuring costs a tenth of the run at most
 _LEAST_SPEEDUP = 2.0  # of compiled code, assumed before it is compiled
 _TRACING_SECONDS = 5.0  # of all that is done beside compiling
 _GROUP_SIZE = 4  # runs in one call of a compiled program: more do not fit the cache of a core
 
-_ENSEMBLES_KEPT = 4
+_ENSEMBLES_KEPT = 4  # whose programs stay loaded
 
 _known: OrderedDict[str, Programs] = OrderedDict()  # by the ensemble, the last few
 

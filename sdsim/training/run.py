@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from sdsim.config import AlgorithmConfig, RunConfig
+from sdsim.config import AlgorithmConfig, RunConfig, TrainingMode
 from sdsim.training import checkpoint
 from sdsim.training.evaluation import evaluate
-from sdsim.training.modes import TrainingMode, fastest_mode, trainers
+from sdsim.training.modes import fastest_mode, trainers
 from sdsim.training.result import RunResult, SliceResult, finite_or_none
 from sdsim.training.tasks import check_run, eval_tasks
 from sdsim.training.tracking import Log

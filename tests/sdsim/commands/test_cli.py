@@ -36,6 +36,9 @@ SMALL = [
         (["train", "scale=tiny"], "it is a choice of `sdsim pretrain`"),
         (["sweep", "scale=tiny"], "did you mean sweep=tiny?"),
         (["train", "width=8"], "did you mean model.width?"),
+        (["train", "mode=fast"], "mode = 'fast': must be 'sequential', 'vmap', 'compiled' or"),
+        (["train", "mode=cuda_graph"], "mode = 'cuda_graph': needs device=cuda rather than cpu"),
+        (["sweep", "mode=cuda_graph"], "mode = 'cuda_graph': needs device=cuda rather than cpu"),
         (["train", "store=a,b"], "store=a,b: several values take `sdsim train -m`"),
         (["figures", "store=a,b"], "store = a,b: there is no such folder"),
         (["train", "model.mixers=[gru"], "model.mixers=[gru: this list cannot be read"),
@@ -334,6 +337,20 @@ def test_train_stores_and_shows_a_run_once(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "are there already" in out
     assert load(tmp_path / "runs" / "default").equals(table)
+
+
+def test_a_training_mode_can_be_given(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not identify a run; where it cannot be had, nothing is trained."""
+    words = ("train", "model=gru", *SMALL, f"store={tmp_path / 'there'}")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    code, _, error = run(*words, "mode=compiled")
+    assert code == 2
+    assert "mode = 'compiled': there is no C++ compiler (no-such-compiler)" in error
+    assert run(*words, "mode=vmap")[0] == 0
+    assert run(*words, "mode=sequential")[0] == 0
+    assert len(load(tmp_path / "there")["run_id"].unique()) == 1
 
 
 def test_an_algorithm_is_a_model_that_trains_nothing(run: Run, tmp_path: Path) -> None:

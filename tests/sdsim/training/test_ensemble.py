@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, TrainConfig
+from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig, TrainConfig, TrainingMode
 from sdsim.models import MIXERS, ModelConfig
 from sdsim.training import checkpoint
 from sdsim.training.compiled import Trace
 from sdsim.training.data import training_batches
 from sdsim.training.ensemble import EnsembleTrainer
-from sdsim.training.modes import TrainingMode, fastest_mode, modes, throughput, trainers
+from sdsim.training.modes import fastest_mode, modes, throughput, trainers
 from sdsim.training.result import RunResult
 from sdsim.training.run import Conditions, execute, execute_all
 from sdsim.training.trainer import SequentialTrainer

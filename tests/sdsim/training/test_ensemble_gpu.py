@@ -1,15 +1,14 @@
 """Ensembles in CUDA graphs; run by `make test-gpu`."""
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 import torch
 
 from sdsim.config import EvalConfig, RunConfig, TaskConfig, TrainConfig
 from sdsim.models import ModelConfig
-from sdsim.training.ensemble import EnsembleTrainer
-from sdsim.training.modes import TrainingMode, throughput, trainers
+from sdsim.training.ensemble import CudaGraph, EnsembleTrainer
+from sdsim.training.modes import modes, throughput, trainers
 from sdsim.training.run import Conditions, execute_all
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -41,7 +40,7 @@ DROPPED = [replace(run, model=replace(run.model, embedding_dropout=0.1)) for run
 def test_graphs_replay_what_the_steps_are(runs: list[RunConfig]) -> None:
     """The same kernels on the same numbers: bit by bit; as one by one, up to rounding."""
     found = {}
-    for mode in get_args(TrainingMode):
+    for mode in modes(len(runs), CUDA):
         losses = []
         for trainer in trainers(mode, runs, CUDA):
             for _ in range(10):
@@ -53,7 +52,7 @@ def test_graphs_replay_what_the_steps_are(runs: list[RunConfig]) -> None:
 
 
 def test_a_member_is_dropped_and_the_others_train_on() -> None:
-    graphed = EnsembleTrainer(RUNS, CUDA, cuda_graph=True)
+    graphed = EnsembleTrainer(RUNS, CUDA, execution=CudaGraph)
     eager = EnsembleTrainer(RUNS, CUDA)
     for trainer in (graphed, eager):
         for _ in range(4):
@@ -76,4 +75,4 @@ def test_a_member_that_diverges_harms_none() -> None:
 
 
 def test_throughput_is_measured() -> None:
-    assert all(throughput(mode, RUNS, CUDA) > 0 for mode in get_args(TrainingMode))
+    assert all(throughput(mode, RUNS, CUDA) > 0 for mode in modes(len(RUNS), CUDA))
