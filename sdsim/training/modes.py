@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _STEPS_TO_MEASURE = 40  # per train size: from here on, measuring costs a tenth of the run at most
 _LEAST_SPEEDUP = 2.0  # of compiled code, assumed before it is compiled
 _TRACING_SECONDS = 5.0  # of all that is done beside compiling
-_GROUP_SIZE = 4  # runs in one call of a compiled program: more do not fit the cache of a core
+_GROUP_SIZES = (1, 2, 4)  # runs in one call of a compiled program; more do not fit a core's cache
 
 _ENSEMBLES_KEPT = 4  # whose programs stay loaded
 
@@ -178,7 +178,7 @@ def _compiled_ensemble(
         device,
         resume_from,
         execution=compiled,
-        group_size=min(_GROUP_SIZE, len(configs)),
+        group_size=next((n for n in _GROUP_SIZES if n >= len(configs)), _GROUP_SIZES[-1]),
         programs=_programs_of(configs[0]),
     )
 
