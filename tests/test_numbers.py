@@ -165,8 +165,54 @@ def full_scale() -> list[str]:
     return claims
 
 
+SPEED = "bench/speed_19/sweep.csv"
+MIXERS = {
+    "gru": "GRU",
+    "lstm": "LSTM",
+    "based": "Based",
+    "jrt_rnn": "JRT-RNN",
+    "gla": "GLA",
+    "mamba2": "Mamba-2",
+    "gated_deltanet": "Gated DeltaNet",
+}
+
+
+def trained(model: str, width: str, members: str, mode: str) -> Row:
+    (row,) = rows(SPEED, model=model, width=width, members=members, way=mode)
+    return row
+
+
+def speed() -> list[str]:
+    """A line for each mixer and width."""
+    claims = []
+    for model, name in MIXERS.items():
+        for width in ("16", "32", "64"):
+            alone = trained(model, width, "16", "sequential")["member_steps_per_second"]
+            vmap = trained(model, width, "16", "vmap")["speedup"]
+            compiled = [trained(model, width, n, "compiled") for n in ("1", "4", "16", "64")]
+            ratios = " | ".join(f"{float(row['speedup']):.1f}" for row in compiled)
+            rate, attained = (compiled[2][key] for key in ("member_steps_per_second", "attained"))
+            claims.append(
+                f"| {name} | {width} | {float(alone):,.0f} | {float(vmap):.1f} | {ratios} | "
+                f"{float(rate):,.0f} | {float(attained):.2f} |"
+            )
+    return claims
+
+
+def speed_in_short() -> list[str]:
+    def ratio(model: str, width: str) -> str:
+        return f"{float(trained(model, width, '16', 'compiled')['speedup']):.1f}"
+
+    return [
+        f"{ratio('gru', '16')} times as fast as one by one (a GRU of width 16; an LSTM "
+        f"{ratio('lstm', '16')}, Based of width 32 {ratio('based', '32')}, "
+        f"JRT-RNN {ratio('jrt_rnn', '32')} times)"
+    ]
+
+
 PAGES = {
-    "README.md": readme,
+    "README.md": lambda: [*readme(), *speed_in_short()],
+    "results/bench/speed_19/README.md": speed,
     "docs/reproduction.md": reproduction,
     "kernels/README.md": kernels,
     "docs/full_scale.md": full_scale,

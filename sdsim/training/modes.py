@@ -184,8 +184,8 @@ def _compiled_ensemble(
 
 
 def _programs_of(config: RunConfig) -> Programs:
-    """The compiled programs of ensembles like this one that are loaded already."""
-    key = ensemble_key(config)
+    """The compiled programs of ensembles like this one, of any length, that are loaded already."""
+    key = ensemble_key(replace(config, train=replace(config.train, steps=1)))
     programs = _known.setdefault(key, {})
     _known.move_to_end(key)
     while len(_known) > _ENSEMBLES_KEPT:

@@ -15,9 +15,9 @@ from torch import Tensor
 from sdsim.config import RunConfig
 from sdsim.models import MIXERS, ModelConfig
 from sdsim.training import compiled
-from sdsim.training.compiled import Trace, cache_folder, why_not
+from sdsim.training.compiled import CompiledProgram, Trace, cache_folder, why_not
 from sdsim.training.ensemble import EnsembleTrainer
-from sdsim.training.modes import throughput, trainers
+from sdsim.training.modes import compile_seconds, throughput, trainers
 from sdsim.training.run import Conditions, execute_all
 from sdsim.training.trainer import SequentialTrainer, Trainer
 
@@ -116,6 +116,20 @@ def test_runs_are_trained_and_tested(runs: list[RunConfig]) -> None:
     ((_, alone),) = execute_all([runs[2]], mode="sequential")
     result = done[2][1]
     assert [s.correct for s in result.slices] == [s.correct for s in alone.slices]
+
+
+def test_programs_stay_loaded_for_runs_of_any_length(runs: list[RunConfig]) -> None:
+    """As those are with which throughput is measured."""
+    (program,) = _programs_after_a_step(compiled_trainer(runs))
+    longer = [replace(run, train=replace(run.train, steps=90)) for run in runs]
+    assert _programs_after_a_step(compiled_trainer(longer)) == [program]
+    assert compile_seconds(longer) == program.seconds > 0
+
+
+def _programs_after_a_step(trainer: Trainer) -> list[CompiledProgram]:
+    assert isinstance(trainer, EnsembleTrainer)
+    trainer.step()
+    return [each for each in trainer._programs.values() if isinstance(each, CompiledProgram)]
 
 
 def double(x: Tensor) -> tuple[Tensor]:
