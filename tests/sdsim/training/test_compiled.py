@@ -251,12 +251,27 @@ def test_one_process_compiles_and_the_others_wait(tmp_path: Path) -> None:
 
 
 def test_no_thread_beyond_those_given(runs: list[RunConfig]) -> None:
-    """Nor do compiled programs start any: they were compiled for one."""
-    before = len(list(Path("/proc/self/task").iterdir()))
+    """Programs start none, compiled for one thread; nor does the compiler leave any at work."""
+
+    def threads() -> list[Path]:
+        return list(Path("/proc/self/task").iterdir())
+
+    def seconds(thread: Path) -> int:
+        return sum(map(int, (thread / "stat").read_text().rpartition(")")[2].split()[11:13]))
+
     trainer = compiled_trainer(runs)
-    for _ in range(3):
+    trainer.step()  # compiles it, perhaps
+    before = {thread: seconds(thread) for thread in threads()}
+    for _ in range(200):
         trainer.step()
-    assert len(list(Path("/proc/self/task").iterdir())) == before
+        if trainer.steps_done == trainer.config.steps:
+            trainer = compiled_trainer(runs)
+    after = {thread: seconds(thread) for thread in threads()}
+    assert after.keys() == before.keys()
+    assert [thread for thread in after if after[thread] > before[thread] + 1] in (
+        [],
+        [Path(f"/proc/self/task/{os.getpid()}")],
+    )
 
 
 @pytest.mark.compiler
