@@ -48,9 +48,9 @@ test-gpu:
 	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
 
 # Also in the environment as it is. A part that fails or is cut off does not stop the next one.
-GPU_BENCH := timeout 420 $(PYTHON) -m sdsim bench device=cuda out=results/bench/gpu
+GPU_BENCH := timeout 420 $(BIN)/python -m sdsim bench device=cuda out=results/bench/gpu
 gpu:
-	-timeout 480 $(PYTHON) -m pytest -q tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
+	-timeout 480 $(MAKE) test-gpu
 	-$(GPU_BENCH) sweep preset=paper settings=4 'members=[2,6]' repeats=1 max_seconds=30
 	-$(GPU_BENCH) prefill decode train dtype=bfloat16 repeats=5
 	-$(GPU_BENCH) model_prefill model_decode model_train dtype=bfloat16 'lengths=[2048,8192]' repeats=5 \

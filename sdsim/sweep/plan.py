@@ -126,17 +126,22 @@ def _composed_runs(
         return part
 
     @cache
-    def copy_for(choices: tuple[str, ...], keys: tuple[str, ...]) -> tuple[DictConfig, set[str]]:
+    def independent(keys: tuple[str, ...]) -> bool:
+        """Whether it does not matter what was set before, nor in which order these are."""
+        parts = any(f"{one}.".startswith(f"{other}.") for one, other in permutations(keys, 2))
+        return not parts and not any(key.startswith(("+", "~")) for key in keys)
+
+    def fresh(choices: tuple[str, ...], keys: tuple[str, ...]) -> tuple[DictConfig, set[str]]:
+        """A copy in which to set these keys, and the overrides that it has."""
         return copy.deepcopy(base(choices)), set()
+
+    reused = cache(fresh)
 
     for overrides in runs:
         choices = tuple(text for text in overrides if text.split("=")[0] in GROUPS)
         values = [text for text in overrides if text not in choices]
         keys = tuple(text.split("=")[0] for text in values)
-        composed_run, applied = copy_for(choices, keys)
-        depend = any(f"{one}.".startswith(f"{other}.") for one, other in permutations(keys, 2))
-        if depend or any(key.startswith(("+", "~")) for key in keys):  # on what was there before
-            composed_run, applied = copy.deepcopy(base(choices)), set()
+        composed_run, applied = (reused if independent(keys) else fresh)(choices, keys)
         new = [parse_override(text) for text in values if text not in applied]
         ConfigLoaderImpl._apply_overrides_to_config(new, composed_run)
         applied.clear()

@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -29,6 +30,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, fx
 
+from sdsim.files import write_text
 from sdsim.reading import READ_ERRORS, read_object
 
 logger = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ class Trace:
         inputs = tuple(tensor.contiguous() for tensor in inputs)
         return cls(make_fx(function)(*inputs), inputs)
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The file of its program: named for all that the program depends on."""
         parts = [
@@ -147,7 +149,7 @@ class Trace:
                 program = torch.export.export(self.graph, self.inputs, strict=False)
                 torch._inductor.aoti_compile_and_package(program, package_path=str(partial))
             seconds = time.monotonic() - started
-            path.with_suffix(".json").write_text(json.dumps({"nodes": nodes, "seconds": seconds}))
+            write_text(path.with_suffix(".json"), json.dumps({"nodes": nodes, "seconds": seconds}))
             partial.replace(path)
         except (OSError, KeyboardInterrupt):
             raise

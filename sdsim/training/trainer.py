@@ -144,14 +144,14 @@ class Trainer(ABC):
 
     def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:
         """Batches of all runs; those of one seed read the same ones."""
-        seeds = [config.seed for config in self.configs]
-        first = [seeds.index(seed) for seed in sorted(set(seeds))]
-        streams = [
-            training_batches(self.configs[member], self.device, self.steps_done) for member in first
-        ]
-        place = {self.configs[member].seed: number for number, member in enumerate(first)}
-        for drawn in zip(*streams, strict=True):
-            yield tuple(drawn[place[seed]] for seed in seeds)
+        configs = self.configs
+        streams = {
+            config.seed: training_batches(config, self.device, self.steps_done)
+            for config in configs
+        }
+        for drawn in zip(*streams.values(), strict=True):
+            by_seed = dict(zip(streams, drawn, strict=True))
+            yield tuple(by_seed[config.seed] for config in configs)
 
 
 def log_every(config: TrainConfig) -> int:
