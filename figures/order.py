@@ -31,6 +31,9 @@ between seeds is not in it). Dashes: single seeds. Guessing: mean over the same 
 """
 
 
+_UNFINISHED = "Open marks: accuracy still rose when training reached its limit.\n"
+
+
 def draw(table: pl.DataFrame) -> Drawing:
     """Three panels (long first, short first, difference); a row of them for each task.
 
@@ -68,7 +71,10 @@ def draw(table: pl.DataFrame) -> Drawing:
     grid[-1][1].set_xlabel("Recurrent state per sequence, bytes (log scale)")
     add_legend(figure)
     used = runs.join(settings, on="setting", how="semi")
-    add_note(figure, _note(used, settings) + provenance_note(table, used))
+    note = _note(used, settings)
+    if (settings["converged"] < settings["seeds"]).any():
+        note += _UNFINISHED
+    add_note(figure, note + provenance_note(table, used))
     data = pl.concat([settings.with_columns(seed=None), seeds], how="diagonal_relaxed")
     return Drawing(figure, data)
 
@@ -95,6 +101,14 @@ def _draw_panel(
                 color=style.colour,
                 elinewidth=0.8,
                 label=style.label,
+            )
+            unfinished = means.filter(pl.col("converged") < pl.col("seeds"))
+            ax.plot(
+                unfinished["state_bytes"],
+                unfinished[panel],
+                style.marker,
+                color=style.colour,
+                markerfacecolor="white",
             )
             ax.plot(
                 single["state_bytes"],

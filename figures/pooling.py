@@ -32,6 +32,14 @@ _SLICE = (
 )
 
 
+_CONVERGED = (
+    pl.when(pl.col("converged").is_not_null().all())
+    .then(pl.col("run_id").filter("converged").n_unique())
+    .alias("converged")
+)
+"""How many runs of a group have converged; null where that is not known of all."""
+
+
 def with_accuracy(pooled: pl.DataFrame) -> pl.DataFrame:
     """A table of counts with accuracy = correct / examples, accuracy_low and accuracy_high."""
     intervals = [wilson(*counts) for counts in pooled.select("correct", "examples").iter_rows()]
@@ -78,10 +86,11 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
     Returns:
         A row per setting (and seed): experiment, model, variant, width, feature_dim, budget,
         features, setting, with `each_seed` seed; state_bytes (the largest over the slices, where it
-        depends on the length), seeds, sizes (the pairs |A|+|B| of the short-first slices), chance
-        (mean over the slices), examples (of one order), without `each_seed` gap_standard_error (of
-        the mean gap over seeds; null for one seed); short_first, long_first and gap = short_first -
-        long_first, each with _low and _high. No row if no slice has a mirror image.
+        depends on the length), seeds, converged (how many of them have; null: not
+        known), sizes (the pairs |A|+|B| of the short-first slices), chance (mean over the slices),
+        examples (of one order), without `each_seed` gap_standard_error (of the mean gap over seeds;
+        null for one seed); short_first, long_first and gap = short_first - long_first, each with
+        _low and _high. No row if no slice has a mirror image.
     """
     mirror = runs.select("run_id", size_a="size_b", size_b="size_a")
     keys = (*_SETTING, "seed") if each_seed else _SETTING
@@ -94,6 +103,7 @@ def by_order(runs: pl.DataFrame, *, each_seed: bool = False) -> pl.DataFrame:
         .agg(
             pl.col("state_bytes").max(),
             pl.col("run_id").n_unique().alias("seeds"),
+            _CONVERGED,
             sizes.filter(short).unique(maintain_order=True).str.join(" ").alias("sizes"),
             pl.col("chance").filter(short).mean(),
             pl.col("last_set_chance").filter(short).mean().alias("last_set_short_first"),

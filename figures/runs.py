@@ -170,18 +170,26 @@ def _without_order(options: str) -> str:
 
 
 def provenance_note(table: pl.DataFrame, runs: pl.DataFrame) -> str:
-    """How many runs and seeds a figure rests on, in two sentences for its foot.
+    """How many runs and seeds a figure rests on, in a few sentences for its foot.
 
     Args:
         table: all runs.
         runs: `chosen_runs` of them.
     """
-    stored, used = table["run_id"].n_unique(), runs["run_id"].n_unique()
+    used_runs = runs.unique("run_id")
+    stored, used = table["run_id"].n_unique(), len(used_runs)
     seeds = runs.group_by("setting").agg(pl.col("seed").n_unique())["seed"].to_list()
     each = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
     diverged = table.filter("diverged")["run_id"].n_unique()
+    asked = used_runs.filter(pl.col("converged").is_not_null())
+    converged = (
+        f" Runs whose accuracy no longer rose when training ended: {asked['converged'].sum()} of "
+        f"{len(asked)}."
+        if len(asked)
+        else ""
+    )
     return (
         f"Rests on {used} of {stored} stored runs: settings: {len(seeds)}, seeds of each: {each}, "
         "at the setting's learning rate with the best mean accuracy. "
-        f"Runs left out because they diverged: {diverged}."
+        f"Runs left out because they diverged: {diverged}.{converged}"
     )

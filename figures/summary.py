@@ -15,10 +15,11 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         table: from `sdsim.store.table.load`.
 
     Returns:
-        Columns model (with its variant), width, feature_dim, state_bytes, seeds,
-        accuracy_short_first, accuracy_long_first, gap (short - long), gap_low, gap_high,
-        error_over_seeds (the standard error of the gap's mean over seeds; null for one seed),
-        sorted by model, then state; before them experiment, if the table holds several tasks.
+        Columns model (with its variant), width, feature_dim, state_bytes, seeds, converged (how
+        many of these have; missing where no run was asked), accuracy_short_first,
+        accuracy_long_first, gap (short - long), gap_low, gap_high, error_over_seeds (the standard
+        error of the gap's mean over seeds; null for one seed), sorted by model, then state; before
+        them experiment, if the table holds several tasks.
         Where no slice was tested along with its mirror image, a row per setting (streaming
         algorithms too) and order instead: order, state_bits, seeds, chance, last_set_chance,
         accuracy, accuracy_low, accuracy_high.
@@ -52,6 +53,7 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
         *SIZES,
         "state_bytes",
         "seeds",
+        "converged",
         pl.col("short_first").alias("accuracy_short_first"),
         pl.col("long_first").alias("accuracy_long_first"),
         "gap",
@@ -64,6 +66,7 @@ def summary_table(table: pl.DataFrame) -> pl.DataFrame:
 
 def _telling_columns(pooled: pl.DataFrame) -> pl.DataFrame:
     """Without the columns that say nothing here."""
-    empty = [name for name in SIZES if pooled[name].is_null().all()]
+    optional = [name for name in (*SIZES, "converged") if name in pooled.columns]
+    empty = [name for name in optional if pooled[name].is_null().all()]
     same = [] if pooled["experiment"].n_unique() > 1 else ["experiment"]
     return pooled.drop(*empty, *same)

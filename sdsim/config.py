@@ -125,10 +125,10 @@ class TaskConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainConfig:
-    """How to train: AdamW, linear warm-up and cosine decay, clipped gradients.
+    """How to train: AdamW, linear warm-up and decay of the learning rate, clipped gradients.
 
     Attributes:
-        steps: optimizer steps.
+        steps: optimizer steps; the most of them where `until` ends a run.
         batch_size: sequences per step.
         lr: peak learning rate.
         weight_decay: decoupled, on every parameter.
@@ -139,6 +139,9 @@ class TrainConfig:
             example is seen twice.
         stop_accuracy: training accuracy, over a hundredth of the steps, at which training ends
             early; null: it does not.
+        until: what ends training. steps: all steps are done; the learning rate falls along a
+            cosine. converged: accuracy no longer rises, see `sdsim.training.convergence`; the
+            learning rate stays at its peak until then, and falls in the last fifth of the run.
     """
 
     steps: Count = 3000
@@ -150,6 +153,26 @@ class TrainConfig:
     clip_norm: Positive = 1.0
     examples: Count | None = None
     stop_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    until: Literal["steps", "converged"] = "steps"
+
+    def __post_init__(self) -> None:
+        if self.until == "steps":
+            return
+        if self.steps < LEAST_STEPS_TO_CONVERGE:
+            raise ValueError(
+                f"train.steps = {self.steps}: at least {LEAST_STEPS_TO_CONVERGE} until converged"
+            )
+        if self.stop_accuracy is not None:
+            raise ValueError("train.stop_accuracy is null where train.until is converged")
+        if self.examples is not None:
+            raise ValueError(
+                "train.examples is null where train.until is converged: accuracy on examples that "
+                "were seen before says nothing of others"
+            )
+
+
+LEAST_STEPS_TO_CONVERGE = 100
+"""Fewer show no trend."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -193,8 +216,15 @@ class RunConfig:
     test: EvalConfig = field(default_factory=EvalConfig)
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        if self.task.curriculum and self.train.until == "converged":
+            raise ValueError(
+                "task.curriculum is empty where train.until is converged: stages differ in "
+                "difficulty, so accuracy rises and falls with them"
+            )
 
-ADDED_FIELDS: dict[str, dict[str, Any]] = {}
+
+ADDED_FIELDS: dict[str, dict[str, Any]] = {"TrainConfig": {"until": "steps"}}
 """Fields that were added when runs had been stored already: by class, their names and defaults.
 
 They enter the hash of a run only where they differ from these, so that a new option leaves old runs

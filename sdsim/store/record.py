@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from pydantic.dataclasses import dataclass
 from sdsim.config import STRICT, RunConfig, config_id, run_id
 from sdsim.reading import reason
 from sdsim.store.provenance import commit, versions
-from sdsim.training.result import RunResult, SliceResult
+from sdsim.training.result import CurvePoint, RunResult, SliceResult
 
 SCHEMA = 4
 """Version of the run files; those of another version are refused by name."""
 
 RECORD = "run.json"
 """Name of the file in a run's folder."""
+
+CURVE = "curve.csv"
+"""Name of the file beside it: step, loss, accuracy over each hundredth of the training."""
 
 
 class OtherSchemaError(ValueError):
@@ -38,8 +42,8 @@ class Record:
         schema: version of the file.
         run_id: of the config.
         config: the `RunConfig`, as plain data.
-        params, train_loss, steps_done, ensemble, seconds, slices, bidirectional_prefix: as in
-            `RunResult`.
+        params, train_loss, steps_done, ensemble, seconds, slices, bidirectional_prefix, converged:
+            as in `RunResult`.
         device: name of the torch device.
         versions: of Python, sdsim, torch and numpy.
         commit: of the checkout, see `sdsim.store.provenance.commit`.
@@ -58,11 +62,13 @@ class Record:
     versions: dict[str, str]
     commit: str | None
     bidirectional_prefix: bool | None = None
+    converged: bool | None = None
 
     @classmethod
     def of(cls, config: RunConfig, result: RunResult, device: str) -> Record:
         """The record of a run that this process has done."""
-        measured = {name: getattr(result, name) for name in RunResult.__dataclass_fields__}
+        names = RunResult.__dataclass_fields__.keys() & cls.__dataclass_fields__.keys()
+        measured = {name: getattr(result, name) for name in names}
         return cls(
             **measured | {"seconds": round(result.seconds, 3)},
             schema=SCHEMA,
@@ -88,6 +94,15 @@ class Record:
 
 
 _RECORD = TypeAdapter(Record)
+
+
+def curve_text(curve: Sequence[CurvePoint]) -> str:
+    """The content of a curve's file; a loss that is not finite is left empty."""
+    lines = [
+        f"{point.step},{'' if point.loss is None else f'{point.loss:.6g}'},{point.accuracy:.6g}"
+        for point in curve
+    ]
+    return "\n".join([",".join(CurvePoint._fields), *lines]) + "\n"
 
 
 def read_record(folder: Path) -> Record:

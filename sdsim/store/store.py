@@ -13,7 +13,15 @@ from filelock import FileLock, Timeout
 
 from sdsim.config import RunConfig, run_id
 from sdsim.files import atomic_folder, check_writable, write_text
-from sdsim.store.record import RECORD, SCHEMA, OtherSchemaError, Record, read_record
+from sdsim.store.record import (
+    CURVE,
+    RECORD,
+    SCHEMA,
+    OtherSchemaError,
+    Record,
+    curve_text,
+    read_record,
+)
 from sdsim.training.result import RunResult
 
 logger = logging.getLogger(__name__)
@@ -22,8 +30,9 @@ logger = logging.getLogger(__name__)
 class Store:
     """A folder of finished runs.
 
-    ``<path>/<run_id>/run.json`` is one run. It appears by one rename of a finished folder, so a run
-    is there whole or not at all, whoever dies when. Names with a leading dot are scratch.
+    ``<path>/<run_id>/run.json`` is one run, ``curve.csv`` beside it how it learned. It appears by
+    one rename of a finished folder, so a run is there whole or not at all, whoever dies when. Names
+    with a leading dot are scratch.
 
     Args:
         path: the folder; made when the first run is written.
@@ -90,6 +99,8 @@ class Store:
             folder.rename(aside)
         with atomic_folder(folder) as scratch:
             write_text(scratch / RECORD, record.text())
+            if result.curve:
+                write_text(scratch / CURVE, curve_text(result.curve))
         self.checkpoint(config).unlink(missing_ok=True)
         return folder
 

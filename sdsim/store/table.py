@@ -31,8 +31,8 @@ def load(path: Path | str) -> pl.DataFrame:
     `SliceResult`, correct counting right answers over `answers` (examples' worth); accuracy with
     its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
     observation), above_chance, last_set_chance, state_bytes; params, train_loss, diverged (a loss
-    of a network is not finite), steps_done, ensemble, seconds, device, versions, commit; quantized,
-    a list of structs with bits (per number), state_bits (in all) and correct.
+    of a network is not finite), steps_done, converged, ensemble, seconds, device, versions, commit;
+    quantized, a list of structs with bits (per number), state_bits (in all) and correct.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
     other stores in it are not read.
@@ -55,6 +55,7 @@ def load(path: Path | str) -> pl.DataFrame:
         raise ValueError(f"store = {path}: it holds no finished run; `sdsim sweep` makes some")
     table = pl.DataFrame(rows, infer_schema_length=None)
     missing = [name for name in config_columns() if name not in table.columns]
+    table = table.with_columns(pl.col("converged").cast(pl.Boolean))  # it may be null throughout
     return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(*_SORTED, "run_id")
 
 
@@ -113,6 +114,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "train_loss": record.train_loss,
         "diverged": is_network and None in losses,
         "steps_done": record.steps_done,
+        "converged": record.converged,
         "ensemble": record.ensemble,
         "seconds": record.seconds,
         "device": record.device,

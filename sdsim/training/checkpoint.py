@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _GROUPS = ("parameters", "exp_avg", "exp_avg_sq")
+_CURVES = ("losses", "accuracies", "curve")
 
 
 def save(path: Path, snapshot: Snapshot) -> None:
@@ -26,7 +29,7 @@ def save(path: Path, snapshot: Snapshot) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    tensors = {"losses": snapshot.losses, "accuracies": snapshot.accuracies}
+    tensors = {name: getattr(snapshot, name) for name in _CURVES}
     for group in _GROUPS:
         tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(snapshot, group).items()}
     progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
@@ -65,17 +68,21 @@ def load(path: Path, config: RunConfig) -> Snapshot | None:
 def _snapshot(
     progress: dict[str, float], tensors: dict[str, Tensor], config: RunConfig
 ) -> Snapshot:
-    losses, accuracies = tensors.pop("losses"), tensors.pop("accuracies")
+    logged = log_every(config.train)
+    points = config.train.steps // logged
+    # Snapshots of earlier versions have no curve.
+    tensors.setdefault("curve", torch.full((points, 2), math.nan))
+    curves = {name: tensors.pop(name) for name in _CURVES}
     shapes = parameter_shapes(config)
     groups = {group: {name: tensors.pop(f"{group}/{name}") for name in shapes} for group in _GROUPS}
     for group in groups.values():
         wrong = [name for name, shape in shapes.items() if group[name].shape != shape]
         if wrong:
             raise ValueError(f"{wrong[0]} has another shape")
-    logged = (log_every(config.train),)
-    if losses.shape != logged or accuracies.shape != logged:
+    if [tuple(each.shape) for each in curves.values()] != [(logged,), (logged,), (points, 2)]:
         raise ValueError("its losses have another length")
     if tensors or not 0 < progress["step"] <= config.train.steps:
         raise ValueError(f"it is of another run ({', '.join(tensors) or progress})")
     step, seconds = int(progress["step"]), float(progress["seconds"])
-    return Snapshot(step, seconds, **groups, losses=losses, accuracies=accuracies)
+    losses, accuracies, curve = curves.values()
+    return Snapshot(step, seconds, **groups, losses=losses, accuracies=accuracies, curve=curve)

@@ -40,7 +40,8 @@ Function: TypeAlias = Callable[..., Sequence[Tensor]]
 
 _FORMAT = 1  # of the programs; to be raised when they are compiled otherwise
 _CACHE_BYTES = 2**30
-_SECONDS_PER_NODE = 0.03  # of the graph; what compiling takes, before it was ever measured here
+_SECONDS_PER_NODE = 0.03  # of the graph; what compiling takes, before it was measured here …
+_WEIGHT = 3  # … so many times: the first ones say little, on a machine that does other things
 _LEAST_SECONDS = 15.0
 
 
@@ -194,10 +195,10 @@ def _measured(path: Path) -> dict[str, float]:
 
 
 def _seconds_per_node() -> float:
-    """The median of all that was compiled here."""
+    """The median of all that was compiled here, and of some that were elsewhere."""
     known = [_measured(path) for path in cache_folder().glob("*.json")]
     rates = [each["seconds"] / each["nodes"] for each in known if each.get("nodes", 0) > 0]
-    return statistics.median(rates) if rates else _SECONDS_PER_NODE
+    return statistics.median(rates + [_SECONDS_PER_NODE] * _WEIGHT)
 
 
 def _prune(folder: Path) -> None:

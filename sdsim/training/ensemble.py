@@ -21,7 +21,6 @@ from sdsim.training.data import (
     embedding_scale,
     loss_and_accuracy,
 )
-from sdsim.training.schedule import warmup_cosine
 from sdsim.training.trainer import BETA1, EPS, Snapshot, Tensors, Trainer, build, parameter_shapes
 
 
@@ -102,10 +101,7 @@ class EnsembleTrainer(Trainer):
         self._shapes = dict(parameter_shapes(configs[0]))
         self._execution, self._group_size = execution, group_size
         self._programs = {} if programs is None else programs
-        steps, warmup = self.config.steps, self.config.warmup
-        self._factors = torch.tensor(
-            [warmup_cosine(step, steps, warmup) for step in range(steps)], dtype=torch.float64
-        )
+        self._known_factors: dict[int | None, Tensor] = {}
         if resume_from:
             rows = Rows(
                 self._rows([snapshot.parameters for snapshot in resume_from]),
@@ -245,14 +241,29 @@ class EnsembleTrainer(Trainer):
             groups.append(_Group(members, own, self._schedule(members)))
         return groups
 
+    def _reschedule(self) -> None:
+        for group in self._groups:
+            group.schedule = self._schedule(group.members)
+
     def _schedule(self, members: Sequence[int]) -> Tensor:
-        rates = torch.tensor(
-            [self.configs[member].train.lr for member in members], dtype=torch.float64
+        rates = torch.stack(
+            [
+                self.configs[member].train.lr * self._factors(self._decay_from(member))
+                for member in members
+            ],
+            dim=1,
         )
         taken = torch.arange(1, self.config.steps + 1, dtype=torch.float64)[:, None]
         decays = torch.tensor([BETA1, self.config.beta2], dtype=torch.float64)
-        schedule = torch.cat([self._factors[:, None] * rates, 1 - decays**taken], dim=1)
+        schedule = torch.cat([rates, 1 - decays**taken], dim=1)
         return schedule.to(self.device, torch.get_default_dtype())
+
+    def _factors(self, decay_from: int | None) -> Tensor:
+        """`_factor` of all steps, (steps,)."""
+        if decay_from not in self._known_factors:
+            factors = [self._factor(step, decay_from) for step in range(self.config.steps)]
+            self._known_factors[decay_from] = torch.tensor(factors, dtype=torch.float64)
+        return self._known_factors[decay_from]
 
     def _place(self, member: int) -> tuple[_Group, int]:
         """The group of a run, and its row there."""

@@ -21,7 +21,8 @@ from sdsim.training.trainer import SequentialTrainer, Snapshot, Trainer
 logger = logging.getLogger(__name__)
 
 _STEPS_TO_MEASURE = 40  # per train size: from here on, measuring costs a tenth of the run at most
-_LEAST_SPEEDUP = 2.0  # of compiled code, assumed before it is compiled
+_SPEEDUP_OF_FEW, _SPEEDUP_OF_MANY = 3.0, 2.0  # by compiling, as results/bench/speed_19 has them
+_FEW = 4  # runs
 _TRACING_SECONDS = 5.0  # of all that is done beside compiling
 _GROUP_SIZES = (1, 2, 4)  # runs in one call of a compiled program; more do not fit a core's cache
 
@@ -90,7 +91,7 @@ def throughput(
     """
     deadline = time.monotonic() + max_seconds
     one_round = len(configs[0].task.train_sizes)
-    enough = replace(configs[0].train, steps=(rounds + 1) * one_round)
+    enough = replace(configs[0].train, steps=(rounds + 1) * one_round, until="steps")
     configs = [replace(c, train=replace(enough, lr=c.train.lr)) for c in configs]
 
     def train(steps: int) -> None:
@@ -122,7 +123,10 @@ def fastest_mode(
     must be compiled first is compiled only where that takes less time than it will save.
     """
     choices = modes(len(configs), device)
-    steps = configs[0].train.steps - steps_done
+    train = configs[0].train
+    steps = train.steps - steps_done
+    if train.until == "converged":  # some runs end long before the limit
+        steps //= 2
     if len(choices) == 1 or steps < _STEPS_TO_MEASURE * len(configs[0].task.train_sizes):
         return "sequential"
     # Twice in turn, the better one of each: other programs disturb.
@@ -130,7 +134,8 @@ def fastest_mode(
     rates = {mode: max(throughput(mode, configs, device) for _ in range(2)) for mode in ready}
     best = max(ready, key=lambda mode: rates[mode])
     seconds = steps * len(configs) / rates[best]
-    saved = seconds * (1 - 1 / _LEAST_SPEEDUP) - _TRACING_SECONDS
+    speedup = _SPEEDUP_OF_FEW if len(configs) <= _FEW else _SPEEDUP_OF_MANY
+    saved = seconds * (1 - 1 / speedup) - _TRACING_SECONDS
     if "compiled" not in choices or saved <= 0 or why_not_compiled(configs, device, saved):
         return best
     rate = max(throughput("compiled", configs, device) for _ in range(2))
@@ -185,7 +190,8 @@ def _compiled_ensemble(
 
 def _programs_of(config: RunConfig) -> Programs:
     """The compiled programs of ensembles like this one, of any length, that are loaded already."""
-    key = ensemble_key(replace(config, train=replace(config.train, steps=1)))
+    train = replace(config.train, steps=1, until="steps")
+    key = ensemble_key(replace(config, train=train))
     programs = _known.setdefault(key, {})
     _known.move_to_end(key)
     while len(_known) > _ENSEMBLES_KEPT:

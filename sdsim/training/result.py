@@ -6,7 +6,8 @@ This module imports no torch, so stored runs can be read without it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -82,6 +83,20 @@ class SliceResult:
             raise ValueError("a count of right answers is out of range")
 
 
+class CurvePoint(NamedTuple):
+    """Training up to a step.
+
+    Attributes:
+        step: how many steps were done.
+        loss: mean over the last hundredth of the steps, nats; None if it is not finite.
+        accuracy: mean over the same.
+    """
+
+    step: int
+    loss: float | None
+    accuracy: float
+
+
 @dataclass(frozen=True, config=STRICT)
 class RunResult:
     """What one run measures.
@@ -97,6 +112,9 @@ class RunResult:
         seconds: wall-clock time of training and testing; of an ensemble's training, its share.
         bidirectional_prefix: whether a layer of the network reads its prompt non-causally; None of
             a streaming algorithm, and of runs that were stored before this was.
+        converged: whether accuracy had stopped rising, see `sdsim.training.convergence`; None where
+            this was not asked.
+        curve: over each hundredth of the steps.
     """
 
     slices: list[SliceResult]
@@ -106,6 +124,8 @@ class RunResult:
     ensemble: int
     seconds: float
     bidirectional_prefix: bool | None = None
+    converged: bool | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
 
 
 def finite_or_none(value: float | None) -> float | None:

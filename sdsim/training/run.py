@@ -185,6 +185,8 @@ def _test(
         ensemble=ensemble,
         seconds=seconds + time.monotonic() - started,
         bidirectional_prefix=model.bidirectional_prefix,
+        converged=trainer.converged(member),
+        curve=trainer.learning_curve(member),
     )
 
 

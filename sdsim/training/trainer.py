@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from sdsim.config import ModelConfig, RunConfig, TrainConfig
 from sdsim.models import LanguageModel
+from sdsim.training.convergence import Verdict, verdict
 from sdsim.training.data import (
     TaskBatch,
     answer_logits,
@@ -19,7 +21,8 @@ from sdsim.training.data import (
     loss_and_accuracy,
     training_batches,
 )
-from sdsim.training.schedule import warmup_cosine
+from sdsim.training.result import CurvePoint, finite_or_none
+from sdsim.training.schedule import end_of_decay, warmup_constant, warmup_cosine
 
 BETA1 = 0.9
 """Decay of AdamW's first moment."""
@@ -41,6 +44,8 @@ class Snapshot:
         seconds: spent on them.
         parameters, exp_avg, exp_avg_sq: of the model and of AdamW, by name.
         losses, accuracies: of the last steps, step s at s modulo their number.
+        curve: loss and accuracy over each hundredth of the steps, (hundredths, 2); NaN from the
+            present one on.
     """
 
     step: int
@@ -50,6 +55,7 @@ class Snapshot:
     exp_avg_sq: Tensors
     losses: Tensor
     accuracies: Tensor
+    curve: Tensor
 
 
 class Trainer(ABC):
@@ -66,6 +72,7 @@ class Trainer(ABC):
 
     Attributes:
         log_every: steps in a hundredth of the run, over which losses and accuracies are averaged.
+        curve: these averages, (hundredths, 2, runs); NaN from the present one on.
     """
 
     def __init__(
@@ -83,6 +90,12 @@ class Trainer(ABC):
         for member, snapshot in enumerate(resume_from):
             self.losses[:, member] = snapshot.losses.to(device)
             self.accuracies[:, member] = snapshot.accuracies.to(device)
+        points = self.config.steps // self.log_every
+        self.curve = torch.full((points, 2, len(self.configs)), math.nan, device=device)
+        for member, snapshot in enumerate(resume_from):
+            self.curve[:, :, member] = snapshot.curve.to(device)
+        self._verdicts: list[Verdict | None] = [None] * len(self.configs)
+        self._judge()
         self._batches = self._draw()
 
     def step(self) -> None:
@@ -90,14 +103,19 @@ class Trainer(ABC):
         place = self.steps_done % self.log_every
         self.losses[place], self.accuracies[place] = self._learn(next(self._batches))
         self.steps_done += 1
+        if self.steps_done % self.log_every == 0:
+            means = torch.stack([self.losses.mean(0), self.accuracies.mean(0)])
+            self.curve[self.steps_done // self.log_every - 1] = means
+            if self._judge():
+                self._reschedule()
 
     def finished(self) -> list[int]:
-        """Indices of the runs that are done: by their steps, or by the stopping accuracy.
+        """Indices of the runs that are done: by their steps, or by what ends them earlier.
 
         Waits for the device after each hundredth of the steps at most.
         """
-        if self.steps_done == self.config.steps:
-            return list(range(len(self.configs)))
+        if done := [m for m in range(len(self.configs)) if self.steps_done >= self._end(m)]:
+            return done
         threshold = self.config.stop_accuracy
         if threshold is None or self.steps_done == 0 or self.steps_done % self.log_every:
             return []
@@ -108,11 +126,26 @@ class Trainer(ABC):
         """Mean training loss of a run's last hundredth of the steps, nats; NaN if it diverged."""
         return float(self.losses[:, member].mean())
 
+    def converged(self, member: int) -> bool | None:
+        """Whether a run has converged; None where that is not asked, or not yet known."""
+        known = self._verdicts[member]
+        return known.converged if known else None
+
+    def learning_curve(self, member: int) -> list[CurvePoint]:
+        """Loss and accuracy of a run over each hundredth of its steps so far."""
+        done = self.steps_done // self.log_every
+        return [
+            CurvePoint((point + 1) * self.log_every, finite_or_none(loss), accuracy)
+            for point, (loss, accuracy) in enumerate(self.curve[:done, :, member].tolist())
+        ]
+
     def drop(self, members: Sequence[int]) -> None:
         """Train on without these runs."""
         stay = [member for member in range(len(self.configs)) if member not in members]
         self.configs = [self.configs[member] for member in stay]
         self.losses, self.accuracies = self.losses[:, stay], self.accuracies[:, stay]
+        self.curve = self.curve[:, :, stay]
+        self._verdicts = [self._verdicts[member] for member in stay]
         self._keep(stay)
         self._batches = self._draw()
 
@@ -124,6 +157,7 @@ class Trainer(ABC):
             *self._tensors(member),
             losses=self.losses[:, member].clone(),
             accuracies=self.accuracies[:, member].clone(),
+            curve=self.curve[:, :, member].clone(),
         )
 
     @abstractmethod
@@ -138,9 +172,39 @@ class Trainer(ABC):
     def _keep(self, members: Sequence[int]) -> None:
         """Drop all other runs."""
 
+    def _reschedule(self) -> None:  # noqa: B027
+        """Verdicts are new: with them change the learning rates to come."""
+
     @abstractmethod
     def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
         """Copies of a run's parameters and of AdamW's two moments, by name."""
+
+    def _factor(self, step: int, decay_from: int | None) -> float:
+        """Of the peak learning rate, what the rate is in a step."""
+        steps, warmup = self.config.steps, self.config.warmup
+        if self.config.until == "steps":
+            return warmup_cosine(step, steps, warmup)
+        return warmup_constant(step, steps, warmup, decay_from)
+
+    def _decay_from(self, member: int) -> int | None:
+        """Steps after which a run's learning rate falls, where its verdict says."""
+        known = self._verdicts[member]
+        return known.point * self.log_every if known else None
+
+    def _end(self, member: int) -> int:
+        """Steps of the whole run, as far as is known."""
+        decay_from = self._decay_from(member)
+        return self.config.steps if decay_from is None else end_of_decay(decay_from)
+
+    def _judge(self) -> bool:
+        """Whether there are new verdicts on runs that train until they have converged."""
+        if self.config.until == "steps" or None not in self._verdicts:
+            return False
+        before = list(self._verdicts)
+        done = self.steps_done // self.log_every
+        for member, accuracies in enumerate(self.curve[:done, 1].T.tolist()):
+            self._verdicts[member] = verdict(accuracies, len(self.curve))
+        return self._verdicts != before
 
     def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:
         """Batches of all runs; those of one seed read the same ones."""
@@ -225,7 +289,7 @@ class SequentialTrainer(Trainer):
             if parameter.grad is not None
         }
         step = torch.tensor(self.steps_done + 1.0, dtype=torch.float32, device=self.device)
-        factor = warmup_cosine(self.steps_done, self.config.steps, self.config.warmup)
+        factor = self._factor(self.steps_done, self._decay_from(0))
         torch._fused_adamw_(
             [self._parameters[name] for name in gradients],
             list(gradients.values()),

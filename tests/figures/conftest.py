@@ -62,6 +62,7 @@ def write_run(store: Path) -> WriteRun:
         quantized: Mapping[int, int] | None = None,
         order: str | None = None,
         budget: int | None = None,
+        converged: bool | None = None,
     ) -> None:
         network = ModelConfig(model, MIXERS[model], width=width) if budget is None else None
         quantized = quantized or {}
@@ -95,7 +96,15 @@ def write_run(store: Path) -> WriteRun:
             )
             for task, right in zip(eval_tasks(config.task), correct.values(), strict=True)
         ]
-        result = RunResult(slices, params=1, train_loss=loss, steps_done=1, ensemble=1, seconds=1.0)
+        result = RunResult(
+            slices,
+            params=1,
+            train_loss=loss,
+            steps_done=1,
+            ensemble=1,
+            seconds=1.0,
+            converged=converged,
+        )
         Store(store).write(config, result, device="cpu")
 
     return write

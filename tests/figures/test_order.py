@@ -40,6 +40,16 @@ def test_says_what_it_rests_on(store, write_run):
     assert "settings: 3, seeds of each: 1 to 2" in note
 
 
+def test_what_still_rose_has_open_marks(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3}, converged=True)
+    write_run({(2, 4): 9, (4, 2): 5}, width=16, converged=False)
+    figure = order.draw(load(store)).figure
+    for ax in figure.axes:
+        open_marks = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+        assert [mark.get_xdata().tolist() for mark in open_marks if len(mark.get_xdata())] == [[64]]
+    assert "Open marks: accuracy still rose" in figure.get_supxlabel()
+
+
 def test_a_row_for_each_task(store, write_run):
     write_run({(2, 4): 8, (4, 2): 3})
     write_run({(2, 4): 8, (4, 2): 3}, passes=2)

@@ -47,6 +47,25 @@ def test_sizes_weigh_equally(store, write_run):
     assert row["chance"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 3) / 3)
 
 
+def test_how_many_seeds_have_converged_is_told_where_it_is_known(store, write_run):
+    write_run(PAIR, seed=0, converged=True)
+    write_run(PAIR, seed=1, converged=False)
+    write_run(PAIR, seed=0, width=16, converged=True)
+    write_run(PAIR, seed=1, width=16)
+    table = load(store)
+    assert summary_table(table)["converged"].to_list() == [1, None]
+    assert by_order(chosen_runs(table), each_seed=True)["converged"].to_list() == [1, 0, 1, None]
+    runs = chosen_runs(table)
+    assert "no longer rose when training ended: 2 of 3." in provenance_note(table, runs)
+
+
+def test_nothing_is_said_of_convergence_where_no_run_was_asked(store, write_run):
+    write_run(PAIR)
+    table = load(store)
+    assert "converged" not in summary_table(table).columns
+    assert "rose" not in provenance_note(table, chosen_runs(table))
+
+
 def test_slices_pool_seeds_and_correct_for_chance(store, write_run):
     for seed, correct in enumerate((6, 9)):
         write_run({(4, 4): correct}, seed=seed)

@@ -13,7 +13,7 @@ from sdsim.sweep.plan import PlannedRun, make_plan
 PRESETS = sorted(
     path.stem for path in (Path(sdsim.__file__).parent / "conf" / "sweep").glob("*.yaml")
 )
-NETWORK_RUNS = {"tiny": 38, "paper": 240}
+NETWORK_RUNS = {"tiny": 14, "converged_tiny": 60, "paper": 240}
 
 
 def runs_of(preset: str, *chosen: str) -> list[PlannedRun]:

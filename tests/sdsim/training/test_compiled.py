@@ -193,7 +193,7 @@ def test_how_long_compiling_takes_is_learnt(
     trace = Trace.of(many, [torch.ones(2)])
     assert trace.seconds_to_compile() == pytest.approx(30)
     cache_folder().mkdir(parents=True)
-    for number, seconds in enumerate((100, 200, 900)):
+    for number, seconds in enumerate((900, 200, 100, 100, 200, 200, 900, 900)):
         numbers = json.dumps({"nodes": 1000, "seconds": seconds})
         (cache_folder() / f"{number}.json").write_text(numbers)
     (cache_folder() / "damaged.json").write_text('{"nodes": 0, "seconds": []}')
