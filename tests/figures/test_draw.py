@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
-import polars as pl
 import pytest
 
 import figures
