@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help demo test test-faults test-compiled test-gpu gpu test-oldest lint bench clean
 help:
-	@echo 'make demo    install, run the default sweep (some five minutes on two cores), draw its figures'
+	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'

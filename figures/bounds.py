@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,14 @@ import numpy as np
 from figures.axes import Floats
 from theory import (
     all_told_apart,
-    average_recall_bits,
-    average_search_bits,
+    decision_accuracy,
+    decision_bits,
     multi_pass_bits,
     one_pass_search_bits,
+    recall_accuracy,
+    recall_bits,
+    search_accuracy,
+    search_bits,
 )
 
 
@@ -55,22 +59,14 @@ def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
 
     Returns:
         Bits, for an accuracy of 1 those of `zero_error_bits` too; None where nothing is proved
-        here: several passes, decisions, other tasks.
+        here: several passes, several common elements, other tasks.
     """
-    if slice_["passes"] != 1:
+    setting = _setting(slice_)
+    if setting is None:
         return None
-    a, b, error = slice_["size_a"], slice_["size_b"], 1 - accuracy
-    if slice_["task"] == "set_disjointness":
-        if _answer(slice_) != "token":
-            return None
-        always = (zero_error_bits(slice_) or 0) if error == 0 else 0
-        return max(always, average_search_bits(slice_["universe_size"], a, b, error))
-    if slice_["task"] == "associative_recall":
-        # Context first: the values of `a` keys. Query first: which of `b` keys to come.
-        values = slice_["vocab_size"] // 2 - 2
-        alphabet = values if slice_["order"] == "context_first" else b
-        return average_recall_bits(a, alphabet, error)
-    return None
+    proved, _, sizes = setting
+    always = (zero_error_bits(slice_) or 0) if accuracy == 1 else 0
+    return max(always, proved(*sizes, 1 - accuracy))
 
 
 def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | None:
@@ -81,17 +77,36 @@ def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | No
         bits: of one state, the same for all slices.
 
     Returns:
-        Accuracies like `bits`, rounded up to a grid of 1/400; None if nothing is proved of one of
-        the slices.
+        Accuracies like `bits`; None if nothing is proved of one of the slices.
     """
-    grid = np.linspace(0, 1, 401)
     curves = []
     for slice_ in slices:
-        needed = [proved_bits(slice_, float(accuracy)) for accuracy in grid]
-        if None in needed:
+        setting = _setting(slice_)
+        if setting is None:
             return None
-        # The bound grows with the accuracy: the first that it rules out.
-        ruled_out = np.searchsorted(np.array(needed, dtype=float), bits, side="right")
-        curves.append(grid[np.minimum(ruled_out, len(grid) - 1)])
+        _, possible, sizes = setting
+        curves.append([possible(*sizes, float(held)) for held in bits])
     mean: Floats = np.mean(curves, axis=0)
     return mean
+
+
+def _setting(slice_: dict[str, Any]) -> tuple[_Bound, _Bound, tuple[int, ...]] | None:
+    """What bounds a slice: bits from an error, accuracy from bits, of which sizes."""
+    if slice_["passes"] != 1:
+        return None
+    n, a, b = slice_["universe_size"], slice_["size_a"], slice_["size_b"]
+    if slice_["task"] == "set_disjointness":
+        answer = _answer(slice_)
+        if answer == "token":
+            return search_bits, search_accuracy, (n, a, b)
+        if answer == "decision" and a + b <= n:
+            return decision_bits, decision_accuracy, (n, a, b)
+    if slice_["task"] == "associative_recall":
+        # Context first: the values of `a` keys. Query first: which of `b` keys to come.
+        values = slice_["vocab_size"] // 2 - 2
+        alphabet = values if slice_["order"] == "context_first" else b
+        return recall_bits, recall_accuracy, (a, alphabet)
+    return None
+
+
+_Bound = Callable[..., float]

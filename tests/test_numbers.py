@@ -51,24 +51,47 @@ def five_seeds(model: str) -> list[Row]:
     return found
 
 
+def converged(model: str, *, store: str = "converged_tiny") -> list[Row]:
+    found = rows(f"{store}/figures/order.csv", model=model, seed="")
+    assert all(row["converged"] == row["seeds"] for row in found)
+    return found
+
+
 def readme() -> list[str]:
-    jrt, based = five_seeds("jrt_rnn"), five_seeds("based")
-    better = [
-        row["state_bytes"]
-        for row, causal in zip(jrt, based, strict=True)
-        if all(float(row[order]) > float(causal[order]) for order in ("short_first", "long_first"))
-    ]
-    assert better == list(SIZES[1:])
-    tiny = {m: rows("tiny/figures/order.csv", model=m, seed="") for m in ("jrt_rnn", "based")}
-    for row, causal in list(zip(tiny["jrt_rnn"], tiny["based"], strict=True))[1:]:
-        assert float(row["short_first"]) > float(causal["short_first"])
-        assert float(row["long_first"]) > float(causal["long_first"])
+    jrt, based = (converged(model, store="tiny")[-1] for model in ("jrt_rnn", "based"))
+    assert all(float(jrt[order]) > float(based[order]) for order in ("short_first", "long_first"))
+    smallest = min(int(row["state_bytes"]) for row in converged("gru", store="tiny"))
+    memory = rows("tiny/figures/memory.csv", model="gru", target="0.5")
+    bounds = {row["size_a"]: row["bound"] for row in memory}
     based_bits = [best_in("based", 1112, order) for order in ("short_first", "long_first")]
     return [
-        f"from {int(better[0]):,} bytes on it is more accurate in both",
+        f"with {jrt['state_bytes']} bytes of state it is more accurate than",
+        f"{8 * smallest} bits and more, and the bound without errors is {bounds['2']} bits with the "
+        f"short set first, {bounds['14']} with the long one",
         f"In 64 bits a GRU reaches {best_in('gru', 64, 'short_first')} with the short set first "
         f"and {best_in('gru', 64, 'long_first')} with the long one",
         f"Based takes 1,112 bits for {min(based_bits)} or more",
+    ]
+
+
+def reproduction_converged() -> list[str]:
+    based, noncausal, jrt = map(converged, ("based", "based_noncausal", "jrt_rnn"))
+    gru = sorted(float(row["gap"]) for row in converged("gru"))
+    sizes = [row["state_bytes"] for row in based]
+    assert all([row["state_bytes"] for row in model] == sizes for model in (noncausal, jrt))
+    for row, causal, other in list(zip(jrt, based, noncausal, strict=True))[1:]:
+        for order in ("short_first", "long_first"):
+            assert float(row[order]) > max(float(causal[order]), float(other[order]))
+    pairs = ", ".join(
+        f"{float(row['short_first']):.3f} / {float(causal['short_first']):.3f}"
+        for row, causal in zip(jrt, based, strict=True)
+    )
+    return [
+        f"Based, gap {', '.join(map(gap, based))} at {sizes[0]} to {sizes[-1]} bytes",
+        f"| {', '.join(map(gap, noncausal))} |",
+        f"| {', '.join(map(gap, jrt))} |",
+        f"JRT-RNN / Based: {pairs} |",
+        f"GRU: gap {text(gru[0], '+.3f')} to {text(gru[-1], '+.3f')} |",
     ]
 
 
@@ -213,7 +236,7 @@ def speed_in_short() -> list[str]:
 PAGES = {
     "README.md": lambda: [*readme(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,
-    "docs/reproduction.md": reproduction,
+    "docs/reproduction.md": lambda: [*reproduction_converged(), *reproduction()],
     "kernels/README.md": kernels,
     "docs/full_scale.md": full_scale,
 }

@@ -16,8 +16,9 @@ From bottom to top; each imports only what is named before it:
 |---|---|---|
 | one pass, deciding or searching | `one_pass_bits`, `one_pass_search_bits` | exact |
 | after each token | `profile` | exact or bracketed |
-| one pass, error δ | `index_bits` | lower bound |
-| one pass, error δ on average | `average_search_bits`, `average_recall_bits` | lower bound |
+| one pass, error δ | `search_bits`, `decision_bits`, `recall_bits` | lower bound |
+| one pass, so many bits | `search_accuracy`, `decision_accuracy`, `recall_accuracy` | upper bound |
+| one pass, error δ, by INDEX alone | `index_bits` | lower bound |
 | one pass, error δ | `one_pass.filters.fingerprint_bits` | sufficient |
 | one pass, error δ | `one_pass.filters.membership_bits` | limit of filters |
 | conversation of two parties | `two_way_bits` | lower bound |
@@ -33,7 +34,15 @@ from .algorithms.one_pass import Fingerprint, OnePass, coin_count
 from .memory import MemoryNeed, memory_needs
 from .one_pass.automata import Profile, profile
 from .one_pass.exact import all_told_apart, one_pass_bits, one_pass_search_bits
-from .one_pass.with_error import average_recall_bits, average_search_bits, index_bits
+from .one_pass.rate_distortion import (
+    decision_accuracy,
+    decision_bits,
+    recall_accuracy,
+    recall_bits,
+    search_accuracy,
+    search_bits,
+)
+from .one_pass.with_error import index_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
 from .setting import Marker, Token, prompt
 
@@ -49,9 +58,9 @@ __all__ = [
     "StreamingAlgorithm",
     "Token",
     "all_told_apart",
-    "average_recall_bits",
-    "average_search_bits",
     "coin_count",
+    "decision_accuracy",
+    "decision_bits",
     "index_bits",
     "memory_needs",
     "multi_pass_bits",
@@ -59,5 +68,9 @@ __all__ = [
     "one_pass_search_bits",
     "profile",
     "prompt",
+    "recall_accuracy",
+    "recall_bits",
+    "search_accuracy",
+    "search_bits",
     "two_way_bits",
 ]

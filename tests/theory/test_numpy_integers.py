@@ -20,7 +20,9 @@ from theory.one_pass.filters import (
     fingerprint_bits_for,
     membership_bits,
 )
-from theory.one_pass.with_error import fano_bits, index_length
+from theory.one_pass.optima import best_accuracy
+from theory.one_pass.rate_distortion import ranking_search_bits
+from theory.one_pass.with_error import index_length
 from theory.passes.protocols import examine
 from theory.passes.rank import disjointness_matrix
 
@@ -30,8 +32,14 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (ceil_log2_binomial, (2**62, 2**61)),
     (subsets_up_to, (1000, 30)),
     (theory.all_told_apart, (32, 4, 12)),
-    (theory.average_recall_bits, (8, 16, 0.1)),
-    (theory.average_search_bits, (32, 12, 4, 0.1)),
+    (theory.recall_bits, (8, 16, 0.1)),
+    (theory.recall_accuracy, (8, 16, 10)),
+    (theory.search_bits, (32, 12, 4, 0.1)),
+    (theory.search_accuracy, (32, 12, 4, 10)),
+    (theory.decision_bits, (32, 12, 4, 0.1)),
+    (theory.decision_accuracy, (32, 12, 4, 10)),
+    (ranking_search_bits, (32, 12, 4, 0.1)),
+    (best_accuracy, (5, 2, 2, 3)),
     (theory.coin_count, (2**40,)),
     (theory.index_bits, (32, 4, 12, TENTH)),
     (theory.memory_needs, (2048, 4, 256, 3)),
@@ -45,7 +53,6 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (fingerprint_bits, (2**10, 2**12, TENTH)),
     (fingerprint_bits_for, (2**40, 2**40, TENTH)),
     (membership_bits, (64, 64, TENTH)),
-    (fano_bits, (4, 8, 0.1)),
     (index_length, (32, 4, 12)),
     (examine, (theory.OnePass(5), 5, 3, 2)),
     (disjointness_matrix, (5, 2, 2)),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from itertools import combinations, product
-from math import comb
+from itertools import combinations, permutations, product
+from math import comb, exp, isclose, log2
 
 import numpy as np
 
 from ..one_pass.filters import fingerprint_bits
-from ..one_pass.with_error import average_search_bits, index_bits, index_length
+from ..one_pass.optima import best_accuracies
+from ..one_pass.rate_distortion import (
+    decision_accuracy,
+    ranking_search_accuracy,
+    rankings,
+    recall_accuracy,
+    search_accuracy,
+    tournaments,
+)
+from ..one_pass.with_error import index_bits, index_length
 from ..setting import Problem
 from .claim import Claim, Evidence, require
 from .instances import sizes_up_to, subsets
@@ -126,29 +136,108 @@ def check_index_needs_room() -> Evidence:
     return Evidence(instances, "every difference of two sets at (n, a, b) = (14, 7, 7), (16, 8, 8)")
 
 
-def check_average_error() -> Evidence:
-    """All messages of one or two bits about A, each read in the best way, on uniform instances."""
+_TINY = 10  # first sets at most: all messages are then tried in no time
+
+
+def _sizes_for_messages(problem: Problem) -> list[tuple[int, int, int]]:
+    shared = int(problem == "search")
+    sizes = sizes_up_to(6, shared=shared)
+    return [(n, a, b) for n, a, b in sizes if b > shared and comb(n, a) <= _TINY]
+
+
+def _check_optima(problem: Problem, accuracy: Callable[[int, int, int, float], float]) -> Evidence:
+    """No message about A does better than the bound, however it is read."""
     instances = 0
-    sizes = ((4, 2, 2, 1), (5, 2, 2, 1), (6, 2, 2, 1), (5, 1, 3, 1), (4, 2, 2, 2), (5, 1, 4, 2))
-    for n, a, b, bits in sizes:
-        firsts = list(combinations(range(n), a))
-        seconds = list(combinations(range(n), b))
-        # For each A and B with one common element: which, out of n.
-        common = np.zeros((len(firsts), len(seconds), n))
-        for i, first in enumerate(firsts):
-            for j, second in enumerate(seconds):
-                both = set(first) & set(second)
-                if len(both) == 1:
-                    common[i, j, both.pop()] = 1
-        for names in product(range(1 << bits), repeat=len(firsts) - 1):
-            message = np.array((0, *names))  # what the first is called does not matter
-            right = sum(common[message == m].sum(0).max(1).sum() for m in range(1 << bits))
-            error = 1 - float(right / common.sum())
-            needed = average_search_bits(n, a, b, error)
-            case = f"n = {n}, a = {a}, b = {b}: {bits} bits with error {error:.3f}"
-            require(needed <= bits + 1e-9, f"{case}, less than {needed:.3f}")
+    sizes = _sizes_for_messages(problem)
+    for n, a, b in sizes:
+        for states, best in enumerate(best_accuracies(n, a, b, comb(n, a), problem), start=1):
+            bound = accuracy(n, a, b, log2(states))
+            case = f"(n, a, b) = {n, a, b}: {states} states have accuracy {best}"
+            require(float(best) <= bound + 1e-9, f"{case}, more than {bound:.4f}")
             instances += 1
-    return Evidence(instances, f"all messages at (n, a, b, bits) = {sizes}")
+    scope = f"all messages at {len(sizes)} (n, a, b) with n ≤ 6 and C(n, a) ≤ {_TINY}"
+    return Evidence(instances, scope)
+
+
+def check_search_optima() -> Evidence:
+    """The best messages of any number of states, for searching."""
+    return _check_optima("search", search_accuracy)
+
+
+def check_decision_optima() -> Evidence:
+    """The best messages of any number of states, for deciding."""
+    return _check_optima("decision", decision_accuracy)
+
+
+def check_tournaments() -> Evidence:
+    """No tournament has a larger generating function than the transitive one, and that is ours."""
+    instances = 0
+    for n in range(2, 6):
+        pairs = list(combinations(range(n), 2))
+        for a, tau in product(range(1, n), (0.5, 3.0, 20.0)):
+            firsts = [frozenset(first) for first in combinations(range(n), a)]
+            largest = 0.0
+            for winners in product((0, 1), repeat=len(pairs)):
+                beats = [pair[:: 1 - 2 * w] for pair, w in zip(pairs, winners, strict=True)]
+                scores = [sum(x in first and y not in first for x, y in beats) for first in firsts]
+                loss = 1 - np.array(scores) / (a * (n - a))
+                largest = max(largest, float(np.mean(np.exp(-tau * loss))))
+                instances += 1
+            ours = exp(tournaments(n, a).log_moment(tau))
+            require(isclose(largest, ours), f"n = {n}, a = {a}, τ = {tau}: {largest}, not {ours}")
+    return Evidence(instances, "all tournaments on n ≤ 5 elements, all a, three τ")
+
+
+def check_rankings() -> Evidence:
+    """The conjecture of rankings, against the best messages and the best single rules."""
+    instances = 0
+    for n, a, b in _sizes_for_messages("search"):
+        if b < 3 or n < 2 * a + b - 2:
+            continue
+        for states, best in enumerate(best_accuracies(n, a, b, comb(n, a)), start=1):
+            bound = ranking_search_accuracy(n, a, b, log2(states))
+            case = f"(n, a, b) = {n, a, b}: {states} states have accuracy {best}"
+            require(float(best) <= bound + 1e-9, f"{case}, more than {bound:.4f}")
+            instances += 1
+    for n, a, b in ((4, 1, 3), (5, 1, 3), (5, 1, 4)):
+        seconds = list(combinations(range(n), b))
+        firsts = [frozenset(first) for first in combinations(range(n), a)]
+        total = a * comb(n - a, b - 1)
+        for tau in (0.5, 3.0):
+            largest = 0.0
+            for rule in product(range(b), repeat=len(seconds)):
+                answers = [(set(B), {B[place]}) for B, place in zip(seconds, rule, strict=True)]
+                scores = [sum(first & second == x for second, x in answers) for first in firsts]
+                largest = max(largest, float(np.mean(np.exp(tau * (np.array(scores) / total - 1)))))
+                instances += 1
+            ours = exp(rankings(n, a, b).log_moment(tau))
+            require(largest <= ours + 1e-9, f"(n, a, b) = {n, a, b}, τ = {tau}: {largest} > {ours}")
+    scope = "all messages with b ≥ 3 and n ≤ 6; all rules at three (n, a, b) with n ≤ 5"
+    return Evidence(instances, scope)
+
+
+def check_recall_optima() -> Evidence:
+    """All messages about ordered letters, each read in the best way."""
+    instances = 0
+    sizes = ((1, 4), (2, 3), (2, 4), (3, 3))
+    for count, alphabet in sizes:
+        contexts = list(permutations(range(alphabet), count))
+        table = np.zeros((len(contexts), count, alphabet))
+        for i, letters in enumerate(contexts):
+            table[i, range(count), letters] = 1
+        for states in (2, 3):
+            best = 0.0
+            if states ** (len(contexts) - 1) > 50_000:
+                continue
+            for names in product(range(states), repeat=len(contexts) - 1):
+                message = np.array((0, *names))
+                right = sum(table[message == m].sum(0).max(1).sum() for m in range(states))
+                best = max(best, float(right) / table.sum())
+                instances += 1
+            bound = recall_accuracy(count, alphabet, log2(states))
+            case = f"{count} letters of {alphabet}: {states} states have accuracy {best:.4f}"
+            require(best <= bound + 1e-9, f"{case}, more than {bound:.4f}")
+    return Evidence(instances, f"all messages of 2 or 3 states at (letters, alphabet) = {sizes}")
 
 
 def check_fingerprints() -> Evidence:
@@ -199,10 +288,29 @@ CLAIMS: tuple[Claim, ...] = (
         check_index_needs_room,
     ),
     Claim(
-        "average-error",
-        "Naming the common element of uniform A and B with error δ on average takes "
-        "a · (log₂ k - H₂(δ) - δ log₂(k - 1)) bits, k ≤ b with a·k + b - k ≤ n.",
-        check_average_error,
+        "search-bits",
+        "Naming the common element with error δ on average takes `search_bits` at least.",
+        check_search_optima,
+    ),
+    Claim(
+        "decision-bits",
+        "Deciding with error δ on average, half of the sets disjoint, takes `decision_bits`.",
+        check_decision_optima,
+    ),
+    Claim(
+        "recall-bits",
+        "Guessing different letters with error δ on average takes `recall_bits`.",
+        check_recall_optima,
+    ),
+    Claim(
+        "tournaments",
+        "With b = 2, no rule is better than a ranking at any accuracy.",
+        check_tournaments,
+    ),
+    Claim(
+        "rankings",
+        "Conjecture: the same with b > 2 and n ≥ 2a + b - 2.",
+        check_rankings,
     ),
     Claim(
         "fingerprints",

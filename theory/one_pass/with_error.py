@@ -1,17 +1,14 @@
-"""One pass with errors: bits that must be held between A and B, or between context and query.
+"""One pass with errors, by INDEX: the bound that the paper uses, as an exact expression.
 
-Deciding and searching with error at most δ on every instance (`index_bits`), and with error δ on
-average over uniform instances (`average_search_bits`, `average_recall_bits`), which is what an
-accuracy measured on random instances speaks about. Expressions of sympy are exact.
+`theory.one_pass.rate_distortion` has stronger ones, as numbers.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import log2, perm
 from typing import TYPE_CHECKING
 
-from ..checks import require_at_least, require_between, with_python_integers
+from ..checks import require_between, with_python_integers
 from ..setting import Problem, check_sizes
 
 if TYPE_CHECKING:
@@ -108,101 +105,3 @@ def index_bits(
     require_between(0, Fraction(1, 2), open_high=True, error=error)
     pairs = index_length(universe, size_a, size_b, problem)
     return pairs * (1 - binary_entropy(error))
-
-
-@with_python_integers
-def fano_bits(count: int, alphabet: int, error: float) -> float:
-    """Bits that a message must say about independent uniform letters, to be guessed from it.
-
-    count · (log₂ k - H₂(δ) - δ log₂(k - 1)), k the size of the alphabet and δ the chance of a wrong
-    guess, averaged over letters: by Fano's inequality each guess leaves at most H₂(δ) + δ log₂(k-1)
-    bits of its letter open, and that is concave in δ. Nothing from δ = 1 - 1/k on, which guessing
-    attains without any message.
-
-    >>> fano_bits(8, 2, 0.0), round(fano_bits(8, 4, 0.1), 3), fano_bits(8, 4, 0.8)
-    (8.0, 10.98, 0.0)
-
-    Args:
-        count: letters, at least 0.
-        alphabet: k ≥ 1.
-        error: δ, 0 ≤ δ ≤ 1.
-
-    Raises:
-        ValueError: unless the arguments are as above.
-    """
-    require_at_least(0, count=count)
-    require_at_least(1, alphabet=alphabet)
-    require_between(0, 1, error=error)
-    if error >= 1 - 1 / alphabet:
-        return 0.0
-    entropy = -sum(p * log2(p) for p in (error, 1 - error) if p > 0)
-    wrong = error * log2(alphabet - 1) if alphabet > 2 else 0.0
-    return count * max(0.0, log2(alphabet) - entropy - wrong)
-
-
-@with_python_integers
-def average_search_bits(universe: int, size_a: int, size_b: int, error: float) -> float:
-    """Bits held between A and B at least, if uniform instances are answered wrongly with chance δ.
-
-    The error is averaged over the instances of the search: A uniform, the common element uniform in
-    A, the rest of B uniform outside A. So the bound applies to an accuracy *measured* on random
-    instances, whereas `index_bits` assumes the error on every instance.
-
-    Take a disjoint blocks of k elements and b - k more, drawn at random and known to all. A picks
-    one element of each block; B is one block and the b - k more. That is the distribution above,
-    and to find the common element is to find what A picked in B's block, where it is uniform: a
-    letters of an alphabet of k, `fano_bits`. Any k from 2 to b with a·k + b - k ≤ n will do.
-
-    >>> [round(average_search_bits(32, 4, 12, error), 1) for error in (0.0, 0.1, 0.5)]
-    [10.3, 7.5, 1.7]
-    >>> [round(average_search_bits(32, 12, 4, error), 1) for error in (0.0, 0.1, 0.5)]
-    [12.0, 6.4, 0.0]
-
-    Args:
-        universe: n, elements to draw from.
-        size_a: a = |A| ≥ 1, the set that comes first.
-        size_b: b = |B| ≥ 1, with a + b - 1 ≤ n.
-        error: δ, 0 ≤ δ ≤ 1; public coins are allowed.
-
-    Returns:
-        Bits, a real number: the largest of the bounds for all k.
-
-    Raises:
-        ValueError: unless the arguments are as above.
-
-    Source:
-        The blocks are ours; for k = 2 they are INDEX (see `index_length`).
-    """
-    check_sizes(universe, size_a, size_b, "search")
-    widths = [k for k in range(1, size_b + 1) if size_a * k + size_b - k <= universe]
-    return max(fano_bits(size_a, k, error) for k in widths)
-
-
-@with_python_integers
-def average_recall_bits(letters: int, alphabet: int, error: float) -> float:
-    """Bits that a message must say about distinct letters, guessed with error δ on average.
-
-    The letters are a uniform ordered sample without replacement: their entropy less what guesses
-    leave open, log₂(k!/(k - m)!) - m · (H₂(δ) + δ log₂(k - 1)), at least 0. It is what a state
-    must hold in associative recall, with δ averaged over uniform instances:
-
-    * context first: the values of m pairs, from k possible ones;
-    * query first: which of the k pairs to come the m queries ask for.
-
-    >>> [round(average_recall_bits(8, 16, error), 1) for error in (0.0, 0.1, 0.5)]
-    [29.0, 22.1, 5.3]
-    >>> average_recall_bits(1, 8, 0.0)
-    3.0
-
-    Args:
-        letters: m ≥ 1.
-        alphabet: k ≥ m.
-        error: δ, 0 ≤ δ ≤ 1.
-
-    Raises:
-        ValueError: unless the arguments are as above.
-    """
-    require_at_least(1, letters=letters)
-    require_at_least(letters, alphabet=alphabet)
-    left_open = letters * log2(alphabet) - fano_bits(letters, alphabet, error)
-    return max(0.0, log2(perm(alphabet, letters)) - left_open)
