@@ -18,7 +18,7 @@ from theory import (
     JustReadTwice,
     MultiPass,
     OnePass,
-    index_bits,
+    decision_bits,
     multi_pass_bits,
     one_pass_bits,
     profile,
@@ -155,7 +155,7 @@ def _against_size_rows() -> Iterable[dict[str, Any]]:
         first, second = range(size_a), range(size_a, _TOTAL)
         bounds = {
             "One pass": one_pass_bits(_UNIVERSE, size_a),
-            f"One pass, error {_ERROR}": float(index_bits(_UNIVERSE, size_a, size_b, _ERROR)),
+            f"One pass, error {_ERROR}": decision_bits(_UNIVERSE, size_a, size_b, _ERROR),
             "Read twice": multi_pass_bits(_UNIVERSE, size_a, size_b, 2),
             "Read four times": multi_pass_bits(_UNIVERSE, size_a, size_b, 4),
         }

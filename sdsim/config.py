@@ -123,12 +123,19 @@ class TaskConfig:
     curriculum: tuple[tuple[float, tuple[float, ...]], ...] = ()
 
 
+LEAST_STEPS_TO_CONVERGE = 1000
+"""Fewer show no trend: the rule compares fifths of a fifth of them."""
+
+LONGEST_WARMUP_TO_CONVERGE = 0.1
+"""A fraction of the steps; the rule compares accuracies from 0.12 on."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """How to train: AdamW, linear warm-up and decay of the learning rate, clipped gradients.
 
     Attributes:
-        steps: optimizer steps; the most of them where `until` ends a run.
+        steps: optimizer steps; the most of them where `until` or `stop_accuracy` ends a run.
         batch_size: sequences per step.
         lr: peak learning rate.
         weight_decay: decoupled, on every parameter.
@@ -162,6 +169,11 @@ class TrainConfig:
             raise ValueError(
                 f"train.steps = {self.steps}: at least {LEAST_STEPS_TO_CONVERGE} until converged"
             )
+        if self.warmup > LONGEST_WARMUP_TO_CONVERGE:
+            raise ValueError(
+                f"train.warmup = {self.warmup}: at most {LONGEST_WARMUP_TO_CONVERGE} until "
+                "converged, so that the rule sees no rising learning rate"
+            )
         if self.stop_accuracy is not None:
             raise ValueError("train.stop_accuracy is null where train.until is converged")
         if self.examples is not None:
@@ -169,10 +181,6 @@ class TrainConfig:
                 "train.examples is null where train.until is converged: accuracy on examples that "
                 "were seen before says nothing of others"
             )
-
-
-LEAST_STEPS_TO_CONVERGE = 100
-"""Fewer show no trend."""
 
 
 @dataclass(frozen=True, config=STRICT)

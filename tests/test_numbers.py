@@ -66,8 +66,8 @@ def readme() -> list[str]:
     based_bits = [best_in("based", 1112, order) for order in ("short_first", "long_first")]
     return [
         f"with {jrt['state_bytes']} bytes of state it is more accurate than",
-        f"{8 * smallest} bits and more, and the bound without errors is {bounds['2']} bits with the "
-        f"short set first, {bounds['14']} with the long one",
+        f"{8 * smallest} bits and more, and the bound without errors is {bounds['2']} bits with "
+        f"the short set first, {bounds['14']} with the long one",
         f"In 64 bits a GRU reaches {best_in('gru', 64, 'short_first')} with the short set first "
         f"and {best_in('gru', 64, 'long_first')} with the long one",
         f"Based takes 1,112 bits for {min(based_bits)} or more",

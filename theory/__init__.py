@@ -20,7 +20,7 @@ From bottom to top; each imports only what is named before it:
 | one pass, so many bits | `search_accuracy`, `decision_accuracy`, `recall_accuracy` | upper bound |
 | one pass, error δ, by INDEX alone | `index_bits` | lower bound |
 | one pass, error δ | `one_pass.filters.fingerprint_bits` | sufficient |
-| one pass, error δ | `one_pass.filters.membership_bits` | limit of filters |
+| one pass, error δ | `one_pass.filters.membership_bits` | least of filters |
 | conversation of two parties | `two_way_bits` | lower bound |
 | p passes | `multi_pass_bits` | lower bound |
 | layers for recall, by degree | `layers.degrees.layers_for_degree` | lower bound |

@@ -14,7 +14,7 @@ from .algorithms.one_pass import Fingerprint, OnePass
 from .checks import require_at_least, require_between, with_python_integers
 from .one_pass.exact import one_pass_bits
 from .one_pass.filters import fingerprint_bits_for, membership_bits
-from .one_pass.with_error import index_bits
+from .one_pass.rate_distortion import decision_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
 from .setting import Outcome, Token, check_sizes, prompt_tokens
 
@@ -87,12 +87,12 @@ def memory_needs(
         (
             f"one pass, error {error}",
             "at least",
-            lambda a, b: float(index_bits(universe, a, b, error)),
+            lambda a, b: decision_bits(universe, a, b, error),
         ),
         (
             f"membership filter, error {error}",
             "about",
-            lambda a, b: float(membership_bits(a, b, error)),
+            lambda a, b: membership_bits(universe, a, b, error),
         ),
         ("two-way protocol, no errors", "at least", lambda a, b: two_way_bits(universe, a, b)),
         (

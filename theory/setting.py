@@ -15,6 +15,8 @@ from enum import Enum
 from operator import index
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
+import numpy as np
+
 from .checks import require_at_least, require_distinct
 
 Problem = Literal["decision", "search"]
@@ -162,8 +164,10 @@ def is_right(answer: Answer, first: Iterable[int], second: Iterable[int]) -> boo
 
     >>> is_right(True, [1, 2], [2]), is_right(2, [1, 2], [2]), is_right(None, [1, 2], [2])
     (True, True, False)
+    >>> is_right(np.bool_(True), [2, 3], [3])
+    True
     """
     common = set(first).intersection(second)
-    if answer is None or isinstance(answer, bool):
+    if answer is None or isinstance(answer, bool | np.bool_):
         return bool(answer) == bool(common)
     return answer in common

@@ -66,13 +66,20 @@ def run(config: Config) -> None:
         f"Bits to decide whether A meets B; n = {config.universe}, |A| = {config.size_a}, "
         f"|B| = {config.size_b}"
     )
-    console.print(as_table(pl.DataFrame([asdict(need) for need in needs], strict=False), title))
+    rows = [asdict(need) for need in needs]
+    for row in rows:  # as texts: some bounds are whole numbers, some are not
+        row |= {side: _bits(row[side]) for side in ("a_first", "b_first")}
+    console.print(as_table(pl.DataFrame(rows), title))
     unfinished = [need.what for need in needs if None in (need.a_first, need.b_first)]
     if unfinished:
         console.print(
             f"-: not at the end of the prompt after {config.max_seconds:g} s "
             f"({'; '.join(unfinished)}); max_seconds allows more"
         )
+
+
+def _bits(bits: float | None) -> str | None:
+    return None if bits is None else f"{bits:,}" if isinstance(bits, int) else f"{bits:,.1f}"
 
 
 COMMAND = Command.of(

@@ -40,8 +40,8 @@ Function: TypeAlias = Callable[..., Sequence[Tensor]]
 
 _FORMAT = 1  # of the programs; to be raised when they are compiled otherwise
 _CACHE_BYTES = 2**30
-_SECONDS_PER_NODE = 0.03  # of the graph; what compiling takes, before it was measured here …
-_WEIGHT = 3  # … so many times: the first ones say little, on a machine that does other things
+_SECONDS_PER_NODE = 0.03  # of the graph; what compiling took elsewhere
+_WEIGHT = 3  # measurements here that it counts like: the first may be of a machine that was busy
 _LEAST_SECONDS = 15.0
 
 
@@ -130,13 +130,16 @@ class Trace:
             RuntimeError: where it cannot be compiled.
         """
         path = self.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if path.exists():
-                with contextlib.suppress(RuntimeError):  # damaged: it is compiled again
-                    return _load(path)
-            self._build(path)
-            return _load(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if path.exists():
+                    with contextlib.suppress(RuntimeError, OSError):  # damaged, or deleted since
+                        return _load(path)
+                self._build(path)
+                return _load(path)
+        except OSError as error:
+            raise RuntimeError(f"{path.parent} cannot be used: {error}") from error
 
     def _build(self, path: Path) -> None:
         if reason := why_not():
@@ -171,11 +174,12 @@ class Trace:
 
 @contextlib.contextmanager
 def _quiet_compiler() -> Iterator[None]:
-    """One thread, and none of its warnings."""
+    """One thread, none of its warnings, and nothing left of the files that it works with."""
     from torch._inductor import config
+    from torch._inductor.utils import fresh_cache
 
     options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-    with warnings.catch_warnings(), config.patch(options):
+    with warnings.catch_warnings(), config.patch(options), fresh_cache():
         warnings.simplefilter("ignore")
         yield
 
@@ -203,13 +207,16 @@ def _seconds_per_node() -> float:
 
 def _prune(folder: Path) -> None:
     """Delete what was not used for longest."""
-    programs = sorted(folder.glob("*.pt2"), key=lambda path: path.stat().st_mtime, reverse=True)
+    programs = []
+    for path in folder.glob("[!.]*.pt2"):  # not those that are being written
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it
+            programs.append((path.stat().st_mtime, path.stat().st_size, path))
     total = 0
-    for path in programs:
-        total += path.stat().st_size
-        if total > _CACHE_BYTES:
-            for own in (path, path.with_suffix(".json"), path.with_suffix(".lock")):
-                own.unlink(missing_ok=True)
+    for _, size, path in sorted(programs, reverse=True):
+        total += size
+        if total > _CACHE_BYTES:  # their locks stay: somebody may hold one
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _processor() -> str:

@@ -191,7 +191,7 @@ def _compiled_ensemble(
 def _programs_of(config: RunConfig) -> Programs:
     """The compiled programs of ensembles like this one, of any length, that are loaded already."""
     train = replace(config.train, steps=1, until="steps")
-    key = ensemble_key(replace(config, train=train))
+    key = f"{ensemble_key(replace(config, train=train))} {torch.get_default_dtype()}"
     programs = _known.setdefault(key, {})
     _known.move_to_end(key)
     while len(_known) > _ENSEMBLES_KEPT:

@@ -106,8 +106,8 @@ class RunResult:
         params: trainable numbers.
         train_loss: mean loss of the last hundredth of the steps, nats; None if the run diverged, or
             where nothing was trained.
-        steps_done: fewer than the config's if the run reached its stopping accuracy; 0 where
-            nothing was trained.
+        steps_done: fewer than the config's if the run ended earlier, by its stopping accuracy or
+            as converged; 0 where nothing was trained.
         ensemble: how many runs were trained as one, this one included.
         seconds: wall-clock time of training and testing; of an ensemble's training, its share.
         bidirectional_prefix: whether a layer of the network reads its prompt non-causally; None of

@@ -98,7 +98,7 @@ def execute_all(
             return
         chosen = mode or fastest_mode(members, conditions.device, steps_done)
         for trainer in trainers(chosen, members, conditions.device, resume_from):
-            yield from _train_and_test(trainer, conditions, resume_from)
+            yield from _train_and_test(trainer, conditions)
 
 
 def _snapshot(config: RunConfig, conditions: Conditions) -> Snapshot | None:
@@ -108,9 +108,9 @@ def _snapshot(config: RunConfig, conditions: Conditions) -> Snapshot | None:
 
 
 def _train_and_test(
-    trainer: Trainer, conditions: Conditions, resume_from: Sequence[Snapshot]
+    trainer: Trainer, conditions: Conditions
 ) -> Iterator[tuple[RunConfig, RunResult]]:
-    seconds = resume_from[0].seconds if resume_from else 0.0
+    seconds = trainer.seconds_before
     ensemble = len(trainer.configs)
     last = saved = time.monotonic()
     while trainer.configs:

@@ -71,7 +71,9 @@ class Trainer(ABC):
         resume_from: a snapshot of each run, all after the same number of steps; empty: none.
 
     Attributes:
-        log_every: steps in a hundredth of the run, over which losses and accuracies are averaged.
+        seconds_before: spent on the steps that were done before this trainer was made.
+        log_every: steps in a hundredth of the run, at least one, over which losses and accuracies
+            are averaged.
         curve: these averages, (hundredths, 2, runs); NaN from the present one on.
     """
 
@@ -84,6 +86,7 @@ class Trainer(ABC):
         self.configs, self.device = list(configs), device
         self.config = self.configs[0].train
         self.steps_done = resume_from[0].step if resume_from else 0
+        self.seconds_before = resume_from[0].seconds if resume_from else 0.0
         self.log_every = log_every(self.config)
         shape = (self.log_every, len(self.configs))
         self.losses, self.accuracies = (torch.zeros(shape, device=device) for _ in range(2))
@@ -132,11 +135,12 @@ class Trainer(ABC):
         return known.converged if known else None
 
     def learning_curve(self, member: int) -> list[CurvePoint]:
-        """Loss and accuracy of a run over each hundredth of its steps so far."""
+        """Loss and accuracy of a run over each hundredth of its steps so far, as far as known."""
         done = self.steps_done // self.log_every
         return [
             CurvePoint((point + 1) * self.log_every, finite_or_none(loss), accuracy)
             for point, (loss, accuracy) in enumerate(self.curve[:done, :, member].tolist())
+            if not math.isnan(accuracy)  # before a snapshot that had no curve
         ]
 
     def drop(self, members: Sequence[int]) -> None:
@@ -202,8 +206,9 @@ class Trainer(ABC):
             return False
         before = list(self._verdicts)
         done = self.steps_done // self.log_every
-        for member, accuracies in enumerate(self.curve[:done, 1].T.tolist()):
-            self._verdicts[member] = verdict(accuracies, len(self.curve))
+        curves = self.curve[:done].permute(2, 1, 0).tolist()
+        for member, (losses, accuracies) in enumerate(curves):
+            self._verdicts[member] = verdict(accuracies, len(self.curve), losses)
         return self._verdicts != before
 
     def _draw(self) -> Iterator[tuple[TaskBatch, ...]]:

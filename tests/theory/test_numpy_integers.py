@@ -52,7 +52,7 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (false_positive_bound, (70, 2**40, 2**40)),
     (fingerprint_bits, (2**10, 2**12, TENTH)),
     (fingerprint_bits_for, (2**40, 2**40, TENTH)),
-    (membership_bits, (64, 64, TENTH)),
+    (membership_bits, (256, 64, 64, TENTH)),
     (index_length, (32, 4, 12)),
     (examine, (theory.OnePass(5), 5, 3, 2)),
     (disjointness_matrix, (5, 2, 2)),

@@ -99,6 +99,8 @@ class RandomSignKernel(InnerProductKernel):
     def __init__(
         self, universe: int, set_size: int, seed: int, *, dimension: int | None = None
     ) -> None:
+        require_at_least(2, universe=universe)
+        require_at_least(1, set_size=set_size)
         chosen = random_sign_dimension(universe, set_size) if dimension is None else dimension
         require_at_least(1, dimension=chosen)
         self.universe = universe

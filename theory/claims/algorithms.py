@@ -130,7 +130,7 @@ def _meets(
     universe: int, fingerprint_bits: int, coins: int, first: Sequence[int], second: Sequence[int]
 ) -> bool:
     model = Fingerprint(universe, fingerprint_bits=fingerprint_bits, coins=coins)
-    return model.run(prompt(first, second)).answer is True
+    return bool(model.run(prompt(first, second)).answer)
 
 
 def _check_fingerprint_space() -> Evidence:

@@ -2,42 +2,44 @@
 
 A filter answers "is x in A?": yes for all of A, and for any other x with a small probability. It
 is one way to decide with error, so these are bits that suffice, or that the method costs; the lower
-bound on any one-pass algorithm is `theory.one_pass.with_error.index_bits`.
+bound on any one-pass algorithm is `theory.one_pass.rate_distortion.decision_bits`.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
-from typing import TYPE_CHECKING
+from math import ceil, comb, floor, log2
 
 from ..checks import require_at_least, require_between, with_python_integers
 from ..counting import ceil_log2, subsets_up_to
-
-if TYPE_CHECKING:
-    import sympy
+from ..setting import check_sizes
 
 
 @with_python_integers
-def membership_bits(size_a: int, size_b: int, error: Fraction) -> sympy.Expr:
-    """a · log₂(b/δ): bits of a perfect filter for A that errs on at most a fraction δ of the B's.
+def membership_bits(universe: int, size_a: int, size_b: int, error: Fraction) -> float:
+    """log₂ C(n, a)/C(m, a): bits of a perfect filter for A that errs on a fraction δ of the B's.
 
     A filter answers "is x in A?", yes for all of A, and for any other x with chance ≤ ε. Asked for
-    each of B, ε = δ/b gives disjoint sets a wrong answer with chance ≤ δ (union bound). Filters
-    need a · log₂(1/ε) bits in the limit n/a → ∞, and some come close; a Bloom filter (Bloom 1970)
-    takes 1/ln 2 = 1.44 times as many. So this is the cost of the method, not a lower bound for set
-    disjointness, which is `index_bits`; `fingerprint_bits` is a number of bits that suffices.
+    each of B, ε = δ/b gives disjoint sets a wrong answer with chance ≤ δ (union bound). It says yes
+    to m = a + ⌊ε (n - a)⌋ elements at most, so each state is one of C(m, a) sets' at most. In the
+    limit n/a → ∞ these are a · log₂(b/δ) bits; they are never more than storing A takes. Some
+    filters come close; a Bloom filter (Bloom 1970) takes 1/ln 2 = 1.44 times as many. So this is
+    the cost of the method, not a lower bound for set disjointness, which is `decision_bits`;
+    `fingerprint_bits` is a number of bits that suffices.
 
-    >>> membership_bits(64, 16, Fraction(1, 16))
-    512
+    >>> round(membership_bits(2**60, 64, 16, Fraction(1, 16)), 3)  # 64 · log₂ 256
+    512.0
+    >>> round(membership_bits(256, 64, 16, Fraction(1, 16)), 3), round(log2(comb(256, 64)), 3)
+    (203.567, 203.567)
 
     Args:
+        universe: n, elements to draw from.
         size_a: a = |A| ≥ 1, the set that is stored.
-        size_b: b = |B| ≥ 1.
+        size_b: b = |B| ≥ 1, with a + b ≤ n.
         error: δ, 0 < δ < 1/2, one-sided: sets that meet are always found to.
 
     Returns:
-        Bits, an exact expression. The hash function is public and not counted.
+        Bits, a real number. The hash function is public and not counted.
 
     Raises:
         ValueError: unless the arguments are as above.
@@ -45,10 +47,10 @@ def membership_bits(size_a: int, size_b: int, error: Fraction) -> sympy.Expr:
     Source:
         Carter, Floyd, Gill, Markowsky, Wegman 1978.
     """
-    import sympy  # here, so that `theory` opens without it
-
+    check_sizes(universe, size_a, size_b)
     _check_filter(size_a, size_b, error)
-    return size_a * sympy.log(sympy.Rational(size_b / Fraction(error)), 2)
+    accepted = size_a + floor(Fraction(error) * (universe - size_a) / size_b)
+    return log2(Fraction(comb(universe, size_a), comb(accepted, size_a)))
 
 
 @with_python_integers

@@ -19,7 +19,7 @@ from theory.claims.verify import verify
 
 SMALL = [
     *("task.vocab_size=12", "task.train_sizes=[[2,4],[4,2]]", "model.width=8", "model.depth=1"),
-    *("train.steps=3", "train.batch_size=8", "test.examples=50"),
+    *("train.until=steps", "train.steps=3", "train.batch_size=8", "test.examples=50"),
 ]
 
 
@@ -436,9 +436,10 @@ def test_a_damaged_report_is_named(run: Run, tmp_path: Path) -> None:
 def test_theory_bounds_are_printed(run: Run) -> None:
     code, out, _ = run("theory", "bounds", "universe=32", "size_a=4", "size_b=12")
     assert code == 0
-    row = next(line for line in out.splitlines() if "one pass, no errors" in line)
-    assert "16.000" in row
-    assert "28.000" in row
+    lines = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    rows = {cells[1]: cells[3:5] for cells in lines if len(cells) > 4}
+    assert rows["one pass, no errors"] == ["16", "28"]
+    assert rows["one pass, error 1/10"] == ["6.6", "14.3"]
 
 
 @pytest.mark.parametrize("truth", [True, False])

@@ -182,8 +182,9 @@ def test_shards_split_the_grid(tmp_path: Path) -> None:
     for shard in ("1/2", "2/2"):
         store = tmp_path / shard.replace("/", "_")
         command = [sys.executable, "-m", "sdsim", "sweep", f"store={store}", "sweep=tiny"]
-        settings = ["model=gru", "train.steps=2", "test.examples=10", f"sweep.shard={shard}"]
-        subprocess.run([*command, *settings], check=True, capture_output=True)
+        settings = ["model=gru", "model.width=8,12,16,24", "test.examples=10"]
+        short = ["train.until=steps", "train.steps=2", f"sweep.shard={shard}"]
+        subprocess.run([*command, *settings, *short], check=True, capture_output=True)
         stores.append(load(store))
     one, other = (set(table["run_id"]) for table in stores)
     assert len(one) == len(other) == 4
@@ -231,7 +232,7 @@ def test_runs_alike_become_jobs_that_leave_no_worker_idle(
 def test_an_ensemble_of_a_sweep_stores_what_its_runs_alone_do(tmp_path: Path) -> None:
     small = [
         *("model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "task.vocab_size=12"),
-        *("train.steps=20", "test.examples=40", "hydra.launcher.n_jobs=1"),
+        *("train.until=steps", "train.steps=20", "test.examples=40", "hydra.launcher.n_jobs=1"),
         *("train.lr=1e-3,1e-2", "seed=0,1"),
     ]
     for name, members in (("alone", 1), ("together", 4)):
@@ -251,7 +252,7 @@ def test_a_time_budget_stops_a_sweep_that_the_same_command_ends(tmp_path: Path) 
     command = [
         *("sweep=tiny", "model=gru", "model.width=8", "task.train_sizes=[[2,4]]", "seed=0"),
         *("task.vocab_size=12", "test.examples=40", "hydra.launcher.n_jobs=1"),
-        *("train.steps=3000", f"store={tmp_path}"),
+        *("train.until=steps", "train.steps=3000", f"store={tmp_path}"),
     ]
     for _ in range(10):
         assert counts(sweep("sweep", [*command, "sweep.time_budget=1s"])) == (0, 1)
@@ -353,7 +354,7 @@ def test_a_store_of_an_earlier_version_is_not_added_to(command: str, tmp_path: P
     old = record.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}')
     record.write_text(old)
     if command == "sweep":
-        words = [f"store={tmp_path}", "model=gru", "train.steps=2"]
+        words = [f"store={tmp_path}", "model=gru", "train.until=steps", "train.steps=2"]
     done = subprocess.run([*start, command, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"1 runs, such as {record.parent.name}, are of another version" in done.stderr

@@ -229,6 +229,18 @@ def test_what_cannot_be_compiled_says_why(
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("where", ["no-folder", "file/folder"])
+def test_a_cache_that_cannot_be_used_is_said_and_nothing_is_compiled(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[RunConfig]
+) -> None:
+    (tmp_path / "file").touch()
+    home = tmp_path / where if where.startswith("file") else Path("/proc") / where
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    with pytest.raises(RuntimeError, match="cannot be used"):
+        Trace.of(double, [torch.ones(3)]).compile()
+    assert throughput("compiled", runs, CPU) == 0
+
+
 def test_one_process_compiles_and_the_others_wait(tmp_path: Path) -> None:
     """Two that want the same program at the same time."""
     code = (

@@ -17,8 +17,9 @@ from sdsim.store.store import Store
 from sdsim.store.table import load
 from sdsim.training import checkpoint
 from sdsim.training.convergence import LEAST_RISE, Verdict, verdict
+from sdsim.training.ensemble import EnsembleTrainer
 from sdsim.training.modes import trainers
-from sdsim.training.run import execute, execute_all
+from sdsim.training.run import Conditions, execute, execute_all
 from sdsim.training.schedule import end_of_decay, warmup_constant
 from sdsim.training.trainer import SequentialTrainer, Trainer
 
@@ -101,6 +102,14 @@ def test_a_run_that_still_learns_at_the_limit_has_not_converged(soon: RunConfig)
     assert trainer.converged(0) is False
 
 
+def test_a_run_that_diverges_has_not_converged(soon: RunConfig) -> None:
+    """Its accuracy does not rise."""
+    result = execute(replace(soon, train=replace(soon.train, lr=1e30)))
+    assert result.train_loss is None
+    assert result.converged is False
+    assert result.steps_done < soon.train.steps
+
+
 def test_what_was_not_asked_is_not_known(small_run: RunConfig) -> None:
     result = execute(small_run)
     assert result.converged is None
@@ -143,6 +152,25 @@ def resumed(trainer: Trainer, mode: TrainingMode, folder: Path) -> Trainer:
     return next(trainers(mode, trainer.configs, CPU, snapshots))
 
 
+def test_groups_of_an_ensemble_end_when_they_would_alone(soon: RunConfig) -> None:
+    """In twos, as compiled: a group is filled up, and regrouped when members leave."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        runs = members_of(soon)
+        ends = {run.seed + run.train.lr: execute(run).steps_done for run in runs}
+        together = EnsembleTrainer(runs, CPU, group_size=2)
+        while together.configs:
+            together.step()
+            done = together.finished()
+            for run in (together.configs[member] for member in done):
+                assert together.steps_done == ends.pop(run.seed + run.train.lr)
+            if done:
+                together.drop(done)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert not ends
+
+
 @pytest.mark.parametrize("mode", ["sequential", "vmap"])
 def test_a_run_is_resumed_exactly_before_and_after_its_verdict(
     mode: TrainingMode, soon: RunConfig, tmp_path: Path
@@ -171,13 +199,9 @@ def test_a_checkpoint_without_a_curve_is_read(small_run: RunConfig, tmp_path: Pa
     tensors = {k: v for k, v in load_file(tmp_path / "new").items() if k != "curve"}
     progress = {"format": "1", "step": "1", "seconds": "0.0"}
     save_file(tensors, tmp_path / "old", progress)
-    snapshot = checkpoint.load(tmp_path / "old", small_run)
-    assert snapshot is not None
-    goes_on = SequentialTrainer(small_run, CPU, snapshot)
-    goes_on.step()
-    losses = [point.loss for point in goes_on.learning_curve(0)]
-    assert losses[0] is None
-    assert losses[1] is not None
+    result = execute(small_run, Conditions(checkpoint=lambda _: tmp_path / "old"))
+    assert [point.step for point in result.curve] == list(range(2, small_run.train.steps + 1))
+    assert result.slices == execute(small_run).slices
 
 
 def test_curve_and_flag_are_stored(soon: RunConfig, tmp_path: Path) -> None:
@@ -197,14 +221,15 @@ def test_curve_and_flag_are_stored(soon: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"steps": 99}, "at least 100 until converged"),
+        ({"steps": 999}, "at least 1000 until converged"),
+        ({"warmup": 0.2}, "at most 0.1 until converged"),
         ({"stop_accuracy": 0.9}, "stop_accuracy is null"),
         ({"examples": 100}, "examples is null"),
     ],
 )
 def test_settings_that_do_not_go_together(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        TrainConfig(until="converged", **change)
+        TrainConfig(**{"until": "converged", **change})
 
 
 def test_a_curriculum_has_no_plateau(soon: RunConfig) -> None:
