@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from figures import bench, bits, gap, memory, order, passes, theory
+from figures import bench, bits, gap, memory, order, passes, theory, tradeoff
 from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
 from figures.style import house_style
 from sdsim.files import write_text
+from theory.setting import Problem
+from theory.tradeoff import Point
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,26 @@ def draw_theory(out: Path | str) -> list[Path]:
     with house_style():
         drawings = {name: draw() for name, draw in THEORY_FIGURES.items()}
         return [path for name, drawn in drawings.items() for path in drawn.save(out / name)]
+
+
+def draw_tradeoff(
+    points: Sequence[Point],
+    universe: int,
+    size_a: int,
+    size_b: int,
+    problem: Problem,
+    out: Path | str,
+) -> list[Path]:
+    """Draw `theory.tradeoff.tradeoff`'s points as ``tradeoff``; returns paths as `draw_all` does.
+
+    Args:
+        points, universe, size_a, size_b, problem: of the trade-off.
+        out: a folder, created if it is missing.
+    """
+    Path(out).mkdir(parents=True, exist_ok=True)
+    with house_style():
+        drawing = tradeoff.draw(points, universe, size_a, size_b, problem)
+        return drawing.save(Path(out) / "tradeoff")
 
 
 def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> list[Path]:

@@ -9,6 +9,7 @@ From bottom to top; each imports only what is named before it:
 - ``based``: Theorem G.22 as explicit weights
 - ``algorithms``: streaming algorithms whose held bits are counted
 - ``memory``: bounds and algorithms side by side
+- ``tradeoff``: accuracy against bits of one pass
 - ``reductions``: between disjointness, recall, EQUALITY and INDEX
 - ``claims``: the numbered claims, each with its check on instances
 

@@ -33,6 +33,7 @@ from ..checks import require_at_least, require_between, with_python_integers
 from ..setting import check_sizes
 from .exact import all_told_apart
 
+# Less is lost below the least τ than rounding, which might prove too much, would spoil there.
 _LOG_OF_LEAST_TAU, _LOG_OF_MOST_TAU = -12.0, 30.0
 _SECTIONS = 60  # of that interval, each 0.618 times as long as the one before
 _GOLDEN = (5**0.5 - 1) / 2

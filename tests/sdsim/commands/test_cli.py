@@ -442,6 +442,20 @@ def test_theory_bounds_are_printed(run: Run) -> None:
     assert rows["one pass, error 1/10"] == ["6.6", "14.3"]
 
 
+def test_a_tradeoff_is_printed_and_drawn(run: Run, tmp_path: Path) -> None:
+    sizes = ("universe=5", "size_a=2", "size_b=2", "steps=4", f"out={tmp_path}")
+    code, out, _ = run("theory", "tradeoff", *sizes)
+    assert code == 0
+    lines = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["optimum", "1.000", "0.733", "0.733"] in [cells[1:5] for cells in lines]
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        f"tradeoff.{kind}" for kind in ("pdf", "png", "csv")
+    }
+    code, _, err = run("theory", "tradeoff", "universe=4", "size_a=3", "size_b=3")
+    assert code == 2
+    assert "size_a + size_b - 1 ≤ universe is needed" in err
+
+
 @pytest.mark.parametrize("truth", [True, False])
 def test_theory_verify_exits_by_its_claims(
     run: Run, monkeypatch: pytest.MonkeyPatch, truth: bool

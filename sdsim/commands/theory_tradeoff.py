@@ -1,0 +1,94 @@
+"""`sdsim theory tradeoff`: accuracy against bits of one pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic.dataclasses import dataclass
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import as_table, console, print_paths
+from sdsim.config import STRICT, Count
+from sdsim.files import check_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from theory.tradeoff import Point
+
+HELP = """\
+sdsim theory tradeoff: accuracy against the bits that one pass holds between the sets, in both
+orders: what is proved to be impossible, what is conjectured, the best of all messages where they
+can all be tried, and what storing the first set, or hash values of it, reaches.
+
+  sdsim theory tradeoff universe=32 size_a=4 size_b=12
+  sdsim theory tradeoff universe=32 size_a=4 size_b=12 problem=decision out=drawings
+  sdsim theory tradeoff universe=5 size_a=2 size_b=2     # small enough for the optimum
+"""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Settings of ``sdsim theory tradeoff``.
+
+    Attributes:
+        universe: n, elements that sets are drawn from.
+        size_a: |A|, elements of one set; both orders are shown.
+        size_b: |B|, elements of the other set.
+        problem: search, to name the one common element; or decision, whether there is one.
+        steps: points of the bounds, from 0 bits to those that store the larger set.
+        out: folder to draw into; null: nothing is drawn.
+    """
+
+    universe: Count = 32
+    size_a: Count = 4
+    size_b: Count = 12
+    problem: Literal["search", "decision"] = "search"
+    steps: Count = 32
+    out: str | None = None
+
+
+def run(config: Config) -> None:
+    """Print the points, and draw them."""
+    from theory.tradeoff import tradeoff
+
+    if config.out is not None:
+        check_writable(Path(config.out), "out")
+    sizes = config.universe, config.size_a, config.size_b
+    points = tradeoff(*sizes, config.problem, config.steps)
+    question = {
+        "search": "naming the common element of A and B",
+        "decision": "deciding whether A and B meet",
+    }[config.problem]
+    n, a, b = sizes
+    title = f"Accuracy of one pass, {question}; n = {n}, |A| = {a}, |B| = {b}"
+    console.print(as_table(_side_by_side(points), title))
+    if config.out is not None:
+        import figures
+
+        print_paths(figures.draw_tradeoff(points, *sizes, config.problem, config.out))
+
+
+def _side_by_side(points: Sequence[Point]) -> pl.DataFrame:
+    """A row for each kind and number of bits, a column for each order."""
+    import polars as pl
+
+    kinds = list(dict.fromkeys(point.kind for point in points))
+    rows: dict[tuple[str, float], dict[str, float | str]] = {}
+    for point in sorted(points, key=lambda point: (kinds.index(point.kind), point.bits)):
+        key = point.kind, round(point.bits, 3)
+        row = rows.setdefault(key, {"kind": point.kind, "bits": point.bits})
+        row[f"{point.first.lower()}_first"] = point.accuracy
+    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
+
+
+COMMAND = Command.of(
+    Config,
+    name="theory tradeoff",
+    summary="print and draw accuracy against bits of one pass",
+    help=HELP,
+    run=run,
+)
