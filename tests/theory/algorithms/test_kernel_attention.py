@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.algorithms.kernel_attention import KernelAttention
+from theory.algorithms.kernel_attention import KernelAttention, KernelAttentionState
 from theory.based.random_signs import RandomSignKernel
 from theory.setting import Marker, prompt
 
@@ -51,3 +51,10 @@ def test_enough_features_never_fail():
 def test_no_features_are_refused():
     with pytest.raises(ValueError, match="dimension"):
         KernelAttention(8, features=0, seed=0)
+
+
+@pytest.mark.parametrize(("score", "met"), [(2, False), (3, True)])
+def test_sets_meet_only_above_one_half(score, met):
+    """A score of exactly half of f is none."""
+    model = KernelAttention(4, features=4, seed=0)
+    assert model.answer(KernelAttentionState((0,) * 4, 1, True, 0, score)) is met

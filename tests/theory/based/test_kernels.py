@@ -304,3 +304,25 @@ def test_separates_asks_members_for_two_thirds():
 def test_refuses_what_makes_no_sense(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("signs", "right"),
+    [
+        ([[1, 1, 1, 1], [1, -1, -1, -1]], False),  # each member gets 1 - 1/2
+        ([[1, 1, 1], [1, -1, -1]], True),  # 1 - 1/3: on the limit
+        ([[1, 1, 1], [1, 1, -1]], True),  # 1 + 1/3
+        ([[1, 1, 1, 1], [1, 1, 1, -1]], False),  # 1 + 1/2
+    ],
+)
+def test_members_must_come_within_a_third_of_one(signs, right):
+    kernel = RandomSignKernel(2, 1, seed=0, dimension=len(signs[0]))
+    kernel._signs = np.array(signs)
+    assert separates(kernel, [0, 1], [0, 1]) is right
+
+
+@pytest.mark.parametrize("arguments", [(0, 1), (1, 1), (5, 0)])
+def test_a_kernel_of_random_signs_needs_elements_and_a_set(arguments):
+    for dimension in (None, 3):
+        with pytest.raises(ValueError, match=r"universe = |set_size = "):
+            RandomSignKernel(*arguments, seed=0, dimension=dimension)

@@ -137,3 +137,18 @@ STACK = BaseConvStack((BaseConv([[1]], [[1]], [[1]], [[1]]),))
 def test_invalid_input_is_named(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_layers_at_the_very_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message just long enough is enough; a fraction of a bit takes a whole one."""
+    assert message_bits(2 * 1008 + 1, 10, 1, 2) == 1008
+    assert recall_layers(1008, 10, 1, passes=1) == 1
+    needed = 2977 * (1 - float(binary_entropy(Fraction(1, 10))))
+    assert message_bits(2 * 2977 + 1, 12, 1, 2) == int(needed) < needed
+    assert recall_layers(2977, 12, 1, passes=1, error=Fraction(1, 10)) == 2
+    lengths = []
+    monkeypatch.setattr(
+        "theory.layers.index.message_bits", lambda length, *_: lengths.append(length) or 10**9
+    )
+    recall_layers(6, 3, 1, passes=3)
+    assert lengths == [3 * (2 * 6 + 1)]

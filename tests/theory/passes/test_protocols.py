@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb, prod
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -333,3 +334,27 @@ def test_impossible_sizes_are_refused(call, message):
 def test_one_pass_needs_all_first_sets_more_passes_the_smaller_ones() -> None:
     once, twice = (examine(OnePass(5), 5, 3, 1, passes) for passes in (1, 2))
     assert (once.needed_product, twice.needed_product) == (10, 5)
+
+
+class SaysOneBitTooFew(OnePass):
+    def bits(self, state):
+        return self.declared
+
+
+@pytest.mark.parametrize(("declared", "enough"), [(3, False), (4, True)])
+def test_a_declaration_may_not_be_one_bit_too_small(declared, enough):
+    """C(5, 2) = 10 states take four bits."""
+    SaysOneBitTooFew.declared = declared
+    report = examine(SaysOneBitTooFew(5), 5, 2, 2)
+    assert report.distinct_states == (10,)
+    assert report.declares_enough is enough
+
+
+class AnswersAsNumpyDoes(OnePass):
+    def answer(self, state):
+        return np.bool_(super().answer(state))
+
+
+def test_the_booleans_of_numpy_are_answers():
+    assert examine(AnswersAsNumpyDoes(5), 5, 2, 2).first_error is None
+    assert fooled_instance(AnswersAsNumpyDoes(5), 2, 3) is None
