@@ -29,6 +29,12 @@ def test_nothing_that_is_reached_is_above_what_is_proved(sizes, problem):
     assert (kinds["conjectured"] > 0) == (problem == "search" and sizes != (5, 2, 2))
 
 
+def test_rankings_are_conjectured_from_the_least_universe_on():
+    for universe, conjectured in ((4, False), (5, True)):
+        points = tradeoff(universe, 2, 3, steps=2)
+        assert any(p.kind == "conjectured" and p.first == "A" for p in points) is conjectured
+
+
 def test_a_filter_is_as_accurate_as_all_hash_functions_are():
     """Every function from elements to cells; one of those that seem to be in A is named."""
     for cells, a, b in ((2, 2, 2), (3, 2, 3), (3, 1, 2)):

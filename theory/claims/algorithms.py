@@ -168,7 +168,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "G.15",
         "On the JRT prompt, Algorithm 3 decides and searches set disjointness, in either order, "
-        "with ⌈log₂ n⌉ · min(|A|, |B|) bits and O(log N) more.",
+        "with ⌈log₂ n⌉ · min(|A|, |B|) bits and O(log N) more; searching, ⌈log₂(n + 1)⌉ too.",
         _check_algorithm_3,
     ),
     Claim(

@@ -59,7 +59,7 @@ def check_profile_search() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "profile",
-        "Deciding with 2a ≤ n takes C(n, i) states after i elements of A, C(n, a) at the "
+        "Deciding with 2a ≤ n and a + b ≤ n takes C(n, i) states after i elements of A, C(n, a) at the "
         "separator, never more than C(n, a) + 1.",
         check_profile_decision,
     ),

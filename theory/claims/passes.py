@@ -156,12 +156,14 @@ def check_passes() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "G.27-deterministic",
-        "Two parties who decide without error exchange ⌈log₂ C(n, min(a, b))⌉ ≥ min(a, b) bits.",
+        "If a + b ≤ n, two parties who decide without error exchange ⌈log₂ C(n, min(a, b))⌉ ≥ "
+        "min(a, b) bits.",
         check_two_way,
     ),
     Claim(
         "G.29-deterministic",
-        "Reading p times without error takes a state of ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        "If a + b ≤ n, deciding without error by reading p times takes a state of "
+        "⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
         check_passes,
     ),
 )

@@ -136,8 +136,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "G.29, bound",
-        "Without error, its messages take C(n, min(a, b)) values together, so that some state has "
-        "⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        "If a + b ≤ n and it decides without error, its messages take C(n, min(a, b)) values "
+        "together, so that some state has ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
         _check_bound,
     ),
     Claim(
@@ -148,8 +148,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "G.27/29",
-        "The deterministic bound has the paper's form: some state has at least min(a, b) / 2p bits "
-        "when a + b ≤ n.",
+        "The deterministic bound, rearranged, has the paper's form: some state has at least "
+        "min(a, b) / 2p bits when a + b ≤ n. A formula: no instance could refute it.",
         _check_randomized_form,
     ),
 )
