@@ -59,8 +59,8 @@ def check_profile_search() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "profile",
-        "Deciding with 2a ≤ n and a + b ≤ n takes C(n, i) states after i elements of A, C(n, a) at the "
-        "separator, never more than C(n, a) + 1.",
+        "Deciding with 2a ≤ n and a + b ≤ n takes C(n, i) states after i elements of A, C(n, a) "
+        "at the separator, never more than C(n, a) + 1.",
         check_profile_decision,
     ),
     Claim(
