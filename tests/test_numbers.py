@@ -87,12 +87,32 @@ def reproduction_converged() -> list[str]:
         for row, causal in zip(jrt, based, strict=True)
     )
     return [
+        f"its gap is {', '.join(map(gap, by_steps('based')))}.",
         f"Based, gap {', '.join(map(gap, based))} at {sizes[0]} to {sizes[-1]} bytes",
         f"| {', '.join(map(gap, noncausal))} |",
         f"| {', '.join(map(gap, jrt))} |",
         f"JRT-RNN / Based: {pairs} |",
         f"GRU: gap {text(gru[0], '+.3f')} to {text(gru[-1], '+.3f')} |",
     ]
+
+
+STEPS = "steps_tiny/figures/order.csv"
+
+
+def by_steps(model: str) -> list[Row]:
+    steps = ("2000", "4000", "8000", "16000")
+    return [rows(STEPS, model=model, variant=f"steps={n}", seed="")[0] for n in steps]
+
+
+def more_steps() -> list[str]:
+    claims = []
+    for row, other in zip(by_steps("based"), by_steps("based_noncausal"), strict=True):
+        both = [
+            f"{float(r['short_first']):.3f} / {float(r['long_first']):.3f}" for r in (row, other)
+        ]
+        error = f"{float(row['gap_standard_error']):.3f}"
+        claims.append(f"| {both[0]} | {gap(row)} | {error} | {both[1]} |")
+    return claims
 
 
 def reproduction() -> list[str]:
@@ -236,6 +256,7 @@ def speed_in_short() -> list[str]:
 PAGES = {
     "README.md": lambda: [*readme(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,
+    "results/steps_tiny/README.md": more_steps,
     "docs/reproduction.md": lambda: [*reproduction_converged(), *reproduction()],
     "kernels/README.md": kernels,
     "docs/full_scale.md": full_scale,

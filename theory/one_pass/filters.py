@@ -8,11 +8,13 @@ bound on any one-pass algorithm is `theory.one_pass.rate_distortion.decision_bit
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, comb, floor, log2
+from math import ceil, floor, lgamma, log, log2
 
 from ..checks import require_at_least, require_between, with_python_integers
 from ..counting import ceil_log2, subsets_up_to
 from ..setting import check_sizes
+
+_MOST_FACTORS = 10_000  # of a product; a larger one by the gamma function
 
 
 @with_python_integers
@@ -29,8 +31,8 @@ def membership_bits(universe: int, size_a: int, size_b: int, error: Fraction) ->
 
     >>> round(membership_bits(2**60, 64, 16, Fraction(1, 16)), 3)  # 64 · log₂ 256
     512.0
-    >>> round(membership_bits(256, 64, 16, Fraction(1, 16)), 3), round(log2(comb(256, 64)), 3)
-    (203.567, 203.567)
+    >>> round(membership_bits(256, 64, 16, Fraction(1, 16)), 3)  # log₂ C(256, 64)
+    203.567
 
     Args:
         universe: n, elements to draw from.
@@ -50,7 +52,10 @@ def membership_bits(universe: int, size_a: int, size_b: int, error: Fraction) ->
     check_sizes(universe, size_a, size_b)
     _check_filter(size_a, size_b, error)
     accepted = size_a + floor(Fraction(error) * (universe - size_a) / size_b)
-    return log2(Fraction(comb(universe, size_a), comb(accepted, size_a)))
+    if size_a <= _MOST_FACTORS:
+        return sum(log2(universe - i) - log2(accepted - i) for i in range(size_a))
+    logs = [lgamma(n + 1) - lgamma(n - size_a + 1) for n in (universe, accepted)]
+    return (logs[0] - logs[1]) / log(2)
 
 
 @with_python_integers

@@ -38,6 +38,10 @@ _LOG_OF_LEAST_TAU, _LOG_OF_MOST_TAU = -12.0, 30.0
 _SECTIONS = 60  # of that interval, each 0.618 times as long as the one before
 _GOLDEN = (5**0.5 - 1) / 2
 
+# What is computed of large sizes: terms of a sum or of a table, and block widths. The bounds that
+# take more are left out.
+_MOST_TERMS, _MOST_WIDTHS = 2**22, 64
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
@@ -196,11 +200,10 @@ def _search_tradeoffs(universe: int, size_a: int, size_b: int) -> tuple[Tradeoff
     if size_b == 1:
         return ()
     room = universe - size_a - size_b
-    blocks = {k: min(size_a, (room + k) // (k - 1)) for k in range(2, size_b + 1)}
-    return (
-        tournaments(universe - size_b + 2, size_a),
-        *(letters(m, k) for k, m in blocks.items() if m > 0),
-    )
+    widths = [*range(2, min(size_b, _MOST_WIDTHS) + 1), size_b]  # some are enough where b is large
+    blocks = {k: min(size_a, (room + k) // (k - 1)) for k in widths}
+    pairs = [tournaments(universe - size_b + 2, size_a)] if size_a <= _MOST_TERMS else []
+    return (*pairs, *(letters(m, k) for k, m in blocks.items() if m > 0))
 
 
 @lru_cache(maxsize=256)
@@ -210,8 +213,10 @@ def _decision_tradeoffs(universe: int, size_a: int, size_b: int) -> tuple[Tradeo
     * `membership` in n - b + 1 elements: b - 1 elements outside A are given to the reader.
     * `letters` of an alphabet of 2: INDEX, see `index_length`.
     """
-    pairs = min(size_a, universe - size_a - size_b + 1)
-    return membership(universe - size_b + 1, size_a), letters(pairs, 2)
+    index = letters(min(size_a, universe - size_a - size_b + 1), 2)
+    if (universe - size_b + 2) * (size_a + 1) > _MOST_TERMS:
+        return (index,)
+    return membership(universe - size_b + 1, size_a), index
 
 
 def _most_bits(tradeoffs: Iterable[Tradeoff], error: Fraction | float) -> float:

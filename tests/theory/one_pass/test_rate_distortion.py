@@ -239,3 +239,12 @@ def test_what_is_proved_stays_below_what_is_conjectured():
 def test_what_has_no_bound_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_large_sizes_are_bounded_at_once():
+    """By INDEX and by blocks, where the better bounds would take too much memory."""
+    assert decision_bits(10**12, 10**8, 10**9, 0.1) == pytest.approx(
+        float(index_bits(10**12, 10**8, 10**9, Fraction(1, 10)))
+    )
+    assert search_bits(10**12, 10**8, 10**9, 0.1) > 10**8
+    assert decision_bits(2048, 256, 4, 0.1) > 1.2 * float(index_bits(2048, 256, 4, Fraction(1, 10)))
