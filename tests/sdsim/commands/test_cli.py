@@ -271,7 +271,7 @@ def test_the_shell_completes_commands_and_settings(
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
         ("sdsim ", "sweep theory train"),
-        ("sdsim theory ", "bounds figures verify"),
+        ("sdsim theory ", "bounds figures optima tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
