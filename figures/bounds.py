@@ -21,6 +21,8 @@ from theory import (
     search_bits,
 )
 
+_Bound = Callable[..., float]
+
 
 def zero_error_bits(slice_: dict[str, Any]) -> int | None:
     """The least bits that some state holds of whatever makes no errors on a slice.
@@ -61,10 +63,10 @@ def proved_bits(slice_: dict[str, Any], accuracy: float) -> float | None:
         Bits, for an accuracy of 1 those of `zero_error_bits` too; None where nothing is proved
         here: several passes, several common elements, other tasks.
     """
-    setting = _setting(slice_)
-    if setting is None:
+    bounds = _bounds_of(slice_)
+    if bounds is None:
         return None
-    proved, _, sizes = setting
+    proved, _, sizes = bounds
     always = (zero_error_bits(slice_) or 0) if accuracy == 1 else 0
     return max(always, proved(*sizes, 1 - accuracy))
 
@@ -81,16 +83,16 @@ def best_accuracy(slices: Iterable[dict[str, Any]], bits: Floats) -> Floats | No
     """
     curves = []
     for slice_ in slices:
-        setting = _setting(slice_)
-        if setting is None:
+        bounds = _bounds_of(slice_)
+        if bounds is None:
             return None
-        _, possible, sizes = setting
+        _, possible, sizes = bounds
         curves.append([possible(*sizes, float(held)) for held in bits])
     mean: Floats = np.mean(curves, axis=0)
     return mean
 
 
-def _setting(slice_: dict[str, Any]) -> tuple[_Bound, _Bound, tuple[int, ...]] | None:
+def _bounds_of(slice_: dict[str, Any]) -> tuple[_Bound, _Bound, tuple[int, ...]] | None:
     """What bounds a slice: bits from an error, accuracy from bits, of which sizes."""
     if slice_["passes"] != 1:
         return None
@@ -107,6 +109,3 @@ def _setting(slice_: dict[str, Any]) -> tuple[_Bound, _Bound, tuple[int, ...]] |
         alphabet = values if slice_["order"] == "context_first" else b
         return recall_bits, recall_accuracy, (a, alphabet)
     return None
-
-
-_Bound = Callable[..., float]

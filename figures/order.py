@@ -29,8 +29,6 @@ Marks: mean over seeds and sizes, with the 95 % interval of the pooled test exam
 between seeds is not in it). Dashes: single seeds. Guessing: mean over the same sizes. \
 {floor}Grey: the axis leaves out sizes that no model has.
 """
-
-
 _UNFINISHED = "Open marks: accuracy still rose when training reached its limit.\n"
 
 

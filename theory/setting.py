@@ -49,6 +49,14 @@ def check_sizes(
         raise ValueError(f"{sizes}: size_a + size_b{minus} ≤ universe is needed")
 
 
+def sizes_up_to(largest: int, *, least: int = 1, shared: int = 0) -> Iterator[tuple[int, int, int]]:
+    """All (n, a, b) with a, b ≥ least, n ≤ largest and a + b - shared ≤ n."""
+    for n in range(1, largest + 1):
+        for a in range(least, n + 1):
+            for b in range(least, n - a + shared + 1):
+                yield n, a, b
+
+
 class Marker(Enum):
     """The special tokens of a prompt; all other tokens are elements, 0 … n-1."""
 

@@ -9,21 +9,26 @@ from math import ceil, comb, log2
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from .checks import require_at_least, with_python_integers
-from .counting import subsets_up_to
-from .one_pass.optima import best_accuracies, is_feasible
+from .one_pass.exact import all_told_apart
+from .one_pass.filters import filter_accuracy, filter_bits
+from .one_pass.optima import best_accuracies, feasible_states
 from .one_pass.rate_distortion import (
     decision_accuracy,
     ranking_search_accuracy,
     search_accuracy,
 )
-from .setting import Problem, check_sizes
+from .setting import Problem, check_sizes, sizes_up_to
 
 Kind = Literal["at most", "conjectured", "optimum", "filter", "stored exactly"]
 
 _MOST_STATES = 8  # whose optimum is searched
+
+_PROVED: dict[Problem, Callable[[int, int, int, float], float]] = {
+    "search": search_accuracy,
+    "decision": decision_accuracy,
+}
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,11 @@ def tradeoff(
 def _curves(
     n: int, a: int, b: int, problem: Problem, bits: list[float]
 ) -> Iterator[tuple[Kind, float, float]]:
-    bound: Callable[[int, int, int, float], float]
-    bound = search_accuracy if problem == "search" else decision_accuracy
-    yield from (("at most", held, bound(n, a, b, held)) for held in bits)
-    if problem == "search" and b > 2 and n >= 2 * a + b - 2:
+    yield from (("at most", held, _PROVED[problem](n, a, b, held)) for held in bits)
+    if problem == "search" and b > 2 and all_told_apart(n, a, b):
         for held in bits:
             yield "conjectured", held, ranking_search_accuracy(n, a, b, held)
-    states = min(_MOST_STATES, comb(n, a))
-    if not is_feasible(n, a, states):
-        states = 2
-    if is_feasible(n, a, states):
+    if states := feasible_states(n, a, _MOST_STATES):
         for count, best in enumerate(best_accuracies(n, a, b, states, problem), start=1):
             yield "optimum", log2(count), float(best)
     cells = 1
@@ -129,65 +129,15 @@ def optima(largest_universe: int = 6, most_states: int = _MOST_STATES) -> Iterat
     >>> second.problem, second.universe, second.states, str(second.optimum)
     ('search', 2, 2, '1')
     """
-    problems: tuple[Problem, ...] = ("search", "decision")
-    for problem in problems:
+    for problem, proved in _PROVED.items():
         shared = int(problem == "search")
-        bound = search_accuracy if shared else decision_accuracy
-        sizes = [
-            (n, a, b)
-            for n in range(1, largest_universe + 1)
-            for a in range(1, n)
-            for b in range(1 + shared, n - a + shared + 1)  # searching with b = 1 takes no memory
-        ]
-        for n, a, b in sizes:
-            states = min(most_states, comb(n, a))
-            states = states if is_feasible(n, a, states) else 2
-            if not is_feasible(n, a, states):
+        for n, a, b in sizes_up_to(largest_universe, shared=shared):
+            states = feasible_states(n, a, most_states)
+            if a == n or b == shared or not states:  # searching with b = 1 takes no memory
                 continue
-            ranked = shared and (b == 2 or n >= 2 * a + b - 2)
+            ranked = shared and all_told_apart(n, a, b)
             for count, best in enumerate(best_accuracies(n, a, b, states, problem), start=1):
                 held = log2(count)
                 conjectured = ranking_search_accuracy(n, a, b, held) if ranked else None
-                proved = bound(n, a, b, held)
-                yield Optimum(problem, n, a, b, count, held, best, proved, conjectured)
-
-
-def filter_bits(cells: int, size_a: int) -> float:
-    """log₂ of how many sets the hash values of A may be: non-empty, at most a of m cells."""
-    return log2(subsets_up_to(cells, min(size_a, cells)) - 1)
-
-
-@with_python_integers
-def filter_accuracy(cells: int, size_a: int, size_b: int, problem: Problem) -> float:
-    """The accuracy of a filter with a random hash function.
-
-    With k of m cells occupied, each element of B outside A seems to be in A with chance q = k/m.
-    Deciding, sets that meet are found to, and disjoint ones with chance (1 - q)^b. Searching, one
-    of those that seem to be in A is named, 1 of 1 + Binomial(b - 1, q), so that the chance to be
-    right is (1 - (1 - q)^b)/(b q).
-
-    >>> filter_accuracy(1, 3, 2, "search"), filter_accuracy(1, 3, 2, "decision")
-    (0.5, 0.5)
-
-    Args:
-        cells: m ≥ 1, hash values.
-        size_a: a ≥ 1.
-        size_b: b ≥ 1.
-        problem: ``"search"`` or ``"decision"``.
-
-    Raises:
-        ValueError: unless the arguments are as above.
-    """
-    require_at_least(1, cells=cells, size_a=size_a, size_b=size_b)
-    # The chance of each number of occupied cells.
-    occupied: npt.NDArray[np.float64] = np.zeros(cells + 1)
-    occupied[0] = 1
-    k = np.arange(cells + 1)
-    for _ in range(size_a):
-        grown = occupied * (1 - k / cells)
-        occupied = occupied * k / cells
-        occupied[1:] += grown[:-1]
-    q = k[1:] / cells
-    missed = (1 - q) ** size_b
-    right = (1 - missed) / (size_b * q) if problem == "search" else (1 + missed) / 2
-    return float(occupied[1:] @ right)
+                at_most = proved(n, a, b, held)
+                yield Optimum(problem, n, a, b, count, held, best, at_most, conjectured)

@@ -79,7 +79,9 @@ def run(config: Config) -> None:
 
 
 def _bits(bits: float | None) -> str | None:
-    return None if bits is None else f"{bits:,}" if isinstance(bits, int) else f"{bits:,.1f}"
+    if bits is None:
+        return None
+    return f"{bits:,}" if isinstance(bits, int) else f"{bits:,.1f}"
 
 
 COMMAND = Command.of(

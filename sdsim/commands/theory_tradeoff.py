@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,12 +78,13 @@ def _side_by_side(points: Sequence[Point]) -> pl.DataFrame:
     import polars as pl
 
     kinds = list(dict.fromkeys(point.kind for point in points))
-    rows: dict[tuple[str, float], dict[str, float | str]] = {}
-    for point in sorted(points, key=lambda point: (kinds.index(point.kind), point.bits)):
-        key = point.kind, round(point.bits, 3)
-        row = rows.setdefault(key, {"kind": point.kind, "bits": point.bits})
-        row[f"{point.first.lower()}_first"] = point.accuracy
-    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
+    return (
+        pl.DataFrame([asdict(point) for point in points])
+        .with_columns(pl.col("kind").cast(pl.Enum(kinds)), pl.col("bits").round(3))
+        .pivot("first", index=["kind", "bits"], values="accuracy", aggregate_function="last")
+        .sort("kind", "bits")
+        .rename({"A": "a_first", "B": "b_first"})
+    )
 
 
 COMMAND = Command.of(

@@ -90,12 +90,11 @@ class Trainer(ABC):
         self.log_every = log_every(self.config)
         shape = (self.log_every, len(self.configs))
         self.losses, self.accuracies = (torch.zeros(shape, device=device) for _ in range(2))
-        for member, snapshot in enumerate(resume_from):
-            self.losses[:, member] = snapshot.losses.to(device)
-            self.accuracies[:, member] = snapshot.accuracies.to(device)
         points = self.config.steps // self.log_every
         self.curve = torch.full((points, 2, len(self.configs)), math.nan, device=device)
         for member, snapshot in enumerate(resume_from):
+            self.losses[:, member] = snapshot.losses.to(device)
+            self.accuracies[:, member] = snapshot.accuracies.to(device)
             self.curve[:, :, member] = snapshot.curve.to(device)
         self._verdicts: list[Verdict | None] = [None] * len(self.configs)
         self._judge()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from theory.tradeoff import filter_accuracy, filter_bits, optima, tradeoff
+from theory.one_pass.filters import filter_accuracy, filter_bits
+from theory.tradeoff import optima, tradeoff
 
 
 @pytest.mark.parametrize("problem", ["search", "decision"])

@@ -16,9 +16,8 @@ from ..one_pass.filters import false_positive_bound, fingerprint_bits_for
 from ..one_pass.with_error import index_bits
 from ..passes.bounds import multi_pass_bits
 from ..passes.protocols import examine
-from ..setting import is_right, prompt
+from ..setting import is_right, prompt, sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import sizes_up_to
 
 _LARGE_SIZES = ((2048, 4, 256), (2048, 256, 4), (2048, 64, 64), (10**6, 1, 999), (10**6, 999, 1))
 

@@ -6,8 +6,8 @@ from math import comb
 
 from ..one_pass.automata import profile
 from ..one_pass.exact import one_pass_bits
+from ..setting import sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import sizes_up_to
 
 
 def check_profile_decision() -> Evidence:

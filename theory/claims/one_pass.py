@@ -10,8 +10,9 @@ import numpy as np
 from ..one_pass.automata import profile
 from ..one_pass.exact import all_told_apart, one_pass_bits
 from ..passes.rank import disjointness_matrix, rank
+from ..setting import sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import Subset, sizes_up_to, subsets
+from .instances import Subset, subsets
 
 
 def check_full_rank() -> Evidence:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ..passes.bounds import multi_pass_bits, two_way_bits
 from ..passes.rank import disjointness_matrix
+from ..setting import sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import sizes_up_to
 
 
 class _Conversations:

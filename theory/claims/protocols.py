@@ -13,9 +13,8 @@ from ..algorithms.multi_pass import JustReadTwice, MultiPass
 from ..algorithms.one_pass import Fingerprint, OnePass, OnePassState
 from ..passes.bounds import multi_pass_bits
 from ..passes.protocols import examine, fooled_instance, run_protocol
-from ..setting import Token, is_right, prompt, run
+from ..setting import Token, is_right, prompt, run, sizes_up_to
 from .claim import Claim, ClaimFailed, Evidence, require
-from .instances import sizes_up_to
 
 
 def _right_models(

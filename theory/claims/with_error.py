@@ -9,6 +9,7 @@ from math import comb, exp, isclose, log2
 
 import numpy as np
 
+from ..one_pass.exact import all_told_apart
 from ..one_pass.filters import fingerprint_bits
 from ..one_pass.optima import best_accuracies
 from ..one_pass.rate_distortion import (
@@ -20,9 +21,9 @@ from ..one_pass.rate_distortion import (
     tournaments,
 )
 from ..one_pass.with_error import index_bits, index_length
-from ..setting import Problem
+from ..setting import Problem, sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import sizes_up_to, subsets
+from .instances import subsets
 
 
 def _fano_holds(length: int, bits: int, errors: int) -> bool:
@@ -192,7 +193,7 @@ def check_rankings() -> Evidence:
     """The conjecture of rankings, against the best messages and the best single rules."""
     instances = 0
     for n, a, b in _sizes_for_messages("search"):
-        if b < 3 or n < 2 * a + b - 2:
+        if b < 3 or not all_told_apart(n, a, b):
             continue
         for states, best in enumerate(best_accuracies(n, a, b, comb(n, a)), start=1):
             bound = ranking_search_accuracy(n, a, b, log2(states))

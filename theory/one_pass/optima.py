@@ -34,6 +34,13 @@ def is_feasible(universe: int, size_a: int, states: int) -> bool:
 
 
 @with_python_integers
+def feasible_states(universe: int, size_a: int, most: int) -> int:
+    """How many states, of `most` or as many as tell all A's apart, are feasible; 0: none."""
+    states = min(most, comb(universe, size_a))
+    return next((few for few in (states, 2) if is_feasible(universe, size_a, few)), 0)
+
+
+@with_python_integers
 def best_accuracy(
     universe: int, size_a: int, size_b: int, states: int, problem: Problem = "search"
 ) -> Fraction:
@@ -114,12 +121,11 @@ def _best_splits(right: Counts, states: int) -> Iterator[int]:
     if states < 3:
         return
     best = right  # of each mask, split into the classes so far
-    masks = _masks_with_subsets(len(right).bit_length() - 1)
-    subsets = list(masks)
-    for done in range(2, states + 1):
+    subsets = list(_masks_with_subsets(len(right).bit_length() - 1))
+    _, inside_whole = subsets[-1]
+    for _ in range(3, states + 1):
         best = np.array([(right[inside] + best[mask ^ inside]).max() for mask, inside in subsets])
-        if done >= 3:
-            yield int(best[whole])
+        yield int((right[inside_whole] + best[whole ^ inside_whole]).max())
 
 
 def _masks_with_subsets(bits: int) -> Iterator[tuple[int, Counts]]:

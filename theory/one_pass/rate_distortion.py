@@ -101,6 +101,7 @@ def letters(count: int, alphabet: int) -> Tradeoff:
     return Tradeoff(log_moment)
 
 
+@lru_cache(maxsize=64)
 def distinct_letters(count: int, alphabet: int) -> Tradeoff:
     """A uniform ordered sample without replacement: m different letters of an alphabet of k.
 
@@ -126,34 +127,37 @@ def tournaments(universe: int, size_a: int) -> Tradeoff:
     (Landau 1953). Its generating function is the Gaussian binomial coefficient over C(n, a).
     """
     pairs = size_a * (universe - size_a)
+    i = np.arange(1, size_a + 1)
+    log_sets = _log_comb(universe, size_a)
 
     def log_moment(tau: float) -> float:
-        x = tau / pairs
-        i = np.arange(1, size_a + 1)  # ∏ (1 - t^(n-a+i))/(1 - t^i) with t = e⁻ˣ
+        x = tau / pairs  # ∏ (1 - t^(n-a+i))/(1 - t^i) with t = e⁻ˣ
         terms = np.log(-np.expm1(-x * (universe - size_a + i))) - np.log(-np.expm1(-x * i))
-        return float(terms.sum()) - _log_comb(universe, size_a)
+        return float(terms.sum()) - log_sets
 
     return Tradeoff(log_moment)
 
 
+@lru_cache(maxsize=64)
 def rankings(universe: int, size_a: int, size_b: int) -> Tradeoff:
     """Searching, if no rule is better than a ranking of the elements: a *conjecture* for b > 2.
 
     The rule names the highest of B. Given A it is right on Σ_{x ∈ A} C(u_x, b - 1) of the B's, u_x
     the elements below x that are not in A. For b = 2 this is `tournaments`, proved. For b > 2 it is
     known to fail for n < 2a + b - 2, where other rules are better, and has held in every case that
-    was enumerated above that; nothing that is drawn or called proved rests on it.
+    was enumerated above that; nothing that is drawn or named as proved rests on it.
     """
     outside = universe - size_a
     total = size_a * comb(outside, size_b - 1)
     loss = 1 / size_a - np.array([comb(u, size_b - 1) / total for u in range(outside + 1)])
+    log_sets = _log_comb(universe, size_a)
 
     def log_moment(tau: float) -> float:
         # By the number of members so far: the log of the sum over places, after u non-members.
         sums: npt.NDArray[np.float64] = np.zeros(outside + 1)
         for _ in range(size_a):
             sums = np.logaddexp.accumulate(sums - tau * loss)
-        return float(sums[-1]) - _log_comb(universe, size_a)
+        return float(sums[-1]) - log_sets
 
     return Tradeoff(log_moment)
 
@@ -206,7 +210,7 @@ def _search_tradeoffs(universe: int, size_a: int, size_b: int) -> tuple[Tradeoff
     return (*pairs, *(letters(m, k) for k, m in blocks.items() if m > 0))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8)  # a table may take 64 MB
 def _decision_tradeoffs(universe: int, size_a: int, size_b: int) -> tuple[Tradeoff, ...]:
     """All that is proved of deciding.
 
@@ -292,9 +296,7 @@ def ranking_search_bits(universe: int, size_a: int, size_b: int, error: Fraction
         ValueError: for sizes and errors as in `search_bits`, for b = 1, and for b > 2 where
             n < 2a + b - 2, where the conjecture is false.
     """
-    check_sizes(universe, size_a, size_b, "search")
-    _check_rankings(universe, size_a, size_b)
-    return _most_bits([_rankings(universe, size_a, size_b)], error)
+    return _most_bits([_best_rankings(universe, size_a, size_b)], error)
 
 
 @with_python_integers
@@ -304,20 +306,18 @@ def ranking_search_accuracy(universe: int, size_a: int, size_b: int, bits: float
     Raises:
         ValueError: for sizes as in `ranking_search_bits`, or negative bits.
     """
+    return _least_accuracy([_best_rankings(universe, size_a, size_b)], bits)
+
+
+def _best_rankings(universe: int, size_a: int, size_b: int) -> Tradeoff:
+    """`rankings`, where they may be the best rules."""
     check_sizes(universe, size_a, size_b, "search")
-    _check_rankings(universe, size_a, size_b)
-    return _least_accuracy([_rankings(universe, size_a, size_b)], bits)
-
-
-_rankings = lru_cache(maxsize=64)(rankings)
-
-
-def _check_rankings(universe: int, size_a: int, size_b: int) -> None:
-    if size_b < 2 or (size_b > 2 and universe < 2 * size_a + size_b - 2):
+    if size_b < 2 or not all_told_apart(universe, size_a, size_b):
         raise ValueError(
             f"universe = {universe}, size_a = {size_a}, size_b = {size_b}: rankings are no best "
             "rules unless size_b = 2, or size_b > 2 and universe ≥ 2 · size_a + size_b - 2"
         )
+    return rankings(universe, size_a, size_b)
 
 
 @with_python_integers
@@ -387,8 +387,7 @@ def recall_bits(count: int, alphabet: int, error: Fraction | float) -> float:
     Raises:
         ValueError: unless the arguments are as above.
     """
-    _check_letters(count, alphabet)
-    return _most_bits([_distinct_letters(count, alphabet)], error)
+    return _most_bits([_letters_to_recall(count, alphabet)], error)
 
 
 @with_python_integers
@@ -398,13 +397,10 @@ def recall_accuracy(count: int, alphabet: int, bits: float) -> float:
     Raises:
         ValueError: for letters as in `recall_bits`, or negative bits.
     """
-    _check_letters(count, alphabet)
-    return _least_accuracy([_distinct_letters(count, alphabet)], bits)
+    return _least_accuracy([_letters_to_recall(count, alphabet)], bits)
 
 
-_distinct_letters = lru_cache(maxsize=64)(distinct_letters)
-
-
-def _check_letters(count: int, alphabet: int) -> None:
+def _letters_to_recall(count: int, alphabet: int) -> Tradeoff:
     require_at_least(1, count=count)
     require_at_least(count, alphabet=alphabet)
+    return distinct_letters(count, alphabet)

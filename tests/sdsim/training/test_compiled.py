@@ -22,16 +22,11 @@ from sdsim.training.run import Conditions, execute_all
 from sdsim.training.trainer import SequentialTrainer, Trainer
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+pytestmark = [
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+    pytest.mark.usefixtures("float64"),
+]
 KINDS = ("parameters", "exp_avg", "exp_avg_sq", "losses", "accuracies")
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> object:
-    """The order of sums then matters in the last digits only."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -122,16 +122,11 @@ def members_of(run: RunConfig) -> list[RunConfig]:
     return [run, slow, replace(run, train=replace(run.train, lr=3e-3))]
 
 
+@pytest.mark.usefixtures("float64")
 def test_members_end_when_they_would_alone(soon: RunConfig) -> None:
-    torch.set_default_dtype(torch.float64)
-    try:
-        runs = members_of(soon)
-        alone = [execute(run) for run in runs]
-        together = {
-            config.seed + config.train.lr: r for config, r in execute_all(runs, mode="vmap")
-        }
-    finally:
-        torch.set_default_dtype(torch.float32)
+    runs = members_of(soon)
+    alone = [execute(run) for run in runs]
+    together = {config.seed + config.train.lr: r for config, r in execute_all(runs, mode="vmap")}
     assert len({result.steps_done for result in alone}) > 1
     for run, expected in zip(runs, alone, strict=True):
         found = together[run.seed + run.train.lr]
@@ -152,22 +147,19 @@ def resumed(trainer: Trainer, mode: TrainingMode, folder: Path) -> Trainer:
     return next(trainers(mode, trainer.configs, CPU, snapshots))
 
 
+@pytest.mark.usefixtures("float64")
 def test_groups_of_an_ensemble_end_when_they_would_alone(soon: RunConfig) -> None:
     """In twos, as compiled: a group is filled up, and regrouped when members leave."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        runs = members_of(soon)
-        ends = {run.seed + run.train.lr: execute(run).steps_done for run in runs}
-        together = EnsembleTrainer(runs, CPU, group_size=2)
-        while together.configs:
-            together.step()
-            done = together.finished()
-            for run in (together.configs[member] for member in done):
-                assert together.steps_done == ends.pop(run.seed + run.train.lr)
-            if done:
-                together.drop(done)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    runs = members_of(soon)
+    ends = {run.seed + run.train.lr: execute(run).steps_done for run in runs}
+    together = EnsembleTrainer(runs, CPU, group_size=2)
+    while together.configs:
+        together.step()
+        done = together.finished()
+        for run in (together.configs[member] for member in done):
+            assert together.steps_done == ends.pop(run.seed + run.train.lr)
+        if done:
+            together.drop(done)
     assert not ends
 
 

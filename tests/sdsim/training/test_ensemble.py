@@ -36,25 +36,22 @@ def results(configs: list[RunConfig], mode: TrainingMode, **conditions: Any) -> 
     return [done[index] for index in range(len(configs))]
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("mixer", sorted(MIXERS))
 def test_members_learn_what_they_learn_alone(mixer: str, small_run: RunConfig) -> None:
     """In float64, where the order of sums matters in the last digits only; 20 steps of training
     multiply such a difference by no more than 10^4, which leaves 1e-10."""
     model = ModelConfig("any", (mixer,), 8, 2, 2, 2, mlp="gelu", embedding_dropout=0.1)
     configs = members(replace(small_run, model=model))
-    torch.set_default_dtype(torch.float64)
-    try:
-        alone = [SequentialTrainer(config, CPU) for config in configs]
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of operators that vmap runs one by one
-            together = EnsembleTrainer(configs, CPU)
-            for _ in range(small_run.train.steps):
-                together.step()
-        for trainer in alone:
-            for _ in range(small_run.train.steps):
-                trainer.step()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    alone = [SequentialTrainer(config, CPU) for config in configs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of operators that vmap runs one by one
+        together = EnsembleTrainer(configs, CPU)
+        for _ in range(small_run.train.steps):
+            together.step()
+    for trainer in alone:
+        for _ in range(small_run.train.steps):
+            trainer.step()
     losses = torch.cat([trainer.losses for trainer in alone], dim=1)
     torch.testing.assert_close(together.losses, losses, rtol=0, atol=1e-10)
     for index, trainer in enumerate(alone):
@@ -308,6 +305,7 @@ def test_fixed_examples_are_seen_once_an_epoch_in_new_orders(small_run: RunConfi
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("leaver", "after"), [(0, 1), (1, 3), (2, 8)])
 def test_the_members_that_stay_train_as_if_alone(
     leaver: int, after: int, small_run: RunConfig
@@ -315,29 +313,25 @@ def test_the_members_that_stay_train_as_if_alone(
     """In float64, to 1e-10: their data, learning rates, moments and losses are still their own."""
     long = replace(small_run, train=replace(small_run.train, steps=300))  # averages over 3 steps
     configs = members(long)
-    torch.set_default_dtype(torch.float64)
-    try:
-        together = EnsembleTrainer(configs, CPU)
-        for _ in range(after):
+    together = EnsembleTrainer(configs, CPU)
+    for _ in range(after):
+        together.step()
+    together.drop([leaver])
+    stayed = [config for index, config in enumerate(configs) if index != leaver]
+    assert together.configs == stayed
+    alone = [SequentialTrainer(config, CPU) for config in stayed]
+    for step in range(20):
+        for trainer in alone:
+            trainer.step()
+        if step >= after:
             together.step()
-        together.drop([leaver])
-        stayed = [config for index, config in enumerate(configs) if index != leaver]
-        assert together.configs == stayed
-        alone = [SequentialTrainer(config, CPU) for config in stayed]
-        for step in range(20):
-            for trainer in alone:
-                trainer.step()
-            if step >= after:
-                together.step()
-            if step + 1 < after:
-                continue
-            for index, trainer in enumerate(alone):
-                own, beside = trainer.snapshot(0, 0.0), together.snapshot(index, 0.0)
-                for kind in ("parameters", "exp_avg", "exp_avg_sq", "losses", "accuracies"):
-                    found, expected = getattr(beside, kind), getattr(own, kind)
-                    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
-    finally:
-        torch.set_default_dtype(torch.float32)
+        if step + 1 < after:
+            continue
+        for index, trainer in enumerate(alone):
+            own, beside = trainer.snapshot(0, 0.0), together.snapshot(index, 0.0)
+            for kind in ("parameters", "exp_avg", "exp_avg_sq", "losses", "accuracies"):
+                found, expected = getattr(beside, kind), getattr(own, kind)
+                torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
 def test_after_the_deadline_no_time_is_spent_on_choosing_a_mode(

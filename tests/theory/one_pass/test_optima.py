@@ -4,10 +4,10 @@ from math import comb, log2
 
 import pytest
 
-from theory.claims.instances import sizes_up_to
 from theory.one_pass.automata import profile
 from theory.one_pass.optima import best_accuracies, best_accuracy, is_feasible
 from theory.one_pass.rate_distortion import search_accuracy
+from theory.setting import sizes_up_to
 
 
 def by_trying(n, a, b, states, problem):

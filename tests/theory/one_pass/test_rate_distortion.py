@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.claims.instances import sizes_up_to
 from theory.one_pass.exact import all_told_apart, one_pass_bits
 from theory.one_pass.rate_distortion import (
     decision_accuracy,
@@ -23,6 +22,7 @@ from theory.one_pass.rate_distortion import (
     tournaments,
 )
 from theory.one_pass.with_error import index_bits
+from theory.setting import sizes_up_to
 
 
 def sizes(problem):

@@ -5,13 +5,13 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.claims.instances import sizes_up_to
 from theory.one_pass.exact import one_pass_bits
 from theory.one_pass.with_error import (
     binary_entropy,
     index_bits,
     index_length,
 )
+from theory.setting import sizes_up_to
 
 HALF = Fraction(1, 2)
 TENTH = Fraction(1, 10)
