@@ -11,7 +11,7 @@ from torch import Tensor
 from sdsim.config import EvalConfig
 from sdsim.models import LanguageModel, ModelState
 from sdsim.models.quantization import quantized, quantized_bits
-from sdsim.training.data import Questions, answer_logits
+from sdsim.training.data import Questions, answer_logits, segment_boundaries
 from sdsim.training.result import QuantizedResult, SliceResult
 from synthetic import IGNORE_INDEX, Batch, Task
 
@@ -27,23 +27,34 @@ def evaluate(
     model.eval()
     correct, loss, asked = 0, 0.0, 0
     for batch in _test_batches(task, test.examples, _BATCH, seed, device):
-        questions = Questions.of(batch)
+        questions = Questions.of(batch, segment_boundaries(model.config, task))
         logits, targets = answer_logits(model, questions).flatten(0, 1), questions.targets.flatten()
         correct += int((logits.argmax(-1) == targets).sum())
         loss += float(F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE_INDEX))
         asked += int((targets != IGNORE_INDEX).sum())
-    example = task.sample(1, seed=seed, device=device, split="test")
-    _, state = model.prefill(example.inputs, example.prefix_len)
+    state_numel, state_bits = _state_size(model, task, seed, device)
     return SliceResult.of(
         task,
         examples=test.examples,
         answers=asked // test.examples,
         correct=correct,
         loss=loss / asked,
-        state_numel=state.numel,
-        state_bits=8 * state.nbytes,
+        state_numel=state_numel,
+        state_bits=state_bits,
         quantized=_evaluate_quantized(model, task, test, seed, device) if test.bits else [],
     )
+
+
+def _state_size(
+    model: LanguageModel, task: Task, seed: int, device: torch.device
+) -> tuple[int, int]:
+    """Numbers and bits carried per sequence: within the budget if there is one, else at the end."""
+    if model.config.has_budget:
+        bits = model.budget_bits
+        return bits // model.config.state_bits_per_number, bits
+    example = task.sample(1, seed=seed, device=device, split="test")
+    _, state = model.prefill(example.inputs, example.prefix_len)
+    return state.numel, 8 * state.nbytes
 
 
 def _test_batches(
