@@ -24,18 +24,14 @@ back to its beginning. See `state_bits` for what is counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from sdsim.config import ModelConfig
 from sdsim.models.mixers.mixer import Mixer, MixerState
-
-if TYPE_CHECKING:
-    from sdsim.models.language_model import Layer
 
 _RANGE = 2.0
 """Numbers from -2 to 2 are told apart at first: those of a normed map have standard deviation 1."""
@@ -109,7 +105,7 @@ class StateBudget(nn.Module):
         if not self.numel:
             return torch.zeros(len(state[0]), 0, dtype=torch.int64, device=state[0].device)
         x, step = self._encoded(state, boundary)
-        half = 2 ** (self.bits - 1)
+        half = 1 << (self.bits - 1)
         return (x / step).floor().clamp(-half, half - 1).long() + half
 
     def state(self, codes: Tensor, boundary: int) -> MixerState:
@@ -120,7 +116,8 @@ class StateBudget(nn.Module):
         return self._decoded(values * self._step(boundary), boundary)
 
     def _step(self, boundary: int) -> Tensor:
-        return self.log_step[boundary].exp() * (_RANGE * 2.0 ** (1 - self.bits))
+        step: Tensor = self.log_step[boundary].exp() * (_RANGE * 2.0 ** (1 - self.bits))
+        return step
 
     def _encoded(self, state: MixerState, boundary: int) -> tuple[Tensor, Tensor]:
         """The numbers to quantize (B, numel), and their steps."""
@@ -240,7 +237,7 @@ def _segments(x: Tensor, boundaries: Sequence[int]) -> tuple[Tensor, ...]:
     return torch.tensor_split(x, within, dim=1) if x.shape[1] else ()
 
 
-def state_bits(layers: Sequence[Layer]) -> int:
+def state_bits(layers: Iterable[tuple[Mixer, StateBudget | None]]) -> int:
     """The most bits that cross any segment boundary, of a model whose layers have budgets.
 
     What crosses in one reading is the codes of all layers. Where L layers have a bidirectional
@@ -250,9 +247,9 @@ def state_bits(layers: Sequence[Layer]) -> int:
     """
     below = copies = 0
     most = 0
-    for layer in layers:
-        own = layer.budget.bits * layer.budget.numel if layer.budget else 0
-        if layer.mixer.bidirectional_prefix:
+    for mixer, budget in layers:
+        own = budget.bits * budget.numel if budget else 0
+        if mixer.bidirectional_prefix:
             most = max(most, below + copies + own)
             copies += own
         below += own

@@ -152,7 +152,7 @@ class LanguageModel(nn.Module):
     @property
     def budget_bits(self) -> int:
         """The most bits that cross any segment boundary, see `sdsim.models.budget.state_bits`."""
-        return state_bits(list(self._stack()))
+        return state_bits((layer.mixer, layer.budget) for layer in self._stack())
 
     def hidden(
         self,

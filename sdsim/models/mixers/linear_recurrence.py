@@ -50,13 +50,15 @@ class LinearRecurrence(LinearMixer):
         start, before = (None, ()) if state is None else (state[0], state[1:])
         tokens, beside, past = self._tokens(x, before, mask)
         if encoded := self._encoded(x, prefix_len, mask):
-            writes = sum_of_writes(*encoded, mask)
+            k, v = encoded
+            writes = sum_of_writes(k, v, mask)
             start = writes if start is None else start + writes
         y, memory = linear_recurrence(tokens.masked(mask), start)
         return self.output(y, *beside), (memory, *past)
 
     def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
-        writes = sum_of_writes(*self._encoded(x, None, None), None)
+        k, v = self._encoded(x, None, None)
+        writes = sum_of_writes(k, v, None)
         if state is not None:
             return (state[0] + writes, *state[1:])
         # The causal reading starts as a sequence does, with nothing before its first token.
