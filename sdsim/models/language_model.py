@@ -255,6 +255,22 @@ class LanguageModel(nn.Module):
             states.append(after)
         return self.logits(self.norm(h)), ModelState(tuple(states))
 
+    def codes(self, state: ModelState, boundary: int) -> Tensor:
+        """All that crosses segment boundary number `boundary`, int64 (B, numbers).
+
+        Raises:
+            ValueError: for a model without a budget.
+        """
+        pairs = zip(self._stack(), state.layers, strict=True)
+        codes = [
+            layer.budget.codes(layer.mixer.carried(own), boundary)
+            for layer, own in pairs
+            if layer.budget is not None
+        ]
+        if not codes:
+            raise ValueError(f"{self.config.name}: the model has no budget of its state")
+        return torch.cat(codes, dim=1)
+
     def _embed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Tokens (B, N) to what the first layer reads, (B, N, width)."""
         embedded: Tensor = self.embedding(tokens)

@@ -13,6 +13,7 @@ import polars as pl
 
 from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig, added_fields
 from sdsim.store.architecture import architecture, reader
+from sdsim.store.held import Held, read_held
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD, Record, read_record
 from sdsim.training.result import SliceResult
@@ -32,7 +33,8 @@ def load(path: Path | str) -> pl.DataFrame:
     its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
     observation), above_chance, last_set_chance, state_bytes; params, train_loss, diverged (a loss
     of a network is not finite), steps_done, converged, ensemble, seconds, device, versions, commit;
-    quantized, a list of structs with bits (per number), state_bits (in all) and correct.
+    quantized, a list of structs with bits (per number), state_bits (in all) and correct; held, a
+    list of structs with position, bits, low and high, what `sdsim probe` found.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
     other stores in it are not read.
@@ -48,7 +50,7 @@ def load(path: Path | str) -> pl.DataFrame:
         if entry.name.startswith(".") or entry.name in _OTHER_FILES or _is_store(entry):
             continue
         try:
-            rows.extend(_rows(read_record(entry)))
+            rows.extend(_rows(read_record(entry), read_held(entry)))
         except ValueError as error:
             logger.warning("skipped: %s", error)
     if not rows:
@@ -101,7 +103,7 @@ def last_set_chance(task: dict[str, Any], size_b: int) -> float | None:
     return 1 / size_b if task["name"] == "set_disjointness" and asks_for_tokens else None
 
 
-def _rows(record: Record) -> list[dict[str, Any]]:
+def _rows(record: Record, held: list[Held]) -> list[dict[str, Any]]:
     """A row of the table for each slice of a run."""
     losses = [record.train_loss, *(measured.loss for measured in record.slices)]
     is_network = "machine" not in record.config["model"]
@@ -124,7 +126,14 @@ def _rows(record: Record) -> list[dict[str, Any]]:
     return [
         shared
         | _slice_columns(measured)
-        | {"last_set_chance": last_set_chance(record.config["task"], measured.size_b)}
+        | {
+            "last_set_chance": last_set_chance(record.config["task"], measured.size_b),
+            "held": [
+                {name: getattr(row, name) for name in ("position", "bits", "low", "high")}
+                for row in held
+                if (row.size_a, row.size_b) == (measured.size_a, measured.size_b)
+            ],
+        }
         for measured in record.slices
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from sdsim.config import RunConfig
-from sdsim.store.record import read_record
+from sdsim.store.record import Record, read_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,22 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         raise OSError(str(error)) from error
 
 
+def runs_with_weights(store: Path) -> list[str]:
+    """The ids of a store's runs that have weights, in order.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    if not store.is_dir():
+        raise ValueError(f"store = {store}: there is no such folder; `sdsim sweep` makes one")
+    return sorted(file.parent.name for file in store.glob(f"*/{WEIGHTS}"))
+
+
+def config_of(record: Record) -> RunConfig:
+    """The config of a stored run."""
+    return TypeAdapter(RunConfig).validate_python(record.config)
+
+
 def load_model(store: Path | str, run_id: str) -> LanguageModel:
     """The trained model of a stored run, on the CPU, in evaluation mode.
 
@@ -53,7 +69,7 @@ def load_model(store: Path | str, run_id: str) -> LanguageModel:
 
     folder = Path(store) / run_id
     record = read_record(folder)
-    model = build(TypeAdapter(RunConfig).validate_python(record.config), torch.device("cpu"))
+    model = build(config_of(record), torch.device("cpu"))
     file = folder / WEIGHTS
     if not file.exists():
         raise ValueError(

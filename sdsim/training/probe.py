@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sdsim.models import ModelState
+from sdsim.models import LanguageModel, ModelState
 from sdsim.seeding import seeded_generator
 from synthetic import SetDisjointness, Split
 
@@ -114,6 +114,36 @@ class Reader(Protocol):
 
     def prefill(self, tokens: Tensor, prefix_len: int | None = None) -> tuple[object, ModelState]:
         """Tokens (B, N) to outputs, and the state after the last token."""
+
+
+def reader_within(model: LanguageModel, task: SetDisjointness) -> Reader:
+    """A model as it reads a task: at a boundary its state is what crosses, the codes alone.
+
+    Raises:
+        ValueError: for a model that reads its prompt several times (`sdsim.models.budget`): after
+            a number of tokens it has several states.
+    """
+    return _Within(model, task.segment_boundaries) if model.config.has_budget else model
+
+
+class _Within:
+    """Reads segments whose boundaries are crossed within a budget."""
+
+    def __init__(self, model: LanguageModel, boundaries: tuple[int, ...]) -> None:
+        if model.bidirectional_prefix:
+            raise ValueError(f"{model.config.name}: it reads its prompt several times")
+        self.every_token = model.config.state_quantized_at == "tokens"
+        self.model, self.boundaries = model, () if self.every_token else boundaries
+
+    def prefill(self, tokens: Tensor, prefix_len: int | None = None) -> tuple[object, ModelState]:
+        """Tokens (B, N) to outputs, and what is carried after the last one."""
+        length = tokens.shape[1]
+        crossed = [end for end in self.boundaries if end < length]
+        y, state = self.model.prefill(tokens, prefix_len, boundaries=crossed)
+        if length in self.boundaries:
+            codes = self.model.codes(state, len(crossed))
+            state = ModelState(((codes.to(y.dtype),),))
+        return y, state
 
 
 class Snapshot(NamedTuple):

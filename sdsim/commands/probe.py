@@ -1,0 +1,139 @@
+"""`sdsim probe`: how many bits of A the states of stored models hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sdsim.commands.command import Command
+from sdsim.commands.console import Bar, as_table, console
+from sdsim.config import STRICT, Count
+
+if TYPE_CHECKING:
+    from sdsim.store.held import Held
+    from synthetic import SetDisjointness
+
+HELP = """\
+sdsim probe: measure how many bits of A the states of stored models hold: a lower bound, by a probe
+that names A from the state. For runs of set disjointness that were stored with keep=weights.
+
+  sdsim sweep sweep=memory keep=weights store=runs/memory
+  sdsim probe store=runs/memory                    at the boundary between A and B
+  sdsim probe store=runs/memory positions=all      after every token: rising with A, falling with B
+"""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Settings of ``sdsim probe``.
+
+    Attributes:
+        store: folder of runs; each gets a held.csv.
+        runs: their ids; empty: all that have weights.
+        positions: boundary, the first one between A and B; or all: after every token.
+        examples: that a probe is trained and tested on.
+        threads: threads of torch, on the CPU.
+    """
+
+    store: str = "runs/default"
+    runs: tuple[str, ...] = ()
+    positions: Literal["boundary", "all"] = "boundary"
+    examples: Annotated[int, Field(ge=50)] = 4096
+    threads: Count = 1
+
+
+def run(config: Config) -> None:
+    """Probe the runs that were not probed so before, and print what their states hold."""
+    import torch
+
+    from sdsim.store.held import read_held, write_held
+    from sdsim.store.weights import runs_with_weights
+
+    store = Path(config.store)
+    names = list(config.runs) or runs_with_weights(store)
+    if not names:
+        raise ValueError(f"store = {store}: no run has weights; `keep=weights` stores them")
+    torch.set_num_threads(config.threads)
+    shown: list[Held] = []
+    with Bar("probing", "runs") as bar:
+        for done, name in enumerate(names):
+            bar.show(done, len(names))
+            before = read_held(store / name)
+            wanted = _positions(config, name)
+            known = {(row.size_a, row.size_b, row.position, row.examples) for row in before}
+            if not known >= {(*place, config.examples) for place in wanted}:
+                before = _probe(config, name)
+                write_held(store / name, before)
+            shown.extend(before)
+        bar.show(len(names), len(names))
+    import polars as pl
+
+    console.print(as_table(pl.DataFrame(shown)))
+
+
+def _positions(config: Config, name: str) -> list[tuple[int, int, int]]:
+    """Sizes of sets, and positions to probe, of a run."""
+    return [
+        (task.size_a, task.size_b, position)
+        for task in _tasks(config, name)
+        for position in _of_task(config, task.seq_len, task.segment_boundaries)
+    ]
+
+
+def _of_task(config: Config, length: int, boundaries: tuple[int, ...]) -> list[int]:
+    return [boundaries[0]] if config.positions == "boundary" else list(range(1, length + 1))
+
+
+def _tasks(config: Config, name: str) -> list[SetDisjointness]:
+    """The test tasks of a run."""
+    from sdsim.store.record import read_record
+    from sdsim.store.weights import config_of
+    from sdsim.training.tasks import eval_tasks
+    from synthetic import SetDisjointness
+
+    run = config_of(read_record(Path(config.store) / name))
+    tasks = [task for task in eval_tasks(run.task) if isinstance(task, SetDisjointness)]
+    if not tasks:
+        raise ValueError(f"runs: {name} is on {run.task.name}, not on set disjointness")
+    return tasks
+
+
+def _probe(config: Config, name: str) -> list[Held]:
+    """What is held at the positions that are asked for."""
+    from sdsim.store.held import Held
+    from sdsim.store.weights import load_model
+    from sdsim.training.probe import held_bits_over_time, reader_within
+
+    model = load_model(config.store, name)
+    rows = []
+    for task in _tasks(config, name):
+        positions = _of_task(config, task.seq_len, task.segment_boundaries)
+        found = held_bits_over_time(
+            reader_within(model, task), task, positions, examples=config.examples
+        )
+        rows += [
+            Held(
+                task.size_a,
+                task.size_b,
+                position,
+                held.bits,
+                held.low,
+                held.high,
+                held.total_bits,
+                config.examples,
+            )
+            for position, held in found
+        ]
+    return rows
+
+
+COMMAND = Command.of(
+    Config,
+    name="probe",
+    summary="measure the bits of A that stored models hold",
+    help=HELP,
+    run=run,
+)

@@ -1,0 +1,90 @@
+"""`sdsim probe`: files beside the runs, once each, and errors in one line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdsim.commands.probe import Config, run
+from sdsim.config import RunConfig, TaskConfig, run_id
+from sdsim.store.held import HELD, Held, read_held, write_held
+from sdsim.store.table import load
+from sdsim.sweep.job import Job, run_job
+from sdsim.training.probe import held_bits_over_time, reader_within
+from sdsim.training.tasks import eval_tasks
+from sdsim.training.trainer import build
+
+
+@pytest.fixture
+def budgeted(small_run: RunConfig) -> RunConfig:
+    model = replace(small_run.model, state_bits_per_number=1, state_numbers=(3,))
+    return replace(small_run, model=model)
+
+
+def test_each_run_is_probed_once(budgeted: RunConfig, tmp_path: Path) -> None:
+    run_job(Job(budgeted, store=str(tmp_path), keep="weights"))
+    run(Config(str(tmp_path), examples=60))
+    file = tmp_path / run_id(budgeted) / HELD
+    rows = read_held(file.parent)
+    assert [(row.size_a, row.size_b, row.position) for row in rows] == [(2, 4, 4), (4, 2, 6)]
+    for row in rows:
+        assert 0 <= row.low <= row.bits <= row.high <= row.total_bits
+        assert row.bits <= 3
+    written = file.stat().st_mtime_ns
+    run(Config(str(tmp_path), examples=60))
+    assert file.stat().st_mtime_ns == written
+    table = load(tmp_path)
+    assert [[row["position"] for row in held] for held in table["held"]] == [[4], [6]]
+    run(Config(str(tmp_path), examples=50, positions="all"))
+    assert file.stat().st_mtime_ns > written
+    assert len(read_held(file.parent)) == 2 * 9
+
+
+def test_at_a_boundary_the_codes_alone_are_carried(budgeted: RunConfig) -> None:
+    model, task = build(budgeted, torch.device("cpu")).eval(), eval_tasks(budgeted.task)[0]
+    reader = reader_within(model, task)
+    tokens = task.sample(5, seed=0).inputs
+    _, within = reader.prefill(tokens[:, :3])
+    assert within.numel == 8
+    _, crossing = reader.prefill(tokens[:, :4])
+    assert crossing.numel == 3
+    assert set(crossing.tensors()[0].flatten().tolist()) <= {0, 1}
+    with torch.no_grad():
+        expected, state = model.prefill(tokens, boundaries=task.segment_boundaries)
+        y, after = reader.prefill(tokens)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(after.tensors(), state.tensors())
+
+
+def test_a_state_that_remembers_nothing_holds_nothing(budgeted: RunConfig) -> None:
+    config = replace(budgeted, model=replace(budgeted.model, state_numbers=(0,)))
+    model, task = build(config, torch.device("cpu")).eval(), eval_tasks(config.task)[1]
+    places = held_bits_over_time(reader_within(model, task), task, [5, 6], examples=300)
+    (_, before), (_, crossing) = places
+    assert before.bits > 1
+    assert crossing.low == 0
+    assert crossing.bits < 0.1
+
+
+def test_errors_are_one_line(budgeted: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such folder"):
+        run(Config(str(tmp_path / "none")))
+    run_job(Job(budgeted, store=str(tmp_path)))
+    with pytest.raises(ValueError, match="keep=weights"):
+        run(Config(str(tmp_path)))
+    recall = TaskConfig("associative_recall", "synthetic.AssociativeRecall", 20, ((2, 1),))
+    other = replace(budgeted, task=recall)
+    run_job(Job(other, store=str(tmp_path), keep="weights"))
+    with pytest.raises(ValueError, match="not on set disjointness"):
+        run(Config(str(tmp_path), examples=60))
+    folder = tmp_path / run_id(other)
+    (folder / HELD).write_text("position\n")
+    with pytest.raises(ValueError, match="is damaged"):
+        read_held(folder)
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rows = [Held(2, 4, 4, 1.25, 0.5, 2.0, 6.5, 60), Held(4, 2, 6, 0.0, 0.0, 0.25, 8.0, 60)]
+    write_held(tmp_path, rows)
+    assert read_held(tmp_path) == rows
