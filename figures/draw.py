@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import bench, bits, budget, gap, memory, order, passes, theory, tradeoff
+from figures import bench, bits, budget, gap, held, memory, order, passes, theory, tradeoff
 from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
@@ -27,6 +27,7 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
     "passes": passes.draw,
     "budget": budget.draw_accuracy,
     "needed": budget.draw_needed,
+    "held": held.draw,
 }
 """File name and function of each figure. A new figure is a module and a line here."""
 

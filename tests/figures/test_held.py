@@ -1,0 +1,41 @@
+"""What states hold, beside what is proved and what is carried."""
+
+import pytest
+
+from figures import held
+from figures.drawing import NothingToDraw
+from sdsim.store.held import Held, write_held
+from sdsim.store.table import load
+from theory import search_bits
+
+
+def test_three_numbers_of_each_run(store, write_run):
+    for seed in (0, 1):
+        write_run({(2, 4): 8, (4, 2): 6}, numbers=6, seed=seed)
+    for folder in (path for path in store.iterdir() if path.name[0] != "."):
+        rows = [
+            Held(2, 4, 3, 9.0, 9.0, 9.0, 6.04, 60),  # not at the boundary
+            Held(2, 4, 4, 3.0, 2.5, 3.5, 6.04, 60),
+            Held(4, 2, 6, 0.5, 0.0, 0.75, 8.95, 60),
+        ]
+        write_held(folder, rows)
+    drawing = held.draw(load(store))
+    assert [ax.get_title() for ax in drawing.figure.axes] == [
+        "GRU\n|A| = 2, |B| = 4",
+        "GRU\n|A| = 4, |B| = 2",
+    ]
+    short = drawing.data.filter(size_a=2)
+    assert (
+        short.select("state_bits", "held", "held_low", "held_high").rows() == [(6, 3, 2.5, 3.5)] * 2
+    )
+    assert short["proved"].to_list() == pytest.approx([search_bits(12, 2, 4, 1 - 0.8)] * 2)
+    long = drawing.data.filter(size_a=4)
+    proves_more = long["proved"][0] > 0.75
+    note = drawing.figure._supxlabel.get_text()
+    assert f"Of 2 runs, {2 if proves_more else 0} have" in " ".join(note.split())
+
+
+def test_stores_that_were_not_probed_have_no_such_figure(store, write_run):
+    write_run({(2, 4): 8, (4, 2): 3})
+    with pytest.raises(NothingToDraw, match="sdsim probe"):
+        held.draw(load(store))
