@@ -189,6 +189,8 @@ class EvalConfig:
 
     Attributes:
         examples: test examples of each slice.
+        validation: validation examples of each slice, a stream of their own, by which figures
+            choose the learning rate; 0: none.
         bits: widths from 1 to 16; the test is repeated with the carried state quantized to so many
             bits per number (see `sdsim.models.quantization`).
         quantize: where the state is quantized: at the segment boundaries (crossings) or after every
@@ -200,6 +202,7 @@ class EvalConfig:
     examples: Count = 1000
     bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = ()
     quantize: Literal["crossings", "steps"] = "crossings"
+    validation: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if len(set(self.bits)) < len(self.bits):
@@ -232,7 +235,10 @@ class RunConfig:
             )
 
 
-ADDED_FIELDS: dict[str, dict[str, Any]] = {"TrainConfig": {"until": "steps"}}
+ADDED_FIELDS: dict[str, dict[str, Any]] = {
+    "TrainConfig": {"until": "steps"},
+    "EvalConfig": {"validation": 0},
+}
 """Fields that were added when runs had been stored already: by class, their names and defaults.
 
 They enter the hash of a run only where they differ from these, so that a new option leaves old runs

@@ -165,6 +165,19 @@ class ShortPrefix(SetDisjointness):
         return replace(super().sample(batch_size, **options), prefix_len=self.prefix)
 
 
+def test_validation_examples_are_examples_of_their_own(trained: Train) -> None:
+    """The same model, as accurate on another stream; what is measured on test examples stays."""
+    model, task = trained("gru"), SetDisjointness(12, 4, 2)
+    alone, both = (evaluate(model, task, 2000, validation=drawn) for drawn in (0, 1000))
+    assert alone.validation_correct is None
+    assert both == replace(alone, validation_correct=both.validation_correct)
+    batch = task.sample(1000, seed=0, split="validation")
+    with torch.no_grad():
+        named = model(batch.inputs, batch.prefix_len)[:, -1].argmax(-1)
+    assert both.validation_correct == int((named == batch.targets[:, -1]).sum())
+    assert both.validation_correct / 1000 == pytest.approx(both.correct / 2000, abs=0.05)
+
+
 def test_the_model_reads_the_tasks_prefix() -> None:
     """How much may be read ahead changes what a prefix model answers, and nothing for others."""
     for mixer, differs in (("prefix_linear_attention", True), ("linear_attention", False)):
