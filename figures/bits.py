@@ -11,7 +11,7 @@ from figures.axes import bits_axis
 from figures.bounds import best_accuracy
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import SeriesStyle, series_styles
-from figures.pooling import by_slice, with_accuracy
+from figures.pooling import pool
 from figures.runs import (
     QUANTIZED_NOTE,
     SERIES,
@@ -19,7 +19,17 @@ from figures.runs import (
     provenance_note,
     with_quantized,
 )
-from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note, task_label
+from figures.style import (
+    PAGE_WIDTH,
+    add_legend,
+    add_note,
+    draw_floors,
+    draw_intervals,
+    intervals_note,
+    last_set_note,
+    task_label,
+)
+from sdsim.config import Selection
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -29,9 +39,9 @@ _ORDERS = {
 }
 _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
-over its sizes and over the bits that each number of the state is quantized to, with the 95 % \
-interval of the test examples (the best of many is a little luckier than that). Quantized \
-{quantized} Faint marks: all that was measured. Sizes of one order are pooled. {floor}{bound}
+over its sizes and over the bits that each number of the state is quantized to (the best of many \
+is a little luckier than its interval says). {intervals}Quantized {quantized} Faint marks: all \
+that was measured. Sizes of one order are pooled. {floor}{bound}
 """
 _BOUND_NOTE = """\
 Shaded: proved impossible for whatever reads once, on average over uniform instances; models that \
@@ -39,11 +49,12 @@ see all of the input at once (non-causal, with a prefix) or read it again are no
 """
 
 
-def draw(table: pl.DataFrame) -> Drawing:
+def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     """A row of panels for each task, one for each order.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and its points: the columns of `points`.
@@ -52,8 +63,8 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless some series has two sizes of state at an order.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="variant")
-    measured = points(by_slice(with_quantized(runs)))
+    runs = chosen_runs(table, passes="variant", select=select)
+    measured = points(with_quantized(runs))
     if measured.is_empty():
         raise NothingToDraw("no kind of model was tested with two sizes of state at two orders")
     styles = series_styles(measured.select("model", "variant").iter_rows())
@@ -73,6 +84,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     used = runs.join(measured, on="setting", how="semi")
     note = _NOTE.format(
         bound=_BOUND_NOTE if is_bound else "",
+        intervals=intervals_note(measured["seeds"]),
         quantized=QUANTIZED_NOTE,
         floor=last_set_note(measured["last_set_chance"]),
     )
@@ -80,39 +92,34 @@ def draw(table: pl.DataFrame) -> Drawing:
     return Drawing(figure, measured.drop("slices"))
 
 
-def points(slices: pl.DataFrame) -> pl.DataFrame:
+def points(runs: pl.DataFrame) -> pl.DataFrame:
     """Accuracy and state of every setting and quantization, the slices of an order pooled.
 
     Args:
-        slices: from `by_slice` of `with_quantized`.
+        runs: from `with_quantized`.
 
     Returns:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
         model, variant, setting, rounding (bits per number of a quantized state, else null), order,
-        state_bits (the most over the slices), accuracy with its interval (accuracy_low,
-        accuracy_high), chance, last_set_chance, best (no smaller state of the series has this
-        accuracy), and slices, what `figures.bounds` needs of each.
+        state_bits (the most over the slices), chance, last_set_chance, slices (what
+        `figures.bounds` needs of each), what `pool` has, and best (no smaller state of the series
+        has this accuracy).
     """
     keys = (*SERIES, "setting", "rounding", "order")
     described = ("task", "options", "passes", "universe_size", "vocab_size", "size_a", "size_b")
-    total = pl.col("examples").sum()
     pooled = (
-        slices.filter(pl.col("order").is_in(list(_ORDERS)))
-        .group_by(keys, maintain_order=True)
-        .agg(
+        pool(
+            runs.filter(pl.col("order").is_in(list(_ORDERS))),
+            keys,
             pl.col("state_bits").max(),
-            accuracy=pl.col("correct").sum() / total,
-            correct=pl.col("correct").sum(),
-            examples=total,
-            chance=pl.col("chance").mean(),
-            last_set_chance=pl.col("last_set_chance").mean(),
-            slices=pl.struct(described),
+            pl.col("chance", "last_set_chance").mean(),
+            pl.struct(described).unique(maintain_order=True).alias("slices"),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)
         .sort("experiment", "order", "model", "variant", "state_bits", "accuracy")
     )
     best_so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
-    return with_accuracy(pooled.with_columns(best=pl.col("accuracy") > best_so_far))
+    return pooled.with_columns(best=pl.col("accuracy") > best_so_far)
 
 
 def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle]) -> bool:
@@ -131,13 +138,7 @@ def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], Seri
             alpha=0.25,
             linewidth=0,
         )
-        ax.vlines(
-            best["state_bits"],
-            best["accuracy_low"],
-            best["accuracy_high"],
-            color=style.colour,
-            linewidth=0.8,
-        )
+        draw_intervals(ax, best["state_bits"], best, "accuracy", style.colour, across=False)
         ax.plot(
             best["state_bits"],
             best["accuracy"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import ceil
@@ -14,10 +14,12 @@ import matplotlib.style
 import polars as pl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from sdsim.display import escaped, shown
+from sdsim.store.intervals import LEAST_SEEDS
 
 PAGE_WIDTH = 6.75
 """Inches: the text width of a two-column page."""
@@ -49,6 +51,9 @@ _RC_PARAMS = {
     "text.parse_math": False,  # names are data: a dollar is a dollar
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
 }
+PALE = 0.35
+"""Opacity of an interval that rests on too few seeds for a verdict."""
+
 _NOTE_SIZE, _NOTE_LETTERS = 6.5, 138  # points; letters of a line
 _LEGEND_LETTERS, _HANDLE_LETTERS, _LEGEND_ROW = 110, 8, 0.16  # letters; letters; inches
 
@@ -107,6 +112,40 @@ def add_legend(figure: Figure) -> None:
         ncols=max(1, columns),
         columnspacing=1.4,
     )
+
+
+def draw_intervals(
+    ax: Axes, places: Iterable[float], pooled: pl.DataFrame, name: str, colour: str, *, across: bool
+) -> None:
+    """The intervals of a column, pale where they rest on too few seeds for a verdict.
+
+    Args:
+        ax: with the column on its y axis, or `across` on its x axis.
+        places: on the other axis, one for each row.
+        pooled: from `figures.pooling`: <name>_low, <name>_high and enough_seeds.
+        name: of the column.
+        colour: of the line.
+        across: whether the intervals lie across.
+    """
+    colours = [to_rgba(colour, 1 if enough else PALE) for enough in pooled["enough_seeds"]]
+    draw = ax.hlines if across else ax.vlines
+    ends = pooled[f"{name}_low"], pooled[f"{name}_high"]
+    draw(list(places), *ends, colors=colours, linewidth=1.6 if across else 0.9)
+
+
+def intervals_note(seeds: pl.Series) -> str:
+    """What a note says of intervals: what they cover, and which are no ground for a verdict."""
+    most, least = seeds.max(), seeds.min()
+    if most == 1:
+        return (
+            "Intervals: 95 %, of the test examples alone; with one seed for each setting they say "
+            "nothing of other seeds: no verdict. "
+        )
+    alone = "; of single seeds, the test examples alone" if least == 1 else ""
+    few = (
+        f" Pale: fewer than {LEAST_SEEDS} seeds, no verdict." if (seeds < LEAST_SEEDS).any() else ""
+    )
+    return f"Intervals: 95 %, over seeds and test examples{alone}.{few} "
 
 
 def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:

@@ -22,6 +22,10 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
 """One run after another; all as one program; that program compiled, or replayed as CUDA graphs."""
 
+Selection = Literal["validation", "released"]
+"""Which runs figures show of a config: all seeds at the learning rate that validation examples
+choose, or, as the paper's released code, for each order the run with the best test accuracy."""
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]

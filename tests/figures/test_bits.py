@@ -25,7 +25,7 @@ SLICE = {
 
 
 def points_of(store):
-    return bits.points(by_slice(with_quantized(chosen_runs(load(store), passes="variant"))))
+    return bits.points(with_quantized(chosen_runs(load(store), passes="variant")))
 
 
 def test_every_quantization_is_a_point(store, write_run):
