@@ -37,6 +37,7 @@ _ORDERS = {
     "query_first": "Question first",
     "context_first": "Document first",
 }
+_LINES = 6
 _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
 over its sizes and over the bits that each number of the state is quantized to (the best of many \
@@ -50,7 +51,7 @@ see all of the input at once (non-causal, with a prefix) or read it again are no
 
 
 def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
-    """A row of panels for each task, one for each order.
+    """Rows of two panels, one for each order: for each task as many as its lines need.
 
     Args:
         table: from `sdsim.store.table.load`.
@@ -68,14 +69,17 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     if measured.is_empty():
         raise NothingToDraw("no kind of model was tested with two sizes of state at two orders")
     styles = series_styles(measured.select("model", "variant").iter_rows())
-    experiments = measured["experiment"].unique(maintain_order=True).to_list()
-    figure = Figure(figsize=(PAGE_WIDTH, 1.7 + 2.9 * len(experiments)), layout="constrained")
-    grid = figure.subplots(len(experiments), 2, squeeze=False, sharex=True, sharey=True)
+    rows = _rows(measured, list(styles))
+    figure = Figure(figsize=(PAGE_WIDTH, 1.7 + 2.7 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2, squeeze=False, sharex=True, sharey=True)
     is_bound = False
-    for row, experiment in zip(grid, experiments, strict=True):
-        here = measured.filter(experiment=experiment)
-        for ax, order in zip(row, [name for name in _ORDERS if name in here["order"]], strict=True):
-            is_bound |= _draw_panel(ax, here.filter(order=order), styles)
+    for row, (experiment, series) in zip(grid, rows, strict=True):
+        of_task = measured.filter(experiment=experiment)
+        for ax, order in zip(
+            row, [name for name in _ORDERS if name in of_task["order"]], strict=True
+        ):
+            here = of_task.filter(order=order)
+            is_bound |= _draw_panel(ax, here, {one: styles[one] for one in series})
             ax.set_title(_ORDERS[order])
         row[0].set_ylabel(f"{task_label(experiment)}\nAccuracy".lstrip())
     for ax in grid[-1]:
@@ -92,6 +96,28 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     return Drawing(figure, measured.drop("slices"))
 
 
+def _rows(
+    measured: pl.DataFrame, legend: list[tuple[str, str]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Which series share a row of panels: six at most, families together, in the legend's order."""
+    rows: list[tuple[str, list[tuple[str, str]]]] = []
+    for task in measured.partition_by("experiment", maintain_order=True):
+        described = task.select("model", "variant", "architecture").unique()
+        family = {(model, variant): kind for model, variant, kind in described.iter_rows()}
+        here = [series for series in legend if series in family]
+        families: dict[str | None, list[tuple[str, str]]] = {}
+        for series in here:
+            families.setdefault(family[series], []).append(series)
+        row: list[tuple[str, str]] = []
+        for members in families.values():
+            if row and len(row) + len(members) > _LINES:
+                rows.append((task["experiment"][0], row))
+                row = []
+            row = row + members
+        rows.append((task["experiment"][0], row))
+    return rows
+
+
 def points(runs: pl.DataFrame) -> pl.DataFrame:
     """Accuracy and state of every setting and quantization, the slices of an order pooled.
 
@@ -101,7 +127,7 @@ def points(runs: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
         model, variant, setting, rounding (bits per number of a quantized state, else null), order,
-        state_bits (the most over the slices), chance, last_set_chance, slices (what
+        state_bits (the most over the slices), chance, last_set_chance, architecture, slices (what
         `figures.bounds` needs of each), what `pool` has, and best (no smaller state of the series
         has this accuracy).
     """
@@ -113,6 +139,7 @@ def points(runs: pl.DataFrame) -> pl.DataFrame:
             keys,
             pl.col("state_bits").max(),
             pl.col("chance", "last_set_chance").mean(),
+            pl.col("architecture").first(),
             pl.struct(described).unique(maintain_order=True).alias("slices"),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)

@@ -24,6 +24,11 @@ from figures.style import (
 from sdsim.config import Selection
 
 _EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
+_ROWS = (
+    "Accuracy, short set\nor question first",
+    "Accuracy, long set\nor document first",
+    "Accuracy gained\nby the last pass",
+)
 _NOTE = """\
 Each sequence is shown p times. First two rows: accuracy over state, all sizes of an order pooled; \
 diamonds: algorithms, at the most bits held at any time; triangles: bits that some state must hold \
@@ -65,20 +70,23 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         rows = trained.filter(**here)
         beside = algorithms.filter(experiment=here["experiment"])
         axes[0].sharex(axes[1])
+        drawn = []
         for ax, orders in zip(axes, (_EASY, _HARD), strict=False):
-            here_first = rows.filter(pl.col("order").is_in(orders))
-            if here_first.is_empty():
+            of_order = pl.col("order").is_in(orders)
+            if rows.filter(of_order).is_empty():
                 ax.set_axis_off()
                 continue
-            _draw_accuracy(ax, here_first, beside.filter(pl.col("order").is_in(orders)))
-            ax.set_xlabel("Recurrent state, bits (log scale)")
+            _draw_accuracy(ax, rows.filter(of_order), beside.filter(of_order))
+            drawn.append(ax)
+        drawn[-1].set_xlabel("Recurrent state, bits (log scale)")
         _draw_gains(axes[2], gained.filter(**here))
         (task,) = rows["task"].unique().to_list()
         name = f"{model_label(here['model'])} {here['variant']}".rstrip()
-        axes[0].set_title(f"{name}\n{task.replace('_', ' ')}")
-    grid[0][0].set_ylabel("Accuracy, short set\nor question first")
-    grid[1][0].set_ylabel("Accuracy, long set\nor document first")
-    grid[2][0].set_ylabel("Accuracy gained\nby the last pass")
+        drawn[0].set_title(f"{name}\n{task.replace('_', ' ')}")
+    for row, label in zip(grid, _ROWS, strict=True):
+        first = next((ax for ax in row if ax.axison), row[0])
+        first.set_ylabel(label)
+        first.tick_params(labelleft=True)
     add_legend(figure)
     used = pl.concat([trained, algorithms])
     note = _NOTE.format(

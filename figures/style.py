@@ -24,6 +24,9 @@ from sdsim.store.intervals import LEAST_SEEDS
 PAGE_WIDTH = 6.75
 """Inches: the text width of a two-column page."""
 
+GUESSING = "Guessing"
+"""Label of the accuracy of the best guess, see `synthetic.Task.chance`."""
+
 LAST_SET = "Any token of the last set"
 """Label of the accuracy of naming any token of B, which needs no memory of A."""
 
@@ -94,11 +97,12 @@ def _glyphs() -> frozenset[int]:
 
 
 def add_legend(figure: Figure) -> None:
-    """One legend above all panels, with each label once, in as few rows as fit."""
+    """One legend above all panels, with each label once, floors last, in as few rows as fit."""
     labelled: dict[str, Artist] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             labelled.setdefault(label, handle)
+    labelled |= {label: labelled.pop(label) for label in (GUESSING, LAST_SET) if label in labelled}
     letters = [len(label) + _HANDLE_LETTERS for label in labelled]
     columns = len(letters) if sum(letters) <= _LEGEND_LETTERS else _LEGEND_LETTERS // max(letters)
     # A long legend makes the figure higher, not its panels smaller.
@@ -157,7 +161,7 @@ def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:
         last_set_chance: of naming any token of the set that stands last; None: no line.
     """
     for value, dashes, label in (
-        (chance, (1, 1), "Guessing"),
+        (chance, (1, 1), GUESSING),
         (last_set_chance, (4, 2, 1, 2), LAST_SET),
     ):
         if isinstance(value, float):

@@ -58,9 +58,8 @@ def test_a_gap_whose_convergence_is_unknown_is_said_to_be(store, write_run):
         write_run({(2, 4): 8, (4, 2): 3}, model="based", seed=seed, converged=True)
     figure = gap.draw(load(store)).figure
     assert bars_and_marks(figure) == ([1, 1], [False, False])
-    assert "Whether 1 of these have converged is not known" in figure.get_supxlabel().replace(
-        "\n", " "
-    )
+    note = figure.get_supxlabel().replace("\n", " ")
+    assert "Whether 1 of these have converged is not known" in note
 
 
 @pytest.mark.parametrize(("short", "is_far"), [(504, True), (300, False)])

@@ -72,7 +72,7 @@ def test_over_steps_a_line_for_each_size(store, write_run):
         ("gru", size, steps) for size in ("32 B", "64 B") for steps in (100, 200, 400)
     ]
     *_, gap = drawing.figure.axes
-    lines = {line.get_label(): line.get_ydata().tolist() for line in gap.lines}
+    lines = {line.get_label(): list(line.get_ydata()) for line in gap.lines}
     assert lines["GRU 32 B"] == lines["GRU 64 B"] == pytest.approx([-0.2, 0.1, 0.3])
     assert "12 of 13 stored runs" in drawing.figure.get_supxlabel()
 
