@@ -143,7 +143,16 @@ def points(runs: pl.DataFrame) -> pl.DataFrame:
             pl.struct(described).unique(maintain_order=True).alias("slices"),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)
-        .sort("experiment", "order", "model", "variant", "state_bits", "accuracy")
+        .sort(
+            "experiment",
+            "order",
+            "model",
+            "variant",
+            "state_bits",
+            "accuracy",
+            "setting",
+            "rounding",
+        )
     )
     best_so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
     return pooled.with_columns(best=pl.col("accuracy") > best_so_far)
