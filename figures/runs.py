@@ -137,19 +137,18 @@ def rated_runs(
 def _with_settings(runs: pl.DataFrame, passes: Passes, axis: str | None) -> pl.DataFrame:
     """The runs with the columns setting, experiment and variant."""
     task = [name for name in TASK if name != axis and (name != "passes" or passes == "task")]
-    # Where names tell all tasks apart, nothing else need be said of them.
-    names_suffice = runs.select(pl.struct(task)).n_unique() == runs["task"].n_unique()
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
     elsewhere = {"model", *task, *SIZES, axis}
     variant = [name for name in setting if name not in elsewhere]
     return runs.with_columns(
         setting=pl.col("run_id").first().over(setting),
-        experiment=_differences(["task"] if names_suffice else task, among=[]),
-        variant=_differences(variant, among=["model", *task]),
+        # Of tasks of other names, nothing need be said but their names.
+        experiment=_joined([*_differences(["task"], []), *_differences(task[1:], ["task"])]),
+        variant=_joined(_differences(variant, ["model", *task])),
     )
 
 
-def _differences(columns: Iterable[str], *, among: list[str]) -> pl.Expr:
+def _differences(columns: Iterable[str], among: list[str]) -> list[pl.Expr]:
     """``name=value`` of the columns that take several values among rows alike in `among`."""
 
     def part(name: str) -> pl.Expr:
@@ -159,7 +158,11 @@ def _differences(columns: Iterable[str], *, among: list[str]) -> pl.Expr:
         text = pl.format(f"{name}={{}}", pl.col(name).cast(pl.String).fill_null("none"))
         return pl.when(several > 1).then(text)
 
-    return pl.concat_str([part(name) for name in columns], separator=", ", ignore_nulls=True)
+    return [part(name) for name in columns]
+
+
+def _joined(parts: list[pl.Expr]) -> pl.Expr:
+    return pl.concat_str(parts, separator=", ", ignore_nulls=True)
 
 
 def _with_chosen_rate(runs: pl.DataFrame) -> pl.DataFrame:

@@ -143,7 +143,8 @@ def reproduction() -> list[str]:
             f"{float(wide['long_first']):.3f} / {float(row['long_first']):.3f}"
             for wide, row in zip(noncausal, based, strict=True)
         ),
-        f"{text(gaps[0], '.3f')} to {text(gaps[-1], '.3f')}, the intervals of the two smallest states below 0",
+        f"{text(gaps[0], '.3f')} to {text(gaps[-1], '.3f')}, the intervals of the two smallest "
+        "states below 0",
         f"{jrt_gaps} at the two small states",
         f"GRU: gap {text(gru_gaps[0], '+.3f')} to {text(gru_gaps[-1], '+.3f')} in five seeds",
         f"GLA {gap(breadth['gla'])} and Mamba-2 {gap(breadth['mamba2'])}",

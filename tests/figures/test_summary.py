@@ -134,6 +134,18 @@ def test_tasks_are_never_pooled(store, write_run):
     assert table["experiment"].str.contains("passes=2").sum() == 1
 
 
+def test_tasks_are_told_apart_among_those_of_their_name(store, write_run):
+    for passes in (1, 2):
+        write_run(PAIR, passes=passes)
+    write_run({(4, 1): 9}, order="context_first", vocab_size=20)
+    experiments = chosen_runs(load(store))["experiment"].unique().sort().to_list()
+    assert experiments == [
+        "task=associative_recall",
+        "task=set_disjointness, passes=1",
+        "task=set_disjointness, passes=2",
+    ]
+
+
 def test_settings_that_differ_beyond_size_are_named_apart(store, write_run):
     write_run(PAIR, steps=100)
     write_run(PAIR, steps=200)
