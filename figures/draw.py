@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import bench, bits, gap, memory, order, passes, rates, theory, tradeoff
+from figures import bench, bits, budget, gap, memory, order, passes, rates, theory, tradeoff
 from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
@@ -26,6 +26,8 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
     "bits": bits.draw,
     "gap": gap.draw,
     "passes": passes.draw,
+    "budget": budget.draw_accuracy,
+    "needed": budget.draw_needed,
     "steps": order.draw_over_steps,
     "rates": rates.draw,
 }

@@ -41,7 +41,14 @@ TASK = (
 )
 """Columns that tell tasks apart; runs on different tasks never share a panel."""
 
-SIZES = ("width", "feature_dim", "budget", "features")
+SIZES = (
+    "width",
+    "feature_dim",
+    "state_bits_per_number",
+    "state_numbers",
+    "budget",
+    "features",
+)
 """Columns that set the size of a model's state: a line of a figure goes along them."""
 
 SERIES = ("experiment", "model", "variant")

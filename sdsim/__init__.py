@@ -9,6 +9,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -56,3 +57,12 @@ def _find_siblings(parent: Path) -> None:
 
 
 _find_siblings(Path(__file__).resolve().parent.parent)
+
+
+def __getattr__(name: str) -> Any:
+    """What users of the library call, imported when it is first asked for."""
+    if name == "load_model":
+        from sdsim.store.weights import load_model
+
+        return load_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

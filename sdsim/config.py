@@ -51,6 +51,13 @@ class ModelConfig:
         mlp_ratio: hidden width of the MLP over `width`; their product is rounded.
         embedding_dropout: probability with which training zeroes a number of an embedding.
         window: tokens that sliding-window attention sees, the current one included.
+        state_bits_per_number: b, bits to which each number of the state is quantized, in training
+            and in testing; 0: the state is not quantized. See `sdsim.models.budget`.
+        state_numbers: how many numbers each layer carries in place of its state, by a learned map
+            of it and back; layers cycle through them as through `mixers`. 0: the layer's state is
+            forgotten. Empty: the states themselves are carried.
+        state_quantized_at: boundaries, where the input goes from one side to the other; or tokens:
+            after each.
     """
 
     name: str
@@ -64,6 +71,21 @@ class ModelConfig:
     mlp_ratio: Annotated[int | float, Field(ge=1)] = 2
     embedding_dropout: Fraction = 0.0
     window: Count = 64
+    state_bits_per_number: Annotated[int, Field(ge=0, le=16)] = 0
+    state_numbers: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    state_quantized_at: Literal["boundaries", "tokens"] = "boundaries"
+
+    def __post_init__(self) -> None:
+        if not self.has_budget and (self.state_numbers or self.state_quantized_at == "tokens"):
+            raise ValueError(
+                "model.state_bits_per_number = 0: the state is not quantized, so leave "
+                "model.state_numbers and model.state_quantized_at as they are"
+            )
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the state is quantized."""
+        return self.state_bits_per_number > 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -232,6 +254,11 @@ class RunConfig:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.model, ModelConfig) and self.model.has_budget and self.test.bits:
+            raise ValueError(
+                f"test.bits = {list(self.test.bits)}: the state is quantized to "
+                f"model.state_bits_per_number = {self.model.state_bits_per_number} already"
+            )
         if self.task.curriculum and self.train.until == "converged":
             raise ValueError(
                 "task.curriculum is empty where train.until is converged: stages differ in "
@@ -240,6 +267,11 @@ class RunConfig:
 
 
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
+    "ModelConfig": {
+        "state_bits_per_number": 0,
+        "state_numbers": (),
+        "state_quantized_at": "boundaries",
+    },
     "TrainConfig": {"until": "steps"},
     "EvalConfig": {"validation": 0},
 }
@@ -274,7 +306,11 @@ def added_fields(name: str, part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without(part: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in part.items() if key not in added or value != added[key]}
+    return {
+        key: value
+        for key, value in part.items()
+        if key not in added or (tuple(value) if isinstance(value, list) else value) != added[key]
+    }
 
 
 def ensemble_key(config: RunConfig) -> str:

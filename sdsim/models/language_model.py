@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sdsim.config import ModelConfig
+from sdsim.models.budget import StateBudget, budget_of, read_within, state_bits
 from sdsim.models.mixers.mixer import Mixer, MixerState
 from sdsim.models.registry import resolve_mixer
 from sdsim.models.state import ModelState
@@ -46,36 +47,60 @@ class Layer(nn.Module):
 
     Attributes:
         sees_padding: whether the mixer reads padding like other tokens: it gets no mask.
+        budget: of the mixer's state; None: it is carried as it is.
     """
 
     sees_padding = False
 
-    def __init__(self, config: ModelConfig, mixer: Mixer) -> None:
+    def __init__(
+        self, config: ModelConfig, mixer: Mixer, budget: StateBudget | None = None
+    ) -> None:
         super().__init__()
         self.norm1 = nn.RMSNorm(config.width, eps=_NORM_EPS)
-        self.mixer = mixer
+        self.mixer, self.budget = mixer, budget
         self.has_mlp = config.mlp != "none"
         if self.has_mlp:
             self.norm2 = nn.RMSNorm(config.width, eps=_NORM_EPS)
             self.mlp = MLP(config.width, round(config.mlp_ratio * config.width), config.mlp)
 
     def forward(
-        self, h: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        h: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        boundaries: Sequence[int] = (),
     ) -> Tensor:
         """h (B, N, width) to the same shape."""
+        if self.budget is not None:
+            return self.prefill(h, prefix_len, mask, None, boundaries)[0]
         return self._add(h, self.mixer(self.norm1(h), prefix_len, self._seen(mask)))
 
     def prefill(
-        self, h: Tensor, prefix_len: int | None, mask: Tensor | None
+        self,
+        h: Tensor,
+        prefix_len: int | None,
+        mask: Tensor | None,
+        state: MixerState | None = None,
+        boundaries: Sequence[int] = (),
     ) -> tuple[Tensor, MixerState]:
-        """As `forward`, and the mixer's state after the last token."""
-        mixed, state = self.mixer.prefill(self.norm1(h), prefix_len, self._seen(mask))
-        return self._add(h, mixed), state
+        """As `forward`, from a state of the mixer on, and its state after the last token."""
+        x = self.norm1(h)
+        if self.budget is None:
+            mixed, after = self.mixer.prefill(x, prefix_len, self._seen(mask), state)
+        else:
+            mixed, after = read_within(self.budget, self.mixer, x, prefix_len, state, boundaries)
+        return self._add(h, mixed), after
 
     def step(self, h: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         """One token h (B, width) to the same shape, and the mixer's next state."""
         mixed, state = self.mixer.step(self.norm1(h), state)
+        if self.budget is not None and self.budget.every_token:
+            state = self.budget.carry(self.mixer, state, 0)
         return self._add(h, mixed), state
+
+    def carry(self, state: MixerState, boundary: int) -> MixerState:
+        """What crosses a segment boundary, and is the mixer's state from there on."""
+        return state if self.budget is None else self.budget.carry(self.mixer, state, boundary)
 
     def _seen(self, mask: Tensor | None) -> Tensor | None:
         """The mask for the mixer."""
@@ -92,6 +117,8 @@ class LanguageModel(nn.Module):
     Args:
         config: what to build.
         vocab_size: V, tokens.
+        boundaries: most segment boundaries in an input, where a budget of the state has parameters
+            for each.
 
     Attributes:
         activation_checkpointing: whether training keeps only the inputs of the layers and computes
@@ -103,21 +130,29 @@ class LanguageModel(nn.Module):
 
     activation_checkpointing = False
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocab_size: int, boundaries: int = 1) -> None:
         super().__init__()
-        kinds = [resolve_mixer(name) for name in config.mixers]
-        self.config = config
+        self.config, self._boundaries = config, boundaries
         self.embedding = nn.Embedding(vocab_size, config.width)
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
-        self.layers = nn.ModuleList(
-            Layer(config, kinds[i % len(kinds)](config)) for i in range(config.depth)
-        )
+        self.layers = nn.ModuleList(self._layers(boundaries))
         self.norm = nn.RMSNorm(config.width, eps=_NORM_EPS)
+
+    def _layers(self, boundaries: int) -> Iterator[Layer]:
+        config, kinds = self.config, [resolve_mixer(name) for name in self.config.mixers]
+        for i in range(config.depth):
+            mixer = kinds[i % len(kinds)](config)
+            yield Layer(config, mixer, budget_of(mixer, config, i, boundaries))
 
     @property
     def bidirectional_prefix(self) -> bool:
         """Whether any layer reads the prompt non-causally."""
         return any(layer.mixer.bidirectional_prefix for layer in self._stack())
+
+    @property
+    def budget_bits(self) -> int:
+        """The most bits that cross any segment boundary, see `sdsim.models.budget.state_bits`."""
+        return state_bits((layer.mixer, layer.budget) for layer in self._stack())
 
     def hidden(
         self,
@@ -126,6 +161,7 @@ class LanguageModel(nn.Module):
         mask: Tensor | None = None,
         *,
         embedding_scale: Tensor | None = None,
+        boundaries: Sequence[int] = (),
     ) -> Tensor:
         """Tokens (B, N) to normed features (B, N, width), ready for `logits`.
 
@@ -135,20 +171,22 @@ class LanguageModel(nn.Module):
             mask: bool (B, N), False on left padding; every row keeps at least one real token.
             embedding_scale: factors on the embeddings, (B, N, width), by which training applies
                 dropout; see `sdsim.training.data.embedding_scale`.
+            boundaries: after how many tokens a segment ends, in order, each between 1 and N − 1;
+                a model with a budget of its state quantizes it there.
 
         Raises:
-            ValueError: for tokens of the wrong shape or type, a prefix longer than N, or padding
-                after a real token.
+            ValueError: for tokens of the wrong shape or type, a prefix longer than N, padding
+                after a real token, or padding for a model with a budget.
         """
-        self._check(tokens, prefix_len, mask)
+        self._check(tokens, prefix_len, mask, boundaries)
         h = self._embed(tokens, mask)
         if embedding_scale is not None:
             h = h * embedding_scale
         for layer in self.layers:
             if self.activation_checkpointing and self.training:
-                h = checkpoint(layer, h, prefix_len, mask, use_reentrant=False)
+                h = checkpoint(layer, h, prefix_len, mask, boundaries, use_reentrant=False)
             else:
-                h = layer(h, prefix_len, mask)
+                h = layer(h, prefix_len, mask, boundaries)
         normed: Tensor = self.norm(h)
         return normed
 
@@ -163,23 +201,50 @@ class LanguageModel(nn.Module):
         return self.logits(self.hidden(tokens, prefix_len, mask))
 
     def prefill(
-        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        tokens: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        *,
+        state: ModelState | None = None,
+        boundaries: Sequence[int] = (),
     ) -> tuple[Tensor, ModelState]:
-        """As `forward`, and the state after the last token."""
-        hidden, state = self.read(tokens, prefix_len, mask)
-        return self.logits(hidden), state
+        """As `forward`, from a state on, and the state after the last token; see `read`."""
+        hidden, after = self.read(tokens, prefix_len, mask, state=state, boundaries=boundaries)
+        return self.logits(hidden), after
 
     def read(
-        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        tokens: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        *,
+        state: ModelState | None = None,
+        boundaries: Sequence[int] = (),
     ) -> tuple[Tensor, ModelState]:
-        """As `hidden`, and the state after the last token."""
-        self._check(tokens, prefix_len, mask)
+        """As `hidden`, and the state after the last token.
+
+        With a `state` these tokens come after those that it holds, and `prefix_len` counts from
+        the first of these. A prompt that was padded can be continued, but there is no new mask.
+        """
+        self._check(tokens, prefix_len, mask, boundaries)
+        if state is not None and mask is not None:
+            raise ValueError("mask: padding comes first, so there is none after a state")
         h = self._embed(tokens, mask)
         states = []
-        for layer in self._stack():
-            h, state = layer.prefill(h, prefix_len, mask)
-            states.append(state)
+        for i, layer in enumerate(self._stack()):
+            before = None if state is None else state.layers[i]
+            h, after = layer.prefill(h, prefix_len, mask, before, boundaries)
+            states.append(after)
         return self.norm(h), ModelState(tuple(states))
+
+    def carry(self, state: ModelState, boundary: int) -> ModelState:
+        """What crosses segment boundary number `boundary`, and is the state from there on.
+
+        `hidden` does so at its `boundaries`; call it yourself where you read segments one by one.
+        """
+        pairs = zip(self._stack(), state.layers, strict=True)
+        return ModelState(tuple(layer.carry(own, boundary) for layer, own in pairs))
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Read one token per sequence (B,); return logits (B, V) and the next state."""
@@ -198,7 +263,13 @@ class LanguageModel(nn.Module):
     def _stack(self) -> Iterable[Layer]:
         return cast("Iterable[Layer]", self.layers)  # a ModuleList does not know its members
 
-    def _check(self, tokens: Tensor, prefix_len: int | None, mask: Tensor | None) -> None:
+    def _check(
+        self,
+        tokens: Tensor,
+        prefix_len: int | None,
+        mask: Tensor | None,
+        boundaries: Sequence[int],
+    ) -> None:
         if tokens.ndim != 2 or tokens.shape[1] < 1 or tokens.dtype != torch.int64:
             raise ValueError(
                 f"tokens of shape {tuple(tokens.shape)} and type {tokens.dtype}: "
@@ -207,8 +278,19 @@ class LanguageModel(nn.Module):
         length = tokens.shape[1]
         if prefix_len is not None and not 0 <= prefix_len <= length:
             raise ValueError(f"prefix_len = {prefix_len}: must lie between 0 and N = {length}")
+        if list(boundaries) != sorted({*boundaries} & {*range(1, length)}):
+            raise ValueError(
+                f"boundaries = {tuple(boundaries)}: must rise, between 1 and N - 1 = {length - 1}"
+            )
+        if self.config.has_budget and len(boundaries) > self._boundaries:
+            raise ValueError(
+                f"boundaries = {tuple(boundaries)}: the model was built for {self._boundaries} "
+                "at most"
+            )
         if mask is None:
             return
+        if self.config.has_budget:
+            raise ValueError("mask: a model with a budget of its state takes no padding")
         if mask.shape != tokens.shape or mask.dtype != torch.bool:
             raise ValueError(
                 f"mask of shape {tuple(mask.shape)} and type {mask.dtype}: "

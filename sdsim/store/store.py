@@ -6,8 +6,9 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -22,7 +23,11 @@ from sdsim.store.record import (
     curve_text,
     read_record,
 )
+from sdsim.store.weights import WEIGHTS, save_weights
 from sdsim.training.result import RunResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +35,10 @@ logger = logging.getLogger(__name__)
 class Store:
     """A folder of finished runs.
 
-    ``<path>/<run_id>/run.json`` is one run, ``curve.csv`` beside it how it learned. It appears by
-    one rename of a finished folder, so a run is there whole or not at all, whoever dies when. Names
-    with a leading dot are scratch.
+    ``<path>/<run_id>/run.json`` is one run, ``curve.csv`` beside it how it learned, and
+    ``weights.safetensors`` what it learned, if asked for. It appears by one rename of a finished
+    folder, so a run is there whole or not at all, whoever dies when. Names with a leading dot are
+    scratch.
 
     Args:
         path: the folder; made when the first run is written.
@@ -89,7 +95,14 @@ class Store:
         """Where a run that is not finished keeps its snapshot."""
         return self.path / ".checkpoints" / f"{run_id(config)}.safetensors"
 
-    def write(self, config: RunConfig, result: RunResult, *, device: str) -> Path:
+    def write(
+        self,
+        config: RunConfig,
+        result: RunResult,
+        *,
+        device: str,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Path:
         """Store a finished run and return its folder; of two writers of one run, the first wins."""
         record = Record.of(config, result, device)
         folder = self.path / record.run_id
@@ -101,6 +114,8 @@ class Store:
             write_text(scratch / RECORD, record.text())
             if result.curve:
                 write_text(scratch / CURVE, curve_text(result.curve))
+            if weights is not None:
+                save_weights(scratch / WEIGHTS, weights)
         self.checkpoint(config).unlink(missing_ok=True)
         return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 from pydantic.dataclasses import dataclass
@@ -25,6 +25,11 @@ from sdsim.config import (
     run_id,
 )
 from sdsim.training.tracking import TrackingConfig, tracked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sdsim.models import LanguageModel
 
 GROUPS = {
     "model": "based",
@@ -50,6 +55,7 @@ class Job:
         members: pairs (train.lr, seed): a run for each, else like `run`; empty: `run` alone.
         mode: how networks are trained: sequential, vmap, compiled or cuda_graph, which round
             differently; null: the fastest here and now.
+        keep: weights, to store the trained model with its run (see `sdsim.load_model`), or nothing.
         deadline: seconds since 1970 at which training stops, to be resumed later; null: none.
         tracking: where training curves go.
     """
@@ -60,6 +66,7 @@ class Job:
     threads: Count = 1
     members: tuple[tuple[Positive, Seed], ...] = ()
     mode: TrainingMode | None = None
+    keep: Literal["nothing", "weights"] = "nothing"
     deadline: float | None = None
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
@@ -161,10 +168,21 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
             raise ValueError(f"mode = 'compiled': {reason}")
         torch.set_num_threads(job.threads)
         log = claims.enter_context(tracked(job.tracking, store.path))
+        weights: dict[str, dict[str, Tensor]] = {}
+
+        def keep(run: RunConfig, model: LanguageModel) -> None:
+            weights[run_id(run)] = model.state_dict()
+
         conditions = Conditions(
-            torch.device(job.device), store.checkpoint, job.deadline, on_step, track=log
+            torch.device(job.device),
+            store.checkpoint,
+            job.deadline,
+            on_step,
+            track=log,
+            on_trained=keep if job.keep == "weights" else None,
         )
         for run, result in execute_all(ours, conditions, mode=job.mode):
-            store.write(run, result, device=job.device)
+            kept = weights.pop(run_id(run), None)
+            store.write(run, result, device=job.device, weights=kept)
             done += 1
     return done

@@ -10,13 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sdsim.config import ModelConfig, RunConfig
+from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig
 from sdsim.models import LanguageModel
 from sdsim.seeding import seeded_generator
 from sdsim.training.tasks import train_tasks
 from synthetic import IGNORE_INDEX, Batch, Task
 
 _EXAMPLES_PER_BLOCK = 4096
+
+
+class Layout(NamedTuple):
+    """How the sequences of a batch are made up.
+
+    Attributes:
+        prefix_len: as in `synthetic.Batch`.
+        boundaries: as `synthetic.Task.segment_boundaries`; () for models without a budget.
+    """
+
+    prefix_len: int
+    boundaries: tuple[int, ...] = ()
 
 
 class Questions(NamedTuple):
@@ -26,17 +38,17 @@ class Questions(NamedTuple):
         inputs: tokens, int64 (B, N).
         positions: of the answers, in order, int64 (B, K).
         targets: the answers, int64 (B, K); `IGNORE_INDEX` in rows that ask for fewer than K.
-        prefix_len: as in `synthetic.Batch`.
+        layout: what all examples have in common.
     """
 
     inputs: Tensor
     positions: Tensor
     targets: Tensor
-    prefix_len: int
+    layout: Layout
 
     @classmethod
-    def of(cls, batch: Batch) -> Questions:
-        """All that a batch asks."""
+    def of(cls, batch: Batch, boundaries: tuple[int, ...] = ()) -> Questions:
+        """All that a batch asks; its segment boundaries, for models that have a use for them."""
         asked = batch.targets != IGNORE_INDEX
         counts = asked.sum(1)
         least, most = (int(count) for count in counts.aminmax())
@@ -44,19 +56,20 @@ class Questions(NamedTuple):
             positions = asked.nonzero()[:, 1].view(-1, most)
         else:
             positions = asked.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
-        return cls(batch.inputs, positions, batch.targets.gather(1, positions), batch.prefix_len)
+        targets, layout = batch.targets.gather(1, positions), Layout(batch.prefix_len, boundaries)
+        return cls(batch.inputs, positions, targets, layout)
 
     def split(self, size: int) -> Iterator[Questions]:
         """In batches of `size` examples."""
         tensors = (self.inputs, self.positions, self.targets)
         for parts in zip(*(torch.split(tensor, size) for tensor in tensors), strict=True):
             inputs, positions, targets = parts
-            yield Questions(inputs, positions, targets, self.prefix_len)
+            yield Questions(inputs, positions, targets, self.layout)
 
     def take(self, examples: Tensor) -> Questions:
         """Some of the examples, by number."""
         return Questions(
-            self.inputs[examples], self.positions[examples], self.targets[examples], self.prefix_len
+            self.inputs[examples], self.positions[examples], self.targets[examples], self.layout
         )
 
 
@@ -71,7 +84,10 @@ def answer_logits(
     model: LanguageModel, asked: Questions, embedding_scale: Tensor | None = None
 ) -> Tensor:
     """Logits (B, K, V) at the positions of the answers."""
-    hidden = model.hidden(asked.inputs, asked.prefix_len, embedding_scale=embedding_scale)
+    prefix_len, boundaries = asked.layout
+    hidden = model.hidden(
+        asked.inputs, prefix_len, embedding_scale=embedding_scale, boundaries=boundaries
+    )
     where = asked.positions[..., None].expand(-1, -1, hidden.shape[-1])
     return model.logits(hidden.gather(1, where))
 
@@ -95,6 +111,13 @@ def embedding_scale(config: RunConfig, step: int, tokens: Tensor) -> Tensor | No
     generator = seeded_generator("dropout", config.seed, step, device=tokens.device)
     shape = (*tokens.shape, config.model.width)
     return (torch.rand(shape, generator=generator, device=tokens.device) < kept) / kept
+
+
+def segment_boundaries(model: ModelConfig | AlgorithmConfig, task: Task) -> tuple[int, ...]:
+    """Those of a task at which a model quantizes its state; () where it does not."""
+    if not isinstance(model, ModelConfig) or not model.has_budget:
+        return ()
+    return task.segment_boundaries if model.state_quantized_at == "boundaries" else ()
 
 
 def training_batches(
@@ -121,13 +144,14 @@ def _batches_of(
     size = config.train.batch_size
     if config.train.examples is not None:
         return _epochs(task, config, device, first * size)
+    boundaries = segment_boundaries(config.model, task)
     # Examples are made in blocks of many batches: a call costs the same for few as for many.
     block = size * max(1, _EXAMPLES_PER_BLOCK // size)
     return (
         batch
         for start in itertools.count(first * size, block)
         for batch in Questions.of(
-            task.sample(block, seed=config.seed, start=start, device=device)
+            task.sample(block, seed=config.seed, start=start, device=device), boundaries
         ).split(size)
     )
 
@@ -135,7 +159,9 @@ def _batches_of(
 def _epochs(task: Task, config: RunConfig, device: torch.device, start: int) -> Iterator[Questions]:
     """Batches of a set of examples, read again and again, each time in another order."""
     count, size = config.train.examples or 0, config.train.batch_size
-    everything = Questions.of(task.sample(count, seed=config.seed, device=device))
+    everything = Questions.of(
+        task.sample(count, seed=config.seed, device=device), segment_boundaries(config.model, task)
+    )
     epoch, skip = divmod(start, count)
     order = torch.empty(0, dtype=torch.int64, device=device)
     while True:

@@ -15,6 +15,7 @@ from torch.func import functional_call, vmap
 from sdsim.config import RunConfig, ensemble_key
 from sdsim.models import LanguageModel
 from sdsim.training.data import (
+    Layout,
     Questions,
     TaskBatch,
     answer_logits,
@@ -127,20 +128,20 @@ class EnsembleTrainer(Trainer):
         for batches in itertools.islice(self._batches, len(self.configs[0].task.train_sizes)):
             asked = [batch.questions for batch in batches]
             inputs = self._inputs(self._groups[0], asked)
-            key = self._key(asked[0].prefix_len, inputs)
+            key = self._key(asked[0].layout, inputs)
             if key not in seen:
                 seen.add(key)
-                yield key, partial(self._update, asked[0].prefix_len), inputs
+                yield key, partial(self._update, asked[0].layout), inputs
 
     def _learn(self, batches: Sequence[TaskBatch]) -> tuple[Tensor, Tensor]:
         asked = [batch.questions for batch in batches]
-        prefix_len = asked[0].prefix_len
+        layout = asked[0].layout
         losses, accuracies = [], []
         for group in self._groups:
             inputs = self._inputs(group, asked)
-            key = self._key(prefix_len, inputs)
+            key = self._key(layout, inputs)
             if key not in self._programs:
-                update = partial(self._update, prefix_len)
+                update = partial(self._update, layout)
                 self._programs[key] = self._execution(update, inputs)
             *rows, loss, accuracy = self._programs[key](*inputs)
             group.rows = Rows(*rows)
@@ -150,12 +151,12 @@ class EnsembleTrainer(Trainer):
         return torch.cat(losses)[:count], torch.cat(accuracies)[:count]
 
     @staticmethod
-    def _key(prefix_len: int, inputs: Sequence[Tensor]) -> object:
+    def _key(layout: Layout, inputs: Sequence[Tensor]) -> object:
         """What a program depends on, beside the config."""
-        return prefix_len, *(tensor.shape for tensor in inputs)
+        return layout, *(tensor.shape for tensor in inputs)
 
     def _inputs(self, group: _Group, asked: Sequence[Questions]) -> tuple[Tensor, ...]:
-        """What `_update` takes after the prefix's length."""
+        """What `_update` takes after the layout."""
         own = [asked[member] for member in group.members]
         scales = [
             embedding_scale(self.configs[member], self.steps_done, asked[member].inputs)
@@ -172,7 +173,7 @@ class EnsembleTrainer(Trainer):
 
     def _update(
         self,
-        prefix_len: int,
+        layout: Layout,
         matrix: Tensor,
         first: Tensor,
         second: Tensor,
@@ -185,7 +186,7 @@ class EnsembleTrainer(Trainer):
         """One step of some runs: their next rows; losses and accuracies before it, (runs,) each.
 
         Args:
-            prefix_len: of all of them.
+            layout: of all their batches.
             matrix, first, second: their `Rows`.
             inputs, positions, targets: a batch for each run, as in `Questions`.
             schedule: learning rates, and AdamW's two bias corrections, (runs + 2,).
@@ -196,7 +197,7 @@ class EnsembleTrainer(Trainer):
         def loss(
             parameters: Tensors, batch: tuple[Tensor, Tensor, Tensor], scale: Tensor | None
         ) -> tuple[Tensor, Tensor]:
-            asked = Questions(batch[0], batch[1], batch[2], prefix_len)
+            asked = Questions(batch[0], batch[1], batch[2], layout)
             outputs: tuple[Tensor, Tensor] = functional_call(self._loss, parameters, (asked, scale))
             return outputs
 

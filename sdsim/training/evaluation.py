@@ -11,7 +11,7 @@ from torch import Tensor
 from sdsim.config import EvalConfig
 from sdsim.models import LanguageModel, ModelState
 from sdsim.models.quantization import quantized, quantized_bits
-from sdsim.training.data import Questions, answer_logits
+from sdsim.training.data import Questions, answer_logits, segment_boundaries
 from sdsim.training.result import QuantizedResult, SliceResult
 from synthetic import IGNORE_INDEX, Batch, Split, Task
 
@@ -29,34 +29,45 @@ def evaluate(
     """
     model.eval()
     correct, loss, asked = _score(
-        model, _batches(task, "test", test.examples, _BATCH, seed, device)
+        model, task, _batches(task, "test", test.examples, _BATCH, seed, device)
     )
     validation = _batches(task, "validation", test.validation, _BATCH, seed, device)
-    example = task.sample(1, seed=seed, device=device, split="test")
-    _, state = model.prefill(example.inputs, example.prefix_len)
+    state_numel, state_bits = _state_size(model, task, seed, device)
     return SliceResult.of(
         task,
         examples=test.examples,
         answers=asked // test.examples,
         correct=correct,
         loss=loss / asked,
-        state_numel=state.numel,
-        state_bits=8 * state.nbytes,
+        state_numel=state_numel,
+        state_bits=state_bits,
         quantized=_evaluate_quantized(model, task, test, seed, device) if test.bits else [],
-        validation_correct=_score(model, validation)[0] if test.validation else None,
+        validation_correct=_score(model, task, validation)[0] if test.validation else None,
     )
 
 
-def _score(model: LanguageModel, batches: Iterator[Batch]) -> tuple[int, float, int]:
+def _score(model: LanguageModel, task: Task, batches: Iterator[Batch]) -> tuple[int, float, int]:
     """Right answers, the sum of the cross-entropies in nats, and the answers asked for."""
     correct, loss, asked = 0, 0.0, 0
     for batch in batches:
-        questions = Questions.of(batch)
+        questions = Questions.of(batch, segment_boundaries(model.config, task))
         logits, targets = answer_logits(model, questions).flatten(0, 1), questions.targets.flatten()
         correct += int((logits.argmax(-1) == targets).sum())
         loss += float(F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE_INDEX))
         asked += int((targets != IGNORE_INDEX).sum())
     return correct, loss, asked
+
+
+def _state_size(
+    model: LanguageModel, task: Task, seed: int, device: torch.device
+) -> tuple[int, int]:
+    """Numbers and bits carried per sequence: within the budget if there is one, else at the end."""
+    if model.config.has_budget:
+        bits = model.budget_bits
+        return bits // model.config.state_bits_per_number, bits
+    example = task.sample(1, seed=seed, device=device, split="test")
+    _, state = model.prefill(example.inputs, example.prefix_len)
+    return state.numel, 8 * state.nbytes
 
 
 def _batches(

@@ -46,10 +46,10 @@ class SliceResult:
         correct: how many of all answers were right.
         loss: mean cross-entropy of the answers, nats; None if it is not finite, or where there are
             no probabilities.
-        state_numel: numbers that `step` carries per sequence after the input; None of a streaming
-            algorithm.
-        state_bits: bits carried per sequence: of a network those tensors', of a streaming
-            algorithm the most that it held.
+        state_numel: numbers that `step` carries per sequence after the input, or that cross a
+            segment boundary, where a budget is set; None of a streaming algorithm.
+        state_bits: bits carried per sequence: of a network those tensors', or all that crosses a
+            segment boundary within its budget; of a streaming algorithm the most that it held.
         quantized: the test again, with quantized states.
         validation_correct: how many of all answers to the validation examples were right; None
             where there were none, and of a streaming algorithm, of which nothing is chosen.

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from sdsim.config import AlgorithmConfig, RunConfig, TrainingMode
+from sdsim.models import LanguageModel
 from sdsim.training import checkpoint
 from sdsim.training.evaluation import evaluate
 from sdsim.training.modes import fastest_mode, trainers
@@ -39,6 +40,7 @@ class Conditions:
         deadline: `time.time()` at which training stops, to be resumed from its checkpoint.
         on_step: called with the number of training steps done by each of the runs in hand.
         track: takes losses and accuracies: of training a hundred times a run, and the tests'.
+        on_trained: takes each trained model.
     """
 
     device: torch.device = CPU
@@ -46,6 +48,7 @@ class Conditions:
     deadline: float | None = None
     on_step: Callable[[int], None] | None = None
     track: Log | None = None
+    on_trained: Callable[[RunConfig, LanguageModel], None] | None = None
 
     def are_over(self) -> bool:
         """Whether the deadline has come."""
@@ -173,6 +176,8 @@ def _test(
 ) -> RunResult:
     started = time.monotonic()
     config, model = trainer.configs[member], trainer.model(member)
+    if conditions.on_trained is not None:
+        conditions.on_trained(config, model)
     slices = [
         evaluate(model, task, config.test, seed=config.seed, device=conditions.device)
         for task in eval_tasks(config.task)

@@ -30,7 +30,7 @@ def check_run(config: RunConfig) -> None:
             check_algorithm(config.model, task)
         return
     with torch.device("meta"), _NothingDrawn():
-        LanguageModel(config.model, config.task.vocab_size)
+        LanguageModel(config.model, config.task.vocab_size, most_boundaries(config.task))
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -64,6 +64,12 @@ def train_tasks(config: TaskConfig) -> Mixture:
 def eval_tasks(config: TaskConfig) -> list[Task]:
     """One task for each test size; errors as `train_tasks`."""
     return [_task(config, sizes) for sizes in config.test_sizes or config.train_sizes]
+
+
+def most_boundaries(config: TaskConfig) -> int:
+    """The most segment boundaries of any of the tasks."""
+    tasks = (*train_tasks(config).tasks, *eval_tasks(config))
+    return max(len(task.segment_boundaries) for task in tasks)
 
 
 def _task(config: TaskConfig, sizes: tuple[int, int]) -> Task:

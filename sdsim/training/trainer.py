@@ -23,6 +23,7 @@ from sdsim.training.data import (
 )
 from sdsim.training.result import CurvePoint, finite_or_none
 from sdsim.training.schedule import end_of_decay, warmup_constant, warmup_cosine
+from sdsim.training.tasks import most_boundaries
 
 BETA1 = 0.9
 """Decay of AdamW's first moment."""
@@ -238,7 +239,9 @@ def build(config: RunConfig, device: torch.device) -> LanguageModel:
     # Neither the caller's random state nor the caller's devices are touched.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return LanguageModel(config.model, config.task.vocab_size).to(device)
+        return LanguageModel(config.model, config.task.vocab_size, most_boundaries(config.task)).to(
+            device
+        )
 
 
 def parameter_shapes(config: RunConfig) -> dict[str, torch.Size]:
@@ -287,10 +290,10 @@ class SequentialTrainer(Trainer):
 
     @torch.no_grad()
     def _adamw(self) -> None:
+        # One that nothing depends on decays like the others, as it does in an ensemble.
         gradients = {
-            name: parameter.grad
+            name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for name, parameter in self._parameters.items()
-            if parameter.grad is not None
         }
         step = torch.tensor(self.steps_done + 1.0, dtype=torch.float32, device=self.device)
         factor = self._factor(self.steps_done, self._decay_from(0))

@@ -44,7 +44,8 @@ def write_run(store: Path) -> WriteRun:
 
     The state of every slice is 4 × width bytes, of a streaming algorithm `budget` bits; n is 12
     unless said. `quantized` maps bits per number to right answers of each slice, `validation` is
-    like `correct`. With an `order` it is recall.
+    like `correct`. With an `order` it is recall; with `numbers` the state is within a budget of so
+    many bits.
     """
 
     def write(
@@ -62,10 +63,16 @@ def write_run(store: Path) -> WriteRun:
         quantized: Mapping[int, int] | None = None,
         order: str | None = None,
         budget: int | None = None,
+        numbers: int | None = None,
         converged: bool | None = None,
         validation: Mapping[tuple[int, int], int] | None = None,
     ) -> None:
-        network = ModelConfig(model, MIXERS[model], width=width) if budget is None else None
+        network = None
+        if budget is None:
+            own = {} if numbers is None else {"state_numbers": (numbers,)}
+            network = ModelConfig(
+                model, MIXERS[model], width=width, state_bits_per_number=len(own), **own
+            )
         quantized = quantized or {}
         options = {"answer": "token", "common": 1} if order is None else {"order": order}
         config = RunConfig(
@@ -90,7 +97,7 @@ def write_run(store: Path) -> WriteRun:
                 correct=right,
                 loss=loss,
                 state_numel=None if budget else width,
-                state_bits=budget or 32 * width,
+                state_bits=budget or numbers or 32 * width,
                 quantized=[
                     QuantizedResult(bits, bits * width, few) for bits, few in quantized.items()
                 ],

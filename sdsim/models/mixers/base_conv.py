@@ -24,9 +24,14 @@ class BaseConv(Mixer):
         self.out_proj = nn.Linear(2 * config.width, config.width)
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
-        return self._read(x, None, x.shape[1] if prefix_len is None else prefix_len, mask)
+        past = None if state is None else state[0]
+        return self._read(x, past, x.shape[1] if prefix_len is None else prefix_len, mask)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         y, after = self._read(x[:, None], state[0])
@@ -48,10 +53,15 @@ class BaseConv(Mixer):
 class CircularBaseConv(BaseConv):
     """BaseConv of the paper's non-causal model: its convolution is circular over the prefix.
 
-    Inside the prefix, taps that would fall before the first token fall on the last ones.
+    Inside the prefix, taps that would fall before the first token fall on the last ones, also where
+    a state holds the tokens before.
     """
 
     bidirectional_prefix = True
+
+    def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
+        """The last tokens: taps that would fall before the first fall on them."""
+        return self._read(x, None if state is None else state[0])[1]
 
     def _convolved(self, timeline: Tensor, prefix_len: int, mask: Tensor | None) -> Tensor:
         y = super()._convolved(timeline, prefix_len, mask)

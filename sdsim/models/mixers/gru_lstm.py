@@ -24,32 +24,37 @@ class GRU(Mixer):
         self.rnn = self.kind(config.width, config.width, batch_first=True)
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
         if is_transformed(x):
-            return self._unrolled(x)
+            return self._unrolled(x, state)
         if mask is None or not len(x):
-            y, state = self.rnn(x)
-            return y, self._unpack(state)
+            y, after = self.rnn(x, None if state is None else self._pack(state))
+            return y, self._unpack(after)
         # Left padding becomes right padding, which torch's recurrences can leave out.
         length = x.shape[1]
         padding = (~mask).sum(1)  # (B,)
         packed = pack_padded_sequence(
             _shift(x, -padding), (length - padding).cpu(), batch_first=True, enforce_sorted=False
         )
-        y, state = self.rnn(packed)
+        y, after = self.rnn(packed)
         y, _ = pad_packed_sequence(y, batch_first=True, total_length=length)
-        return _shift(y, padding), self._unpack(state)
+        return _shift(y, padding), self._unpack(after)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         y, after = self.rnn(x[:, None], self._pack(state))
         return y[:, 0], self._unpack(after)
 
-    def _unrolled(self, x: Tensor) -> tuple[Tensor, MixerState]:
+    def _unrolled(self, x: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
         """The same, token by token: torch's recurrences do not support vmap."""
         (input_weight, hidden_weight, input_bias, hidden_bias), *_ = self.rnn.all_weights
         from_x = F.linear(x, input_weight, input_bias)  # (B, N, gates·width)
-        state = tuple(torch.zeros_like(x[:, 0]) for _ in range(self.tensors))
+        if state is None:
+            state = tuple(torch.zeros_like(x[:, 0]) for _ in range(self.tensors))
         y = []
         for token in from_x.unbind(1):
             state = self._cell(token, F.linear(state[0], hidden_weight, hidden_bias), state)

@@ -51,11 +51,27 @@ class LinearAttention(LinearMixer):
         return self._merge_heads(prefix_linear_attention(*inputs, mask=mask, check=False))
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
         inputs, mask = self._read(x, prefix_len, mask)
-        y, state = prefix_linear_attention(*inputs, mask=mask, return_state=True, check=False)
-        return self._merge_heads(y), (state.kv, state.k)
+        y, after = prefix_linear_attention(
+            *inputs, mask=mask, initial_state=_read_before(state), return_state=True, check=False
+        )
+        return self._merge_heads(y), (after.kv, after.k)
+
+    def carried(self, state: MixerState) -> MixerState:
+        """kv alone: k, the sum of the keys' features, cannot be any numbers (see `restored`)."""
+        return state[:1]
+
+    def restored(self, carried: MixerState) -> MixerState:
+        """With the k of a single key of zeros, so that no denominator can become 0."""
+        (kv,) = carried
+        one, zeros = torch.ones_like(kv[..., :1, 0]), torch.zeros_like(kv[..., 1:, 0])
+        return kv, torch.cat([one, zeros], dim=-1)
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         y, after = prefix_linear_attention_step(*self._project(x), PrefixState(*state), check=False)
@@ -91,6 +107,10 @@ class PrefixLinearAttention(ProjectedPrefix, LinearAttention):
     Both readings add up in one state of the same size as `LinearAttention`'s.
     """
 
+    def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
+        after = prefix_state(*self._encoded(x, None, None), initial_state=_read_before(state))
+        return after.kv, after.k
+
 
 class NonCausalLinearAttention(LinearAttention):
     """The paper's non-causal reader: over the prefix, cumulative sums become sums.
@@ -100,32 +120,51 @@ class NonCausalLinearAttention(LinearAttention):
 
     bidirectional_prefix = True
 
+    def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
+        _, k, v = self._project(x)
+        after = prefix_state(k, v, initial_state=_read_before(state))
+        return after.kv, after.k
+
+    def reread(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        q, _, _ = self._project(x)
+        return self._merge_heads(read_state(q, PrefixState(*state), check=False)), state
+
     def forward(
         self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
     ) -> Tensor:
         return self.prefill(x, prefix_len, mask)[0]
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
         split = x.shape[1] if prefix_len is None else prefix_len
         if split == 0:
-            return super().prefill(x, 0, mask)
+            return super().prefill(x, 0, mask, state)
         q, k, v = self._project(x)
         mask_prefix, mask_rest = (
             (None, None) if mask is None else (mask[:, :split], mask[:, split:])
         )
-        state = prefix_state(k[:, :split], v[:, :split], mask=mask_prefix)
-        y = read_state(q[:, :split], state, check=False)
+        after = prefix_state(
+            k[:, :split], v[:, :split], mask=mask_prefix, initial_state=_read_before(state)
+        )
+        y = read_state(q[:, :split], after, check=False)
         if split < x.shape[1]:
-            y_rest, state = prefix_linear_attention(
+            y_rest, after = prefix_linear_attention(
                 q[:, split:],
                 k[:, split:],
                 v[:, split:],
                 mask=mask_rest,
-                initial_state=state,
+                initial_state=after,
                 return_state=True,
                 check=False,
             )
             y = torch.cat([y, y_rest], dim=1)
-        return self._merge_heads(y), (state.kv, state.k)
+        return self._merge_heads(y), (after.kv, after.k)
+
+
+def _read_before(state: MixerState | None) -> PrefixState | None:
+    return None if state is None else PrefixState(*state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,15 +41,29 @@ class LinearRecurrence(LinearMixer):
     output: Callable[..., Tensor]
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
-        tokens, beside, past = self._tokens(x, (), mask)
-        start = None
+        start, before = (None, ()) if state is None else (state[0], state[1:])
+        tokens, beside, past = self._tokens(x, before, mask)
         if encoded := self._encoded(x, prefix_len, mask):
             k, v = encoded
-            start = sum_of_writes(k, v, mask)
+            writes = sum_of_writes(k, v, mask)
+            start = writes if start is None else start + writes
         y, memory = linear_recurrence(tokens.masked(mask), start)
         return self.output(y, *beside), (memory, *past)
+
+    def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
+        k, v = self._encoded(x, None, None)
+        writes = sum_of_writes(k, v, None)
+        if state is not None:
+            return (state[0] + writes, *state[1:])
+        # The causal reading starts as a sequence does, with nothing before its first token.
+        past = self._tokens(x[:, :1], (), None)[2]
+        return (writes, *map(torch.zeros_like, past))
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         tokens, beside, past = self._tokens(x[:, None], state[1:], None)

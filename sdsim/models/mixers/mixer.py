@@ -30,6 +30,10 @@ class Mixer(nn.Module, ABC):
     depend on `prefix_len`. `mask`, bool (B, N), is False on left padding, which is left out
     exactly; outputs at padded positions are undefined.
 
+    `prefill` also continues from a state, so that a sequence can be read in pieces: x is then what
+    comes next, `prefix_len` counts tokens of x (those before are in the state, where a
+    bidirectional mixer cannot look ahead from), and there is no mask, since padding comes first.
+
     Args:
         config: the config of the model that this mixer is a layer of.
 
@@ -50,9 +54,37 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
-        """The same map, and the state after the last token."""
+        """The same map, from a state on (None: the sequence begins), and the state after x."""
+
+    def encode(self, x: Tensor, state: MixerState | None = None) -> MixerState:
+        """What a bidirectional mixer keeps of a prompt before it reads it for its outputs.
+
+        Args:
+            x: the prompt (B, M, width), or a piece of it.
+            state: of the pieces before; None: there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads causally")
+
+    def reread(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        """Outputs for a prompt x that was encoded, or for a piece of it, and the state after it.
+
+        `encode` and `reread` of a whole prompt are what `prefill` does.
+        """
+        return self.prefill(x, 0, None, state)
+
+    def carried(self, state: MixerState) -> MixerState:
+        """The part of a state that the next tokens need, where it is quantized."""
+        return state
+
+    def restored(self, carried: MixerState) -> MixerState:
+        """The state to go on from, given a quantized `carried`."""
+        return carried
 
     @abstractmethod
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:

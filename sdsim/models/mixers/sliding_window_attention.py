@@ -27,13 +27,19 @@ class SlidingWindowAttention(RotaryAttention):
         self.window = config.window
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
+        if state is not None:
+            return self._continue(x, state)
         q, k, v = self._project(x)
         position = torch.full((len(x),), x.shape[1], dtype=torch.int64, device=x.device)
         masks = () if mask is None else (self._last(mask, 1),)
-        state = (self._last(k, 2), self._last(v, 2), position, *masks)
-        return self._attend(q, k, v, mask), state
+        after = (self._last(k, 2), self._last(v, 2), position, *masks)
+        return self._attend(q, k, v, mask), after
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         past_k, past_v, position, *past_mask = state
@@ -42,6 +48,14 @@ class SlidingWindowAttention(RotaryAttention):
         y, mask = self._attend_last(q, k, v, past_mask)
         masks = (self._last(padded, 1) for padded in mask)
         return y, (self._last(k, 2), self._last(v, 2), position + 1, *masks)
+
+    def _continue(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        past_k, past_v, position, *past_mask = state
+        q, k, v = self._project(x, position[:, None, None])
+        k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
+        y, mask = self._attend_after(q, k, v, past_mask)
+        masks = (self._last(padded, 1) for padded in mask)
+        return y, (self._last(k, 2), self._last(v, 2), position + x.shape[1], *masks)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))

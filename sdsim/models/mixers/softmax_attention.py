@@ -32,12 +32,18 @@ class SoftmaxAttention(MultiHeadMixer):
         return self._attend(*self._project(x), mask)
 
     def prefill(
-        self, x: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        prefix_len: int | None = None,
+        mask: Tensor | None = None,
+        state: MixerState | None = None,
     ) -> tuple[Tensor, MixerState]:
+        if state is not None:
+            return self._continue(x, state)
         q, k, v = self._project(x)
         # Copies, because k and v are views that would keep the whole projection alive.
-        state = (k.clone(), v.clone()) if mask is None else (k.clone(), v.clone(), mask.clone())
-        return self._attend(q, k, v, mask), state
+        after = (k.clone(), v.clone()) if mask is None else (k.clone(), v.clone(), mask.clone())
+        return self._attend(q, k, v, mask), after
 
     def step(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         past_k, past_v, *past_mask = state
@@ -45,6 +51,26 @@ class SoftmaxAttention(MultiHeadMixer):
         k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
         y, mask = self._attend_last(q, k, v, past_mask)
         return y, (k, v, *mask)
+
+    def _continue(self, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        past_k, past_v, *past_mask = state
+        q, k, v = self._project(x, past_k.shape[2])
+        k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
+        y, mask = self._attend_after(q, k, v, past_mask)
+        return y, (k, v, *mask)
+
+    def _attend_after(
+        self, q: Tensor, k: Tensor, v: Tensor, past_mask: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Queries of the last N tokens (B, heads, N, …), keys and values of all, to (B, N, width).
+
+        Also the mask of all tokens, if there is one of those before.
+        """
+        length = q.shape[2]
+        past = k.shape[2] - length
+        mask = [F.pad(before, (0, length), value=True) for before in past_mask]
+        y = self._attend(F.pad(q, (0, 0, past, 0)), k, v, mask[0] if mask else None)
+        return y[:, past:], mask
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """All queries, causally: (B, heads, N, …) to (B, N, width)."""

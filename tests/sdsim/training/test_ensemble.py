@@ -24,6 +24,11 @@ MODES: tuple[TrainingMode, ...] = ("sequential", "vmap")
 RATES_AND_SEEDS = ((3e-3, 0), (1e-2, 1), (3e-3, 2))
 
 
+BUDGETED = sorted(
+    MIXERS.keys() - {"softmax_attention", "rotary_attention", "sliding_window_attention"}
+)
+
+
 def members(run: RunConfig) -> list[RunConfig]:
     return [replace(run, train=replace(run.train, lr=lr), seed=s) for lr, s in RATES_AND_SEEDS]
 
@@ -42,15 +47,33 @@ def test_members_learn_what_they_learn_alone(mixer: str, small_run: RunConfig) -
     """In float64, where the order of sums matters in the last digits only; 20 steps of training
     multiply such a difference by no more than 10^4, which leaves 1e-10."""
     model = ModelConfig("any", (mixer,), 8, 2, 2, 2, mlp="gelu", embedding_dropout=0.1)
-    configs = members(replace(small_run, model=model))
+    _assert_members_are_those_alone(members(replace(small_run, model=model)))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("mixer", BUDGETED)
+def test_members_with_a_budget_of_bits_learn_what_they_learn_alone(
+    mixer: str, small_run: RunConfig
+) -> None:
+    model = ModelConfig("any", (mixer,), 8, 2, 2, 2, state_bits_per_number=1, state_numbers=(4, 0))
+    small_run = replace(small_run, train=replace(small_run.train, steps=6))
+    task = replace(small_run.task, passes=2)
+    _assert_members_are_those_alone(members(replace(small_run, model=model, task=task)))
+    if not MIXERS[mixer].bidirectional_prefix:
+        own = replace(model, state_numbers=(), state_quantized_at="tokens")
+        _assert_members_are_those_alone(members(replace(small_run, model=own)))
+
+
+def _assert_members_are_those_alone(configs: list[RunConfig]) -> None:
+    steps = configs[0].train.steps
     alone = [SequentialTrainer(config, CPU) for config in configs]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of operators that vmap runs one by one
         together = EnsembleTrainer(configs, CPU)
-        for _ in range(small_run.train.steps):
+        for _ in range(steps):
             together.step()
     for trainer in alone:
-        for _ in range(small_run.train.steps):
+        for _ in range(steps):
             trainer.step()
     losses = torch.cat([trainer.losses for trainer in alone], dim=1)
     torch.testing.assert_close(together.losses, losses, rtol=0, atol=1e-10)
