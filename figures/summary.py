@@ -98,7 +98,8 @@ def _rates(table: pl.DataFrame) -> pl.DataFrame:
 
 def _telling_columns(pooled: pl.DataFrame) -> pl.DataFrame:
     """Without the columns that say nothing here."""
-    optional = [*SIZES, "converged", "lr", "rates"]
-    empty = [name for name in optional if name in pooled.columns and pooled[name].is_null().all()]
+    sizes = [name for name in SIZES if not set(pooled[name]) - {None, 0, "[]"}]
+    optional = [name for name in ("converged", "lr", "rates") if name in pooled.columns]
+    empty = [name for name in optional if pooled[name].is_null().all()]
     same = [] if pooled["experiment"].n_unique() > 1 else ["experiment"]
-    return pooled.drop(*empty, *same)
+    return pooled.drop(*sizes, *empty, *same)
