@@ -11,7 +11,7 @@ from figures.axes import bits_axis
 from figures.bounds import best_accuracy
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import SeriesStyle, series_styles
-from figures.pooling import by_slice, with_accuracy
+from figures.pooling import pool
 from figures.runs import (
     QUANTIZED_NOTE,
     SERIES,
@@ -19,7 +19,17 @@ from figures.runs import (
     provenance_note,
     with_quantized,
 )
-from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note, task_label
+from figures.style import (
+    PAGE_WIDTH,
+    add_legend,
+    add_note,
+    draw_floors,
+    draw_intervals,
+    intervals_note,
+    last_set_note,
+    task_label,
+)
+from sdsim.config import Selection
 
 _ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
@@ -27,11 +37,12 @@ _ORDERS = {
     "query_first": "Question first",
     "context_first": "Document first",
 }
+_LINES = 6
 _NOTE = """\
 Each line: the best accuracy that a kind of model reaches with a state of at most so many bits, \
-over its sizes and over the bits that each number of the state is quantized to, with the 95 % \
-interval of the test examples (the best of many is a little luckier than that). Quantized \
-{quantized} Faint marks: all that was measured. Sizes of one order are pooled. {floor}{bound}
+over its sizes and over the bits that each number of the state is quantized to (the best of many \
+is a little luckier than its interval says). {intervals}Quantized {quantized} Faint marks: all \
+that was measured. Sizes of one order are pooled. {floor}{bound}
 """
 _BOUND_NOTE = """\
 Shaded: proved impossible for whatever reads once, on average over uniform instances; models that \
@@ -39,11 +50,12 @@ see all of the input at once (non-causal, with a prefix) or read it again are no
 """
 
 
-def draw(table: pl.DataFrame) -> Drawing:
-    """A row of panels for each task, one for each order.
+def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
+    """Rows of two panels, one for each order: for each task as many as its lines need.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and its points: the columns of `points`.
@@ -52,19 +64,22 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless some series has two sizes of state at an order.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="variant")
-    measured = points(by_slice(with_quantized(runs)))
+    runs = chosen_runs(table, passes="variant", select=select)
+    measured = points(with_quantized(runs))
     if measured.is_empty():
         raise NothingToDraw("no kind of model was tested with two sizes of state at two orders")
     styles = series_styles(measured.select("model", "variant").iter_rows())
-    experiments = measured["experiment"].unique(maintain_order=True).to_list()
-    figure = Figure(figsize=(PAGE_WIDTH, 1.7 + 2.9 * len(experiments)), layout="constrained")
-    grid = figure.subplots(len(experiments), 2, squeeze=False, sharex=True, sharey=True)
+    rows = _rows(measured, list(styles))
+    figure = Figure(figsize=(PAGE_WIDTH, 1.7 + 2.7 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2, squeeze=False, sharex=True, sharey=True)
     is_bound = False
-    for row, experiment in zip(grid, experiments, strict=True):
-        here = measured.filter(experiment=experiment)
-        for ax, order in zip(row, [name for name in _ORDERS if name in here["order"]], strict=True):
-            is_bound |= _draw_panel(ax, here.filter(order=order), styles)
+    for row, (experiment, series) in zip(grid, rows, strict=True):
+        of_task = measured.filter(experiment=experiment)
+        for ax, order in zip(
+            row, [name for name in _ORDERS if name in of_task["order"]], strict=True
+        ):
+            here = of_task.filter(order=order)
+            is_bound |= _draw_panel(ax, here, {one: styles[one] for one in series})
             ax.set_title(_ORDERS[order])
         row[0].set_ylabel(f"{task_label(experiment)}\nAccuracy".lstrip())
     for ax in grid[-1]:
@@ -73,6 +88,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     used = runs.join(measured, on="setting", how="semi")
     note = _NOTE.format(
         bound=_BOUND_NOTE if is_bound else "",
+        intervals=intervals_note(measured["seeds"]),
         quantized=QUANTIZED_NOTE,
         floor=last_set_note(measured["last_set_chance"]),
     )
@@ -80,39 +96,66 @@ def draw(table: pl.DataFrame) -> Drawing:
     return Drawing(figure, measured.drop("slices"))
 
 
-def points(slices: pl.DataFrame) -> pl.DataFrame:
+def _rows(
+    measured: pl.DataFrame, legend: list[tuple[str, str]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Which series share a row of panels: six at most, families together, in the legend's order."""
+    rows: list[tuple[str, list[tuple[str, str]]]] = []
+    for task in measured.partition_by("experiment", maintain_order=True):
+        described = task.select("model", "variant", "architecture").unique()
+        family = {(model, variant): kind for model, variant, kind in described.iter_rows()}
+        here = [series for series in legend if series in family]
+        families: dict[str | None, list[tuple[str, str]]] = {}
+        for series in here:
+            families.setdefault(family[series], []).append(series)
+        row: list[tuple[str, str]] = []
+        for members in families.values():
+            if row and len(row) + len(members) > _LINES:
+                rows.append((task["experiment"][0], row))
+                row = []
+            row = row + members
+        rows.append((task["experiment"][0], row))
+    return rows
+
+
+def points(runs: pl.DataFrame) -> pl.DataFrame:
     """Accuracy and state of every setting and quantization, the slices of an order pooled.
 
     Args:
-        slices: from `by_slice` of `with_quantized`.
+        runs: from `with_quantized`.
 
     Returns:
         A row per setting, rounding and order, where an experiment has two orders: experiment,
         model, variant, setting, rounding (bits per number of a quantized state, else null), order,
-        state_bits (the most over the slices), accuracy with its interval (accuracy_low,
-        accuracy_high), chance, last_set_chance, best (no smaller state of the series has this
-        accuracy), and slices, what `figures.bounds` needs of each.
+        state_bits (the most over the slices), chance, last_set_chance, architecture, slices (what
+        `figures.bounds` needs of each), what `pool` has, and best (no smaller state of the series
+        has this accuracy).
     """
     keys = (*SERIES, "setting", "rounding", "order")
     described = ("task", "options", "passes", "universe_size", "vocab_size", "size_a", "size_b")
-    total = pl.col("examples").sum()
     pooled = (
-        slices.filter(pl.col("order").is_in(list(_ORDERS)))
-        .group_by(keys, maintain_order=True)
-        .agg(
+        pool(
+            runs.filter(pl.col("order").is_in(list(_ORDERS))),
+            keys,
             pl.col("state_bits").max(),
-            accuracy=pl.col("correct").sum() / total,
-            correct=pl.col("correct").sum(),
-            examples=total,
-            chance=pl.col("chance").mean(),
-            last_set_chance=pl.col("last_set_chance").mean(),
-            slices=pl.struct(described),
+            pl.col("chance", "last_set_chance").mean(),
+            pl.col("architecture").first(),
+            pl.struct(described).unique(maintain_order=True).alias("slices"),
         )
         .filter(pl.col("order").n_unique().over("experiment") > 1)
-        .sort("experiment", "order", "model", "variant", "state_bits", "accuracy")
+        .sort(
+            "experiment",
+            "order",
+            "model",
+            "variant",
+            "state_bits",
+            "accuracy",
+            "setting",
+            "rounding",
+        )
     )
     best_so_far = pl.col("accuracy").cum_max().shift(1, fill_value=-1.0).over(*SERIES, "order")
-    return with_accuracy(pooled.with_columns(best=pl.col("accuracy") > best_so_far))
+    return pooled.with_columns(best=pl.col("accuracy") > best_so_far)
 
 
 def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], SeriesStyle]) -> bool:
@@ -131,13 +174,7 @@ def _draw_panel(ax: Axes, here: pl.DataFrame, styles: dict[tuple[str, str], Seri
             alpha=0.25,
             linewidth=0,
         )
-        ax.vlines(
-            best["state_bits"],
-            best["accuracy_low"],
-            best["accuracy_high"],
-            color=style.colour,
-            linewidth=0.8,
-        )
+        draw_intervals(ax, best["state_bits"], best, "accuracy", style.colour, across=False)
         ax.plot(
             best["state_bits"],
             best["accuracy"],

@@ -23,7 +23,16 @@ from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
 from figures.pooling import by_slice
 from figures.runs import chosen_runs, provenance_note
-from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note
+from figures.style import (
+    PAGE_WIDTH,
+    add_legend,
+    add_note,
+    draw_floors,
+    draw_intervals,
+    intervals_note,
+    last_set_note,
+)
+from sdsim.config import Selection
 
 TARGET = 0.9
 """Of the way from the accuracy that takes no memory to 1."""
@@ -42,17 +51,18 @@ uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; dots: \
 log₂ C(n, min(|A|, |B|)), \
 what Algorithm 3 stores on two readings (no bound). {unfinished}"""
 _ACCURACY_NOTE = """\
-Each panel: accuracy against the bits that cross from A to B, seeds pooled, with its 95 % \
-interval; small marks: single seeds. Shaded: proved impossible for whatever reads once, on \
+Each panel: accuracy against the bits that cross from A to B, seeds pooled; small marks: single \
+seeds. {intervals}Shaded: proved impossible for whatever reads once, on \
 average over uniform instances. {floor}{unfinished}"""
 _UNFINISHED = "Open marks: accuracy of some run still rose when training reached its limit. "
 
 
-def draw_needed(table: pl.DataFrame) -> Drawing:
+def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     """Bits that an accuracy takes over |A|, a panel for each model; lines are readings.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and `needed`'s columns.
@@ -61,7 +71,7 @@ def draw_needed(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless some model has budgets at three or more sizes |A| of one |A| + |B|.
         ValueError: see `chosen_runs`.
     """
-    runs, slices = _budgeted(table)
+    runs, slices = _budgeted(table, select)
     rows = needed(slices).filter(
         pl.col("size_a").n_unique().over(*_LINE, "total") > 2, pl.col("task") == "set_disjointness"
     )
@@ -91,11 +101,12 @@ def draw_needed(table: pl.DataFrame) -> Drawing:
     return Drawing(figure, rows)
 
 
-def draw_accuracy(table: pl.DataFrame) -> Drawing:
+def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     """Accuracy over bits, a panel for each pair of sizes; lines are models and readings.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and its points.
@@ -104,7 +115,7 @@ def draw_accuracy(table: pl.DataFrame) -> Drawing:
         NothingToDraw: unless some model was tried with two budgets.
         ValueError: see `chosen_runs`.
     """
-    runs, slices = _budgeted(table)
+    runs, slices = _budgeted(table, select)
     panels = (
         slices.filter(pl.col("state_bits").n_unique().over(*_LINE, "size_a", "size_b") > 1)
         .select(*_TASK, *_SLICE)
@@ -132,9 +143,11 @@ def draw_accuracy(table: pl.DataFrame) -> Drawing:
         ax.set_xlabel("Bits (log scale)")
     add_legend(figure)
     used = runs.join(slices, on="setting", how="semi")
-    unfinished = _UNFINISHED if (slices["converged"] < slices["runs"]).any() else ""
+    unfinished = _UNFINISHED if (slices["converged"] < slices["seeds"]).any() else ""
     note = _ACCURACY_NOTE.format(
-        floor=last_set_note(slices["last_set_chance"]), unfinished=unfinished
+        floor=last_set_note(slices["last_set_chance"]),
+        intervals=intervals_note(slices["seeds"]),
+        unfinished=unfinished,
     )
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, slices.drop("single"))
@@ -175,7 +188,7 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
                 "proved": proved,
                 "stored": None if stored is None else float(stored),
                 "ratio": reached / proved if reached and proved else None,
-                "runs": points["runs"].sum(),
+                "runs": points["seeds"].sum(),
                 "converged": None if points["converged"].has_nulls() else points["converged"].sum(),
             }
         )
@@ -193,16 +206,16 @@ def _reached(bits: Sequence[int], accuracies: Sequence[float], target: float) ->
     return None
 
 
-def _budgeted(table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The chosen runs that had a budget, and their slices, seeds pooled; errors as `draw_needed`.
 
     The slices have more columns: trained, ``alone`` on one pair of sizes or ``mixed``; single, the
-    accuracies of the seeds; runs, and how many converged (null: not asked).
+    accuracies of the seeds.
     """
     with_budget = table.filter(pl.col("state_bits_per_number").fill_null(0) > 0)
     if with_budget.is_empty():
         raise NothingToDraw("no run had a budget of bits")
-    runs = chosen_runs(with_budget, passes="column")
+    runs = chosen_runs(with_budget, axis="passes", select=select)
     trained = pl.when(pl.col("train_sizes").map_elements(_count, pl.Int64) > 1).then(
         pl.lit("mixed")
     )
@@ -212,10 +225,6 @@ def _budgeted(table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .agg(
             pl.col("trained").first(),
             single=pl.col("correct") / pl.col("examples"),
-            runs=pl.len(),
-            converged=pl.when(pl.col("converged").is_not_null().all()).then(
-                pl.col("converged").sum()
-            ),
         )
     )
     slices = by_slice(runs).join(
@@ -265,12 +274,12 @@ def _draw_needed_mark(ax: Axes, row: dict[str, Any], colour: str) -> None:
     if row["bits"] is None:
         ax.plot([size], [row["largest"]], "^", color=colour, markerfacecolor="white")
         return
-    ax.plot([size], [row["bits"]], "o", color=colour, markerfacecolor=_face(row, colour))
+    ax.plot([size], [row["bits"]], "o", color=colour, markerfacecolor=_face(row, "runs", colour))
 
 
-def _face(row: dict[str, Any], colour: str) -> str:
+def _face(row: dict[str, Any], runs: str, colour: str) -> str:
     """What a mark is filled with: white where some run is known not to have converged."""
-    return "white" if row["converged"] is not None and row["converged"] < row["runs"] else colour
+    return "white" if row["converged"] is not None and row["converged"] < row[runs] else colour
 
 
 def _draw_accuracy_panel(
@@ -285,12 +294,12 @@ def _draw_accuracy_panel(
         times = {1: "", 2: ", read twice"}.get(passes, f", read {passes} times")
         bits, accuracy = line["state_bits"], line["accuracy"]
         ax.plot(bits, accuracy, "-", color=colour, label=f"{model_label(model)}{how}{times}")
-        ax.vlines(bits, line["accuracy_low"], line["accuracy_high"], color=colour, linewidth=0.8)
+        draw_intervals(ax, bits, line, "accuracy", colour, across=False)
         for row in line.iter_rows(named=True):
             singles = row["single"]
             ax.plot([row["state_bits"]] * len(singles), singles, ".", color=colour, alpha=0.4, ms=2)
             point = (row["state_bits"], row["accuracy"])
-            ax.plot(*point, "o", color=colour, mfc=_face(row, colour), ms=3)
+            ax.plot(*point, "o", color=colour, mfc=_face(row, "seeds", colour), ms=3)
     first = here.row(0, named=True)
     draw_floors(ax, first["chance"], first["last_set_chance"])
     bits_axis(ax)

@@ -8,18 +8,31 @@ from pathlib import Path
 
 import polars as pl
 
-from figures import bench, bits, budget, gap, held, memory, order, passes, theory, tradeoff
+from figures import (
+    bench,
+    bits,
+    budget,
+    gap,
+    held,
+    memory,
+    order,
+    passes,
+    rates,
+    theory,
+    tradeoff,
+)
 from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
 from figures.style import house_style
+from sdsim.config import Selection
 from sdsim.files import write_text
 from theory.setting import Problem
 from theory.tradeoff import Point
 
 logger = logging.getLogger(__name__)
 
-FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
+FIGURES: dict[str, Callable[..., Drawing]] = {
     "order": order.draw,
     "memory": memory.draw,
     "bits": bits.draw,
@@ -28,8 +41,13 @@ FIGURES: dict[str, Callable[[pl.DataFrame], Drawing]] = {
     "budget": budget.draw_accuracy,
     "needed": budget.draw_needed,
     "held": held.draw,
+    "steps": order.draw_over_steps,
+    "rates": rates.draw,
 }
-"""File name and function of each figure. A new figure is a module and a line here."""
+"""File name and function of each figure, called as ``draw(table, select=…)``.
+
+A new figure is a module and a line here.
+"""
 
 THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
     "memory_over_time": theory.draw_over_time,
@@ -83,7 +101,9 @@ def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> l
         return []
 
 
-def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
+def draw_all(
+    table: pl.DataFrame, out: Path | str, *, select: Selection = "validation"
+) -> list[Path]:
     """Draw every figure that the runs of a store allow.
 
     Same runs, same bytes, in any process and at any time, given the same versions of matplotlib
@@ -92,6 +112,7 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     Args:
         table: all its runs, from `sdsim.store.table.load`.
         out: folder for the figures, created if it is missing; earlier figures in it are replaced.
+        select: which runs of a setting are shown, see `figures.runs.chosen_runs`.
 
     Returns:
         Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and
@@ -106,10 +127,10 @@ def draw_all(table: pl.DataFrame, out: Path | str) -> list[Path]:
     for name, draw in FIGURES.items():
         try:
             with house_style():
-                paths += draw(table).save(out / name)
+                paths += draw(table, select=select).save(out / name)
         except NothingToDraw as reason:
             logger.warning("figure %r is left out: %s", name, reason)
             Drawing.remove(out / name)  # of other runs, from an earlier call
     slices = out / "slices.csv"
-    write_text(slices, by_slice(chosen_runs(table)).write_csv())
+    write_text(slices, by_slice(chosen_runs(table, select=select)).write_csv())
     return [*paths, slices]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from figures.bounds import proved_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
+from figures.runs import Selection, chosen_runs
 from figures.style import PAGE_WIDTH, add_legend, add_note
 
 _NOTE = """\
@@ -28,11 +29,12 @@ _QUANTITIES = (
 _COLUMNS, _ROW_HEIGHT = 3, 2.0
 
 
-def draw(table: pl.DataFrame) -> Drawing:
+def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     """Bits over bits carried, a panel for each model and pair of sizes.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and `measured`'s columns.
@@ -40,7 +42,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     Raises:
         NothingToDraw: if no run was probed at its first boundary.
     """
-    rows = measured(table)
+    rows = measured(table, select)
     if rows.is_empty():
         raise NothingToDraw("no run was probed; `sdsim probe` does it")
     panels = rows.select("model", "passes", "universe_size", "size_a", "size_b").unique(
@@ -67,8 +69,8 @@ def draw(table: pl.DataFrame) -> Drawing:
     return Drawing(figure, rows)
 
 
-def measured(table: pl.DataFrame) -> pl.DataFrame:
-    """The three numbers of each run at the first boundary.
+def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFrame:
+    """The three numbers of each chosen run at the first boundary.
 
     Returns:
         A row per run and slice that was probed: run_id, model, passes, universe_size, size_a,
@@ -80,12 +82,16 @@ def measured(table: pl.DataFrame) -> pl.DataFrame:
     ).explode("held")
     if probed.is_empty():
         return probed
-    probed = probed.with_columns(
-        position=pl.col("held").struct.field("position"),
-        held_low=pl.col("held").struct.field("low"),
-        held_high=pl.col("held").struct.field("high"),
-        held=pl.col("held").struct.field("bits"),
-    ).filter(pl.col("position") == pl.col("size_a") + 2)
+    probed = (
+        chosen_runs(probed, axis="passes", select=select)
+        .with_columns(
+            position=pl.col("held").struct.field("position"),
+            held_low=pl.col("held").struct.field("low"),
+            held_high=pl.col("held").struct.field("high"),
+            held=pl.col("held").struct.field("bits"),
+        )
+        .filter(pl.col("position") == pl.col("size_a") + 2)
+    )
     proved = [proved_bits(row, row["accuracy"]) for row in probed.iter_rows(named=True)]
     columns = ("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed")
     return (

@@ -20,7 +20,8 @@ from figures.runs import (
     provenance_note,
     with_quantized,
 )
-from figures.style import PAGE_WIDTH, add_legend, add_note, task_label
+from figures.style import PAGE_WIDTH, PALE, add_legend, add_note, intervals_note, task_label
+from sdsim.config import Selection
 
 _LEAST_SLICES = 3
 _LEAST_A = pl.col("size_a").min().over("experiment", "total")
@@ -28,7 +29,7 @@ _TOLERANCE = 1e-9  # 0.7 stands (0.7 - 0.5) / 0.5 above a chance of 0.5: 0.4, no
 _NOTE = """\
 Marks: the smallest state whose accuracy, put on a scale from 0 for guessing to 1 for no \
 error, reaches {target:g} (seeds pooled; what guessing yields differs along the axis). Thin line: \
-the states at which the 95 % interval of the test examples leaves open whether they do. Arrow \
+the states at which the interval leaves open whether they do. {intervals}Arrow \
 down: the smallest state tried is already enough. Open mark, arrow up: no state tried is enough; \
 the largest is shown. Nothing is interpolated. Lower panel: the same, and the bound, over what is \
 needed at the smallest |A|.
@@ -39,17 +40,19 @@ once (non-causal, with a prefix) or read it again are not bound.
 """
 
 
-def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
+def draw(table: pl.DataFrame, target: float = 0.5, *, select: Selection = "validation") -> Drawing:
     """Bits of state that reach a target, over |A|; a panel per task and |A| + |B|.
 
     A panel needs three slices of one |A| + |B|. Chance differs from slice to slice (1 / min(|A|,
     |B|) for naming the shared token), so that one raw accuracy would ask for much where sets are
     long and for nothing where one is short; the target is therefore on the scale from 0, guessing,
-    to 1, no error.
+    to 1, no error. Guessing is at least as accurate as naming any token of the last set, in either
+    order, so that no floor lies above 0 of that scale.
 
     Args:
         table: from `sdsim.store.table.load`.
         target: accuracy above chance to reach, in (0, 1].
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and `needed_memory`'s columns.
@@ -58,7 +61,7 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         NothingToDraw: if there is no panel.
         ValueError: for another target; also see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="variant")
+    runs = chosen_runs(table, passes="variant", select=select)
     needed = needed_memory(by_slice(with_quantized(runs)), target)
     if needed.is_empty():
         raise NothingToDraw(
@@ -90,7 +93,9 @@ def draw(table: pl.DataFrame, target: float = 0.5) -> Drawing:
         relative.set_xlabel(f"|A|, size of the set that comes first (|B| = {total} minus |A|)")
     add_legend(figure)
     used = runs.join(needed, on="experiment", how="semi")
-    note = _NOTE.format(target=target, quantized=QUANTIZED_NOTE)
+    note = _NOTE.format(
+        target=target, quantized=QUANTIZED_NOTE, intervals=intervals_note(needed["seeds"])
+    )
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, needed)
 
@@ -158,6 +163,7 @@ def _needed(tried: pl.DataFrame, target: float) -> dict[str, Any]:
         "accuracy": at["accuracy"],
         "above_chance": at["above_chance"],
         "seeds": at["seeds"],
+        "enough_seeds": at["enough_seeds"],
         "bound": zero_error_bits(at) if at["passes"] == 1 else None,
         "bound_at_target": proved_bits(at, enough_right),
     }
@@ -207,7 +213,8 @@ def _draw_point(ax: Axes, x: float, point: dict[str, Any], style: SeriesStyle, v
     ax.plot([x], [y], style.marker, color=style.colour, markerfacecolor=face)
     unit = point["bits"] / y
     low, high = (point[name] or point["bits"] for name in ("bits_low", "bits_high"))
-    ax.plot([x, x], [low / unit, high / unit], color=style.colour, linewidth=0.8)
+    opacity = 1 if point["enough_seeds"] else PALE
+    ax.plot([x, x], [low / unit, high / unit], color=style.colour, linewidth=0.9, alpha=opacity)
     if point["reading"] == "exact":
         return
     arrow = {

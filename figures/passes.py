@@ -10,27 +10,41 @@ from figures.axes import bits_axis
 from figures.bounds import zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
-from figures.pooling import by_slice
+from figures.pooling import by_seed, by_slice, of_seeds, pool, with_difference
 from figures.runs import SERIES, chosen_runs, networks, provenance_note
-from figures.style import PAGE_WIDTH, add_legend, add_note, draw_floors, last_set_note
-from sdsim.store.intervals import difference
+from figures.style import (
+    PAGE_WIDTH,
+    add_legend,
+    add_note,
+    draw_floors,
+    draw_intervals,
+    intervals_note,
+    last_set_note,
+)
+from sdsim.config import Selection
 
 _EASY, _HARD = ("short_first", "query_first"), ("long_first", "context_first")
+_ROWS = (
+    "Accuracy, short set\nor question first",
+    "Accuracy, long set\nor document first",
+    "Accuracy gained\nby the last pass",
+)
 _NOTE = """\
-Each sequence is shown p times. Above: accuracy over state, all sizes of sets pooled; diamonds: \
-algorithms, at the most bits held at any time; triangles: bits that some state must hold to make \
-no errors, where that is proved (one pass: log₂ C(n, |A|); deciding in p > 1: \
-log₂ C(n, min) / (2p - 1); the largest over the sizes). Below: accuracy gained over one pass \
-fewer with the same model, with the 95 % interval of the pooled test examples; filled: short set \
-(or question) first, open: long set (or document) first; states side by side, small to large. \
+Each sequence is shown p times. First two rows: accuracy over state, all sizes of an order pooled; \
+diamonds: algorithms, at the most bits held at any time; triangles: bits that some state must hold \
+to make no errors, where that is proved (one pass: log₂ C(n, |A|); deciding in p > 1: \
+log₂ C(n, min) / (2p - 1); the largest over the sizes). Last row: accuracy gained over one pass \
+fewer with the same model, paired by seed; filled: short set (or question) first, open: long set \
+(or document) first; states side by side, small to large. {intervals}{floor}
 """
 
 
-def draw(table: pl.DataFrame) -> Drawing:
+def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     """A column for each model that was run with several numbers of passes.
 
     Args:
         table: from `sdsim.store.table.load`.
+        select: see `chosen_runs`.
 
     Returns:
         The figure, and `gains`' columns.
@@ -39,91 +53,93 @@ def draw(table: pl.DataFrame) -> Drawing:
         NothingToDraw: if no model was.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="column")
-    every = by_slice(runs).filter(pl.col("order") != "equal")
-    trained = every.join(networks(runs), on="setting", how="semi", maintain_order="left")
-    algorithms = every.join(trained, on="setting", how="anti", maintain_order="left")
-    slices = trained.filter(pl.col("passes").n_unique().over(SERIES) > 1)
-    if slices.is_empty():
+    runs = chosen_runs(table, axis="passes", select=select)
+    ordered = runs.filter(pl.col("order") != "equal")
+    trained = networks(ordered).filter(pl.col("passes").n_unique().over(SERIES) > 1)
+    if trained.is_empty():
         raise NothingToDraw("no model was run with two numbers of passes")
-    columns = slices.select(SERIES).unique(maintain_order=True).rows()
-    figure = Figure(figsize=(max(PAGE_WIDTH, 2.2 * len(columns)), 5.6), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False, sharey="row")
-    gained = gains(slices)
-    for (above, below), column in zip(grid.T, columns, strict=True):
-        experiment, model, variant = column
-        here = {"experiment": experiment, "model": model, "variant": variant}
-        _draw_accuracy(above, slices.filter(**here), algorithms.filter(experiment=experiment))
-        _draw_gains(below, gained.filter(**here))
-        (task,) = slices.filter(**here)["task"].unique().to_list()
-        name = f"{model_label(model)} {variant}".rstrip()
-        above.set_title(f"{name}\n{task.replace('_', ' ')}")
-    grid[0][0].set_ylabel("Accuracy")
-    grid[1][0].set_ylabel("Accuracy gained by the last pass")
-    add_legend(figure)
-    beside = algorithms.join(slices, on="experiment", how="semi")
-    used = runs.join(pl.concat([slices, beside]), on="setting", how="semi")
-    add_note(
-        figure, _NOTE + last_set_note(slices["last_set_chance"]) + provenance_note(table, used)
+    algorithms = ordered.filter(pl.col("machine").is_not_null()).join(
+        trained, on="experiment", how="semi"
     )
+    columns = trained.sort(*SERIES).select(SERIES).unique(maintain_order=True).rows()
+    figure = Figure(figsize=(max(PAGE_WIDTH, 2.2 * len(columns)), 7.6), layout="constrained")
+    grid = figure.subplots(3, len(columns), squeeze=False, sharey="row")
+    gained = gains(trained)
+    for axes, column in zip(grid.T, columns, strict=True):
+        here = dict(zip(SERIES, column, strict=True))
+        rows = trained.filter(**here)
+        beside = algorithms.filter(experiment=here["experiment"])
+        axes[0].sharex(axes[1])
+        drawn = []
+        for ax, orders in zip(axes, (_EASY, _HARD), strict=False):
+            of_order = pl.col("order").is_in(orders)
+            if rows.filter(of_order).is_empty():
+                ax.set_axis_off()
+                continue
+            _draw_accuracy(ax, rows.filter(of_order), beside.filter(of_order))
+            drawn.append(ax)
+        drawn[-1].set_xlabel("Recurrent state, bits (log scale)")
+        _draw_gains(axes[2], gained.filter(**here))
+        (task,) = rows["task"].unique().to_list()
+        name = f"{model_label(here['model'])} {here['variant']}".rstrip()
+        drawn[0].set_title(f"{name}\n{task.replace('_', ' ')}")
+    for row, label in zip(grid, _ROWS, strict=True):
+        first = next((ax for ax in row if ax.axison), row[0])
+        first.set_ylabel(label)
+        first.tick_params(labelleft=True)
+    add_legend(figure)
+    used = pl.concat([trained, algorithms])
+    note = _NOTE.format(
+        intervals=intervals_note(gained["seeds"]), floor=last_set_note(trained["last_set_chance"])
+    )
+    add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, gained)
 
 
-def gains(slices: pl.DataFrame) -> pl.DataFrame:
+def gains(runs: pl.DataFrame) -> pl.DataFrame:
     """What one more pass gains.
 
     Args:
-        slices: from `by_slice`, of ``chosen_runs(…, passes="column")``.
+        runs: of ``chosen_runs(…, axis="passes")``.
 
     Returns:
-        A row per experiment, model, variant, sizes of it, order and passes p:
-        state_bits, accuracy, examples and, where p - 1 passes were run too, gain with gain_low and
-        gain_high.
+        A row per experiment, model, variant, sizes of it, order and passes p: state_bits, what
+        `pool` has and, of the seeds that were run with p - 1 passes too, gain with gain_low and
+        gain_high (null where there are none).
     """
     keys = (*SERIES, "width", "feature_dim", "order", "passes")
-    pooled = (
-        slices.group_by(keys, maintain_order=True)
-        .agg(pl.col("state_bits").max(), pl.col("examples", "correct").sum())
+    counts = by_seed(runs, keys, pl.col("correct", "examples").sum())
+    fewer = counts.select(
+        *keys, "seed", correct_before="correct", examples_before="examples"
+    ).with_columns(pl.col("passes") + 1)
+    both = counts.join(fewer, on=[*keys, "seed"], nulls_equal=True, maintain_order="left")
+    names = ("correct", "examples", "correct_before", "examples_before")
+    gained = with_difference(of_seeds(both, keys, *names), "gain", names[:2], names[2:])
+    return (
+        pool(runs, keys, pl.col("state_bits").max())
+        .join(
+            gained.select(*keys, "gain", "gain_low", "gain_high"),
+            on=keys,
+            how="left",
+            nulls_equal=True,
+        )
         .sort(keys)
     )
-    fewer = pooled.with_columns(pl.col("passes") + 1).select(
-        *keys, examples_before="examples", correct_before="correct"
-    )
-    joined = pooled.join(fewer, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    rows = []
-    for row in joined.iter_rows(named=True):
-        gain: tuple[float | None, ...] = (None, None, None)
-        if row["examples_before"] is not None:
-            now, before = row["correct"], row["correct_before"]
-            low, high = difference(now, row["examples"], before, row["examples_before"])
-            gain = (now / row["examples"] - before / row["examples_before"], low, high)
-        rows.append(gain)
-    names = ("gain", "gain_low", "gain_high")
-    measured = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")
-    return (
-        joined.with_columns(accuracy=pl.col("correct") / pl.col("examples"))
-        .drop("examples_before", "correct_before", "correct")
-        .hstack(measured)
+
+
+def _pooled(runs: pl.DataFrame) -> pl.DataFrame:
+    return pool(runs, ("passes", "setting"), pl.col("state_bits").max()).sort(
+        "passes", "state_bits", "setting"
     )
 
 
-def _pooled(slices: pl.DataFrame) -> pl.DataFrame:
-    return (
-        slices.group_by("passes", "setting", maintain_order=True)
-        .agg(
-            pl.col("state_bits").max(),
-            accuracy=pl.col("correct").sum() / pl.col("examples").sum(),
-        )
-        .sort("passes", "state_bits")
-    )
-
-
-def _draw_accuracy(ax: Axes, slices: pl.DataFrame, algorithms: pl.DataFrame) -> None:
-    """Accuracy over the state, a line for each number of passes; all sizes pooled."""
-    pooled, exact = _pooled(slices), _pooled(algorithms)
+def _draw_accuracy(ax: Axes, runs: pl.DataFrame, algorithms: pl.DataFrame) -> None:
+    """One order: accuracy over the state, a line for each number of passes; all sizes pooled."""
+    pooled, exact, slices = _pooled(runs), _pooled(algorithms), by_slice(runs)
     for passes in pooled["passes"].unique().sort():
         colour = _colour(passes)
         line = pooled.filter(passes=passes)
+        draw_intervals(ax, line["state_bits"], line, "accuracy", colour, across=False)
         ax.plot(line["state_bits"], line["accuracy"], "o-", color=colour, label=_passes(passes))
         known = exact.filter(passes=passes)
         ax.plot(known["state_bits"], known["accuracy"], "D", color=colour, markeredgecolor="0.2")
@@ -132,10 +148,9 @@ def _draw_accuracy(ax: Axes, slices: pl.DataFrame, algorithms: pl.DataFrame) -> 
         proved = [bound for bound in bounds if bound is not None]
         if len(proved) == len(bounds):
             ax.plot([max(proved)], [1.05], "v", color=colour, clip_on=False)
-    draw_floors(ax, slices["chance"].mean(), slices["last_set_chance"].mean())
+    draw_floors(ax, runs["chance"].mean(), runs["last_set_chance"].mean())
     ax.set_ylim(0, 1.05)
     bits_axis(ax)
-    ax.set_xlabel("Recurrent state, bits (log scale)")
 
 
 def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
@@ -146,12 +161,12 @@ def _draw_gains(ax: Axes, gained: pl.DataFrame) -> None:
             rows = measured.filter(
                 pl.col("order").is_in(orders), width=width, feature_dim=feature_dim
             )
-            for row in rows.iter_rows(named=True):
-                colour = _colour(row["passes"])
+            for row in rows.iter_slices(1):
+                colour = _colour(row["passes"][0])
                 x = row["passes"] + shift + 0.22 * (index - (len(states) - 1) / 2)
-                ax.plot([x, x], [row["gain_low"], row["gain_high"]], color=colour, linewidth=0.9)
+                draw_intervals(ax, x, row, "gain", colour, across=False)
                 face = "white" if is_open else colour
-                ax.plot([x], [row["gain"]], "o", color=colour, markerfacecolor=face)
+                ax.plot(x, row["gain"], "o", color=colour, markerfacecolor=face)
     ax.axhline(0, color="0.4", linewidth=0.8, zorder=1)
     passes = measured["passes"].unique().sort().to_list()
     ax.set_xticks(passes, [f"{p - 1} → {p}" for p in passes])

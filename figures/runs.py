@@ -1,9 +1,12 @@
-"""The runs that figures show: every setting at its best learning rate.
+"""The runs that figures show: every setting at its chosen learning rate.
 
 * A *setting* (a column of the stored tables) is a config without its learning rate and seed. Its
-  seeds are pooled at one learning rate: the one with the best mean accuracy over seeds and slices.
-  (The paper shows the best single run over rates and seeds, which rises with the number of seeds
-  tried; a mean does not.)
+  seeds are pooled at one learning rate: the one with the best mean accuracy over seeds and slices,
+  on validation examples. What is shown is accuracy on test examples. Where there were no validation
+  examples (``test.validation=0``), test accuracy chooses the rate, and the figure says so.
+* ``select="released"`` does as the paper's released code: each order has the best single run over
+  rates and seeds, by test accuracy on that order. That is a maximum, which rises with the number of
+  runs tried; a mean does not.
 * A run that diverged (a loss that is not finite) counts in no mean. So that a rate does not win by
   its surviving seeds, rates with a smaller fraction of diverged runs go first.
 * A slice on which guessing is always right (chance 1: one set is a single token, the answer) tells
@@ -19,10 +22,11 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from figures.drawing import NothingToDraw
+from sdsim.config import Selection
 from sdsim.store.table import config_columns
 
-Passes: TypeAlias = Literal["task", "variant", "column"]
-"""Where runs that differ in their passes stand apart, see `chosen_runs`."""
+Passes: TypeAlias = Literal["task", "variant"]
+"""Where runs that differ in their passes stand apart, see `rated_runs`."""
 
 TASK = (
     "task",
@@ -68,25 +72,62 @@ def networks(table: pl.DataFrame) -> pl.DataFrame:
     return trained
 
 
-def chosen_runs(table: pl.DataFrame, *, passes: Passes = "task") -> pl.DataFrame:
-    """The runs that figures show: every setting at its best learning rate.
+def chosen_runs(
+    table: pl.DataFrame,
+    *,
+    passes: Passes = "task",
+    axis: str | None = None,
+    select: Selection = "validation",
+) -> pl.DataFrame:
+    """The runs that figures show: every setting at its chosen learning rate.
+
+    Args:
+        table: from `sdsim.store.table.load`; a row per run and slice.
+        passes, axis: see `rated_runs`.
+        select: ``"released"``: instead, of each setting and order the slices of its best run, as a
+            run whose seed is null.
+
+    Returns:
+        The columns of `rated_runs`; rounding, null here, see `with_quantized`.
+
+    Raises:
+        ValueError: if no run is left; also see `rated_runs`.
+    """
+    runs = rated_runs(table, passes=passes, axis=axis).filter(~pl.col("diverged"))
+    if runs.is_empty():
+        raise ValueError("every stored run diverged: there is no accuracy to show")
+    if select == "released":
+        runs = _best_run_of_each_order(runs)
+    else:
+        runs = runs.filter(pl.col("lr").eq_missing(pl.col("chosen_lr")))
+    return runs.with_columns(rounding=pl.lit(None, pl.Int64))
+
+
+def rated_runs(
+    table: pl.DataFrame, *, passes: Passes = "task", axis: str | None = None
+) -> pl.DataFrame:
+    """The runs at all learning rates, and which of the rates is chosen.
 
     Args:
         table: from `sdsim.store.table.load`; a row per run and slice.
         passes: what the number of passes belongs to: to the task, so that runs that differ in it
-            never share a panel; to the variant of the model, so that they are series of one panel;
-            or to neither, its column alone telling them apart.
+            never share a panel; or to the variant of the model, so that they are series of one
+            panel.
+        axis: a setting that is an axis of the figure, such as passes: it belongs to neither, its
+            column alone tells runs apart.
 
     Returns:
-        The rows of those runs, without the slices that tell nothing, and with more columns:
+        Its rows, without the slices that tell nothing, and with more columns:
         setting, an id that the seeds of a setting share;
         experiment, what tells its task from the others in the table ("" if there is one task);
         variant, what tells its setting from the model's others on this task, sizes apart ("" if
         nothing does);
-        rounding, null here, see `with_quantized`.
+        lr, null of a streaming algorithm; chosen_lr, the setting's;
+        chosen_by, ``"only"`` (no other rate was run), ``"validation"`` or ``"test"``, the examples;
+        lr_at_edge, whether the chosen rate is the lowest or highest of several.
 
     Raises:
-        ValueError: if no run is left, or if the slices of a run differ in their examples.
+        ValueError: if no slice tells anything, or if the slices of a run differ in their examples.
     """
     runs = table.filter(pl.col("chance") < 1)
     if runs.is_empty():
@@ -96,28 +137,25 @@ def chosen_runs(table: pl.DataFrame, *, passes: Passes = "task") -> pl.DataFrame
     # The order of recall is one of the task's options, but a property of the slice as well: both
     # orders are slices of one setting, as they are of one run in set disjointness.
     runs = runs.with_columns(options=pl.col("options").map_elements(_without_order, pl.String))
-    runs = _at_best_rate(_with_settings(runs, passes))
-    if runs.is_empty():
-        raise ValueError("every stored run diverged: there is no accuracy to show")
-    return runs.with_columns(rounding=pl.lit(None, pl.Int64))
+    runs = runs.with_columns(lr=pl.when(pl.col("machine").is_null()).then("lr"))
+    return _with_chosen_rate(_with_settings(runs, passes, axis))
 
 
-def _with_settings(runs: pl.DataFrame, passes: Passes) -> pl.DataFrame:
+def _with_settings(runs: pl.DataFrame, passes: Passes, axis: str | None) -> pl.DataFrame:
     """The runs with the columns setting, experiment and variant."""
-    task = [name for name in TASK if name != "passes" or passes == "task"]
-    # Where names tell all tasks apart, nothing else need be said of them.
-    names_suffice = runs.select(pl.struct(task)).n_unique() == runs["task"].n_unique()
+    task = [name for name in TASK if name != axis and (name != "passes" or passes == "task")]
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
-    elsewhere = {"model", *task, *SIZES, *(["passes"] if passes == "column" else [])}
+    elsewhere = {"model", *task, *SIZES, axis}
     variant = [name for name in setting if name not in elsewhere]
     return runs.with_columns(
         setting=pl.col("run_id").first().over(setting),
-        experiment=_differences(["task"] if names_suffice else task, among=[]),
-        variant=_differences(variant, among=["model", *task]),
+        # Of tasks of other names, nothing need be said but their names.
+        experiment=_joined([*_differences(["task"], []), *_differences(task[1:], ["task"])]),
+        variant=_joined(_differences(variant, ["model", *task])),
     )
 
 
-def _differences(columns: Iterable[str], *, among: list[str]) -> pl.Expr:
+def _differences(columns: Iterable[str], among: list[str]) -> list[pl.Expr]:
     """``name=value`` of the columns that take several values among rows alike in `among`."""
 
     def part(name: str) -> pl.Expr:
@@ -127,23 +165,63 @@ def _differences(columns: Iterable[str], *, among: list[str]) -> pl.Expr:
         text = pl.format(f"{name}={{}}", pl.col(name).cast(pl.String).fill_null("none"))
         return pl.when(several > 1).then(text)
 
-    return pl.concat_str([part(name) for name in columns], separator=", ", ignore_nulls=True)
+    return [part(name) for name in columns]
 
 
-def _at_best_rate(runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs of every setting at its best learning rate that did not diverge."""
-    kept = ~pl.col("diverged")
-    right, examples = (pl.col(name).filter(kept).sum() for name in ("correct", "examples"))
-    best_rate = pl.col("lr").sort_by(
+def _joined(parts: list[pl.Expr]) -> pl.Expr:
+    return pl.concat_str(parts, separator=", ", ignore_nulls=True)
+
+
+def _with_chosen_rate(runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs with the columns chosen_lr, chosen_by and lr_at_edge.
+
+    Rates with a smaller fraction of diverged runs go first, then accuracy decides, over those that
+    did not diverge.
+    """
+    validated = pl.col("validation_correct").is_not_null().all().over("setting")
+    on_validation = _accuracy("validation_correct", "validation_examples").over("setting", "lr")
+    on_test = _accuracy("correct", "examples").over("setting", "lr")
+    best = pl.col("lr").sort_by(
         "rate_diverged", "rate_accuracy", "lr", descending=[False, True, False]
     )
+    lowest, highest = (end.over("setting") for end in (pl.col("lr").min(), pl.col("lr").max()))
+    several = (lowest < highest).fill_null(False)
     return (
         runs.with_columns(
             rate_diverged=pl.col("diverged").mean().over("setting", "lr"),
-            rate_accuracy=(right / examples).over("setting", "lr"),
+            rate_accuracy=pl.when(validated).then(on_validation).otherwise(on_test),
         )
-        .filter(kept, pl.col("lr") == best_rate.first().over("setting"))
+        .with_columns(
+            chosen_lr=best.first().over("setting"),
+            chosen_by=pl.when(~several)
+            .then(pl.lit("only"))
+            .otherwise(pl.when(validated).then(pl.lit("validation")).otherwise(pl.lit("test"))),
+        )
+        .with_columns(
+            lr_at_edge=several
+            & ((pl.col("chosen_lr") == lowest) | (pl.col("chosen_lr") == highest))
+        )
         .drop("rate_diverged", "rate_accuracy")
+    )
+
+
+def _accuracy(correct: str, examples: str) -> pl.Expr:
+    """Of the runs that did not diverge."""
+    right, drawn = (pl.col(name).filter(~pl.col("diverged")).sum() for name in (correct, examples))
+    return right / drawn
+
+
+def _best_run_of_each_order(runs: pl.DataFrame) -> pl.DataFrame:
+    """Of each setting and order the slices of the run with the best test accuracy on them."""
+    accuracy = _accuracy("correct", "examples").over("setting", "order", "run_id")
+    best = pl.col("run_id").sort_by(
+        "accuracy_on_order", "lr", "seed", descending=[True, False, False]
+    )
+    return (
+        runs.with_columns(accuracy_on_order=accuracy)
+        .filter(pl.col("run_id") == best.first().over("setting", "order"))
+        .drop("accuracy_on_order")
+        .with_columns(seed=pl.lit(None, pl.Int64), chosen_by=pl.lit("released"))
     )
 
 
@@ -176,6 +254,14 @@ def _without_order(options: str) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
+_CHOSEN = {
+    "only": "the only one that was run",
+    "validation": "best mean accuracy on validation examples",
+    "test": "best mean accuracy on the test examples that are shown, as there are no validation "
+    "examples, so that it is a little lucky",
+}
+
+
 def provenance_note(table: pl.DataFrame, runs: pl.DataFrame) -> str:
     """How many runs and seeds a figure rests on, in a few sentences for its foot.
 
@@ -185,8 +271,9 @@ def provenance_note(table: pl.DataFrame, runs: pl.DataFrame) -> str:
     """
     used_runs = runs.unique("run_id")
     stored, used = table["run_id"].n_unique(), len(used_runs)
-    seeds = runs.group_by("setting").agg(pl.col("seed").n_unique())["seed"].to_list()
-    each = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
+    settings = runs.group_by("setting", maintain_order=True).agg(
+        pl.col("seed").n_unique(), pl.col("chosen_by", "lr_at_edge").first()
+    )
     diverged = table.filter("diverged")["run_id"].n_unique()
     asked = used_runs.filter(pl.col("converged").is_not_null())
     converged = (
@@ -196,7 +283,25 @@ def provenance_note(table: pl.DataFrame, runs: pl.DataFrame) -> str:
         else ""
     )
     return (
-        f"Rests on {used} of {stored} stored runs: settings: {len(seeds)}, seeds of each: {each}, "
-        "at the setting's learning rate with the best mean accuracy. "
-        f"Runs left out because they diverged: {diverged}.{converged}"
+        f"Rests on {used} of {stored} stored runs. Settings: {len(settings)}; "
+        f"{_selection_note(settings)} Runs left out because they diverged: {diverged}.{converged}"
     )
+
+
+def _selection_note(settings: pl.DataFrame) -> str:
+    """What of each setting is shown."""
+    if "released" in settings["chosen_by"]:
+        return (
+            "of each, every order shows the run with the best test accuracy on that order, over "
+            "all learning rates and seeds, as in the paper's released code: a maximum, higher than "
+            "what is to be expected of a run; intervals do not allow for it."
+        )
+    counts = settings["seed"].unique().sort().to_list()
+    seeds = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
+    ways = settings.group_by("chosen_by").len().sort("chosen_by").rows()
+    chosen = "; ".join(
+        _CHOSEN[how] + (f" ({count} settings)" if len(ways) > 1 else "") for how, count in ways
+    )
+    at_edge = settings["lr_at_edge"].sum()
+    edge = f" At the edge of the rates that were tried: {at_edge}." if at_edge else ""
+    return f"seeds of each: {seeds}; learning rate: {chosen}.{edge}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import ceil
@@ -14,13 +14,18 @@ import matplotlib.style
 import polars as pl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from sdsim.display import escaped, shown
+from sdsim.store.intervals import LEAST_SEEDS
 
 PAGE_WIDTH = 6.75
 """Inches: the text width of a two-column page."""
+
+GUESSING = "Guessing"
+"""Label of the accuracy of the best guess, see `synthetic.Task.chance`."""
 
 LAST_SET = "Any token of the last set"
 """Label of the accuracy of naming any token of B, which needs no memory of A."""
@@ -49,6 +54,9 @@ _RC_PARAMS = {
     "text.parse_math": False,  # names are data: a dollar is a dollar
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
 }
+PALE = 0.35
+"""Opacity of an interval that rests on too few seeds for a verdict."""
+
 _NOTE_SIZE, _NOTE_LETTERS = 6.5, 138  # points; letters of a line
 _LEGEND_LETTERS, _HANDLE_LETTERS, _LEGEND_ROW = 110, 8, 0.16  # letters; letters; inches
 
@@ -89,11 +97,12 @@ def _glyphs() -> frozenset[int]:
 
 
 def add_legend(figure: Figure) -> None:
-    """One legend above all panels, with each label once, in as few rows as fit."""
+    """One legend above all panels, with each label once, floors last, in as few rows as fit."""
     labelled: dict[str, Artist] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             labelled.setdefault(label, handle)
+    labelled |= {label: labelled.pop(label) for label in (GUESSING, LAST_SET) if label in labelled}
     letters = [len(label) + _HANDLE_LETTERS for label in labelled]
     columns = len(letters) if sum(letters) <= _LEGEND_LETTERS else _LEGEND_LETTERS // max(letters)
     # A long legend makes the figure higher, not its panels smaller.
@@ -109,6 +118,40 @@ def add_legend(figure: Figure) -> None:
     )
 
 
+def draw_intervals(
+    ax: Axes, places: Iterable[float], pooled: pl.DataFrame, name: str, colour: str, *, across: bool
+) -> None:
+    """The intervals of a column, pale where they rest on too few seeds for a verdict.
+
+    Args:
+        ax: with the column on its y axis, or `across` on its x axis.
+        places: on the other axis, one for each row.
+        pooled: from `figures.pooling`: <name>_low, <name>_high and enough_seeds.
+        name: of the column.
+        colour: of the line.
+        across: whether the intervals lie across.
+    """
+    colours = [to_rgba(colour, 1 if enough else PALE) for enough in pooled["enough_seeds"]]
+    draw = ax.hlines if across else ax.vlines
+    ends = pooled[f"{name}_low"], pooled[f"{name}_high"]
+    draw(list(places), *ends, colors=colours, linewidth=1.6 if across else 0.9)
+
+
+def intervals_note(seeds: pl.Series) -> str:
+    """What a note says of intervals: what they cover, and which are no ground for a verdict."""
+    most, least = seeds.max(), seeds.min()
+    if most == 1:
+        return (
+            "Intervals: 95 %, of the test examples alone; with one seed for each setting they say "
+            "nothing of other seeds: no verdict. "
+        )
+    alone = "; of single seeds, the test examples alone" if least == 1 else ""
+    few = (
+        f" Pale: fewer than {LEAST_SEEDS} seeds, no verdict." if (seeds < LEAST_SEEDS).any() else ""
+    )
+    return f"Intervals: 95 %, over seeds and test examples{alone}.{few} "
+
+
 def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:
     """Lines at the accuracies that need no memory.
 
@@ -118,7 +161,7 @@ def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:
         last_set_chance: of naming any token of the set that stands last; None: no line.
     """
     for value, dashes, label in (
-        (chance, (1, 1), "Guessing"),
+        (chance, (1, 1), GUESSING),
         (last_set_chance, (4, 2, 1, 2), LAST_SET),
     ):
         if isinstance(value, float):

@@ -22,6 +22,10 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
 """One run after another; all as one program; that program compiled, or replayed as CUDA graphs."""
 
+Selection = Literal["validation", "released"]
+"""Which runs figures show of a config: all seeds at the learning rate that validation examples
+choose, or, as the paper's released code, for each order the run with the best test accuracy."""
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -211,6 +215,8 @@ class EvalConfig:
 
     Attributes:
         examples: test examples of each slice.
+        validation: validation examples of each slice, a stream of their own, by which figures
+            choose the learning rate; 0: none.
         bits: widths from 1 to 16; the test is repeated with the carried state quantized to so many
             bits per number (see `sdsim.models.quantization`).
         quantize: where the state is quantized: at the segment boundaries (crossings) or after every
@@ -222,6 +228,7 @@ class EvalConfig:
     examples: Count = 1000
     bits: tuple[Annotated[int, Field(ge=1, le=16)], ...] = ()
     quantize: Literal["crossings", "steps"] = "crossings"
+    validation: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if len(set(self.bits)) < len(self.bits):
@@ -266,6 +273,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "state_quantized_at": "boundaries",
     },
     "TrainConfig": {"until": "steps"},
+    "EvalConfig": {"validation": 0},
 }
 """Fields that were added when runs had been stored already: by class, their names and defaults.
 

@@ -23,7 +23,7 @@ class Examples:
         count: B ≥ 0.
         start: index of the first, ≥ 0.
         seed: any integer.
-        split: train and test are unrelated streams of the same seed.
+        split: train, validation and test are unrelated streams of the same seed.
         device: where the tokens are made.
 
     Raises:
@@ -88,7 +88,7 @@ class PromptTask(ABC):
             seed: any integer; names the stream.
             start: index of the first example, ≥ 0.
             device: where the tokens are made.
-            split: train and test are unrelated streams of the same seed.
+            split: train, validation and test are unrelated streams of the same seed.
 
         Returns:
             Inputs and targets, int64 (B, `seq_len`).

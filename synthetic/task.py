@@ -13,7 +13,8 @@ IGNORE_INDEX = -100
 
 RecallOrder = Literal["context_first", "query_first"]
 Order = Literal["short_first", "long_first", "equal", RecallOrder]
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+"""Unrelated streams of one seed: to learn from, to choose learning rates by, to report."""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,11 @@ class Record:
         sizes = [sorted((measured.size_a, measured.size_b)) for measured in self.slices]
         if sizes != [sorted(pair) for pair in task["test_sizes"] or task["train_sizes"]]:
             raise ValueError("its slices are not those of its config")
+        drawn = 0 if "machine" in self.config["model"] else self.config["test"].get("validation", 0)
+        for measured in self.slices:
+            correct = measured.validation_correct
+            if (correct is None) == bool(drawn) or (correct or 0) > drawn * measured.answers:
+                raise ValueError("its validation is not that of its config")
 
     def text(self) -> str:
         """The content of the file."""

@@ -29,12 +29,13 @@ def load(path: Path | str) -> pl.DataFrame:
 
     Columns: run_id; `config_columns` (the run's config, flat; null where a model has no such
     option); reader and architecture of the model, see `sdsim.store.architecture`; the fields of
-    `SliceResult`, correct counting right answers over `answers` (examples' worth); accuracy with
-    its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an example count as one
-    observation), above_chance, last_set_chance, state_bytes; params, train_loss, diverged (a loss
-    of a network is not finite), steps_done, converged, ensemble, seconds, device, versions, commit;
-    quantized, a list of structs with bits (per number), state_bits (in all) and correct; held, a
-    list of structs with position, bits, low and high, what `sdsim probe` found.
+    `SliceResult`, correct and validation_correct counting right answers over `answers` (examples'
+    worth); accuracy with its Wilson 95 % interval (accuracy_low, accuracy_high; the answers of an
+    example count as one observation), validation_accuracy, above_chance, last_set_chance,
+    state_bytes; params, train_loss, diverged (a loss of a network is not finite), steps_done,
+    converged, ensemble, seconds, device, versions, commit; quantized, a list of structs with bits
+    (per number), state_bits (in all) and correct; held, a list of structs with position, bits,
+    low and high, what `sdsim probe` found.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
     other stores in it are not read.
@@ -57,7 +58,10 @@ def load(path: Path | str) -> pl.DataFrame:
         raise ValueError(f"store = {path}: it holds no finished run; `sdsim sweep` makes some")
     table = pl.DataFrame(rows, infer_schema_length=None)
     missing = [name for name in config_columns() if name not in table.columns]
-    table = table.with_columns(pl.col("converged").cast(pl.Boolean))  # it may be null throughout
+    table = table.with_columns(  # these may be null throughout
+        pl.col("converged").cast(pl.Boolean),
+        pl.col("validation_correct", "validation_accuracy").cast(pl.Float64),
+    )
     return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(*_SORTED, "run_id")
 
 
@@ -125,7 +129,7 @@ def _rows(record: Record, held: list[Held]) -> list[dict[str, Any]]:
     }
     return [
         shared
-        | _slice_columns(measured)
+        | _slice_columns(measured, record.config["test"].get("validation", 0))
         | {
             "last_set_chance": last_set_chance(record.config["task"], measured.size_b),
             "held": [
@@ -145,6 +149,7 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
         for name in ("model", "task", "train", "test")
     )
     test["test_examples"] = test.pop("examples")  # the table's are those of a slice
+    test["validation_examples"] = test.pop("validation")
     columns = {"model": model.pop("name"), **model, "task": task.pop("name"), **task}
     columns |= {**train, **test, "seed": config["seed"]}
     return {
@@ -153,13 +158,19 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _slice_columns(measured: SliceResult) -> dict[str, Any]:
+def _slice_columns(measured: SliceResult, validation_examples: int) -> dict[str, Any]:
     """The fields of a slice's result, and what follows from them."""
     correct = measured.correct / measured.answers
+    validation = measured.validation_correct
+    validation_correct = None if validation is None else validation / measured.answers
     low, high = wilson(correct, measured.examples)
     accuracy = correct / measured.examples
     return asdict(measured) | {
         "correct": correct,
+        "validation_correct": validation_correct,
+        "validation_accuracy": (
+            None if validation_correct is None else validation_correct / validation_examples
+        ),
         "quantized": [
             asdict(less) | {"correct": less.correct / measured.answers}
             for less in measured.quantized

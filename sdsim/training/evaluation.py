@@ -13,7 +13,7 @@ from sdsim.models import LanguageModel, ModelState
 from sdsim.models.quantization import quantized, quantized_bits
 from sdsim.training.data import Questions, answer_logits, segment_boundaries
 from sdsim.training.result import QuantizedResult, SliceResult
-from synthetic import IGNORE_INDEX, Batch, Task
+from synthetic import IGNORE_INDEX, Batch, Split, Task
 
 _BATCH = 256
 _QUANTIZED_ROWS = 2048
@@ -23,15 +23,15 @@ _QUANTIZED_ROWS = 2048
 def evaluate(
     model: LanguageModel, task: Task, test: EvalConfig, *, seed: int, device: torch.device
 ) -> SliceResult:
-    """Accuracy and loss on examples of the test stream, and the state after an example."""
+    """Accuracy and loss on examples of the test stream, and the state after an example.
+
+    Validation examples, where some are asked for, are counted by their right answers alone.
+    """
     model.eval()
-    correct, loss, asked = 0, 0.0, 0
-    for batch in _test_batches(task, test.examples, _BATCH, seed, device):
-        questions = Questions.of(batch, segment_boundaries(model.config, task))
-        logits, targets = answer_logits(model, questions).flatten(0, 1), questions.targets.flatten()
-        correct += int((logits.argmax(-1) == targets).sum())
-        loss += float(F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE_INDEX))
-        asked += int((targets != IGNORE_INDEX).sum())
+    correct, loss, asked = _score(
+        model, task, _batches(task, "test", test.examples, _BATCH, seed, device)
+    )
+    validation = _batches(task, "validation", test.validation, _BATCH, seed, device)
     state_numel, state_bits = _state_size(model, task, seed, device)
     return SliceResult.of(
         task,
@@ -42,7 +42,20 @@ def evaluate(
         state_numel=state_numel,
         state_bits=state_bits,
         quantized=_evaluate_quantized(model, task, test, seed, device) if test.bits else [],
+        validation_correct=_score(model, task, validation)[0] if test.validation else None,
     )
+
+
+def _score(model: LanguageModel, task: Task, batches: Iterator[Batch]) -> tuple[int, float, int]:
+    """Right answers, the sum of the cross-entropies in nats, and the answers asked for."""
+    correct, loss, asked = 0, 0.0, 0
+    for batch in batches:
+        questions = Questions.of(batch, segment_boundaries(model.config, task))
+        logits, targets = answer_logits(model, questions).flatten(0, 1), questions.targets.flatten()
+        correct += int((logits.argmax(-1) == targets).sum())
+        loss += float(F.cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORE_INDEX))
+        asked += int((targets != IGNORE_INDEX).sum())
+    return correct, loss, asked
 
 
 def _state_size(
@@ -57,12 +70,12 @@ def _state_size(
     return state.numel, 8 * state.nbytes
 
 
-def _test_batches(
-    task: Task, examples: int, size: int, seed: int, device: torch.device
+def _batches(
+    task: Task, split: Split, examples: int, size: int, seed: int, device: torch.device
 ) -> Iterator[Batch]:
     for start in range(0, examples, size):
         count = min(size, examples - start)
-        yield task.sample(count, seed=seed, start=start, device=device, split="test")
+        yield task.sample(count, seed=seed, start=start, device=device, split=split)
 
 
 def _evaluate_quantized(
@@ -73,7 +86,7 @@ def _evaluate_quantized(
     correct = torch.zeros_like(widths)
     size = max(1, _QUANTIZED_ROWS // len(widths))
     state_bits = [0] * len(widths)
-    for batch in _test_batches(task, test.examples, size, seed, device):
+    for batch in _batches(task, "test", test.examples, size, seed, device):
         reader = _QuantizedReader(model, batch, widths)
         correct += reader.read(_quantized_after(model, task, batch, test.quantize))
         state_bits = [max(pair) for pair in zip(state_bits, reader.state_bits, strict=True)]

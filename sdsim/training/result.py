@@ -51,6 +51,8 @@ class SliceResult:
         state_bits: bits carried per sequence: of a network those tensors', or all that crosses a
             segment boundary within its budget; of a streaming algorithm the most that it held.
         quantized: the test again, with quantized states.
+        validation_correct: how many of all answers to the validation examples were right; None
+            where there were none, and of a streaming algorithm, of which nothing is chosen.
     """
 
     size_a: Count
@@ -66,6 +68,7 @@ class SliceResult:
     state_numel: int | None
     state_bits: Count
     quantized: list[QuantizedResult]
+    validation_correct: Annotated[int, Field(ge=0)] | None = None
 
     @classmethod
     def of(cls, task: Task, **measured: Any) -> SliceResult:

@@ -43,8 +43,9 @@ def write_run(store: Path) -> WriteRun:
     """Store a run that never ran: ``correct`` maps (|A|, |B|) to right answers of `examples`.
 
     The state of every slice is 4 × width bytes, of a streaming algorithm `budget` bits; n is 12
-    unless said. `quantized` maps bits per number to right answers of each slice. With an `order` it
-    is recall; with `numbers` the state is within a budget of so many bits.
+    unless said. `quantized` maps bits per number to right answers of each slice, `validation` is
+    like `correct`. With an `order` it is recall; with `numbers` the state is within a budget of so
+    many bits.
     """
 
     def write(
@@ -64,6 +65,7 @@ def write_run(store: Path) -> WriteRun:
         budget: int | None = None,
         numbers: int | None = None,
         converged: bool | None = None,
+        validation: Mapping[tuple[int, int], int] | None = None,
     ) -> None:
         network = None
         if budget is None:
@@ -83,7 +85,7 @@ def write_run(store: Path) -> WriteRun:
                 **({} if order is None else RECALL),
             ),
             TrainConfig(lr=lr, steps=steps),
-            EvalConfig(examples=examples, bits=tuple(quantized)),
+            EvalConfig(examples, bits=tuple(quantized), validation=examples if validation else 0),
             seed,
         )
         loss = None if diverged or budget else 0.5
@@ -99,14 +101,15 @@ def write_run(store: Path) -> WriteRun:
                 quantized=[
                     QuantizedResult(bits, bits * width, few) for bits, few in quantized.items()
                 ],
+                validation_correct=None if validation is None else validation[sizes],
             )
-            for task, right in zip(eval_tasks(config.task), correct.values(), strict=True)
+            for task, (sizes, right) in zip(eval_tasks(config.task), correct.items(), strict=True)
         ]
         result = RunResult(
             slices,
             params=1,
             train_loss=loss,
-            steps_done=1,
+            steps_done=0 if budget else steps,
             ensemble=1,
             seconds=1.0,
             converged=converged,

@@ -25,7 +25,7 @@ SLICE = {
 
 
 def points_of(store):
-    return bits.points(by_slice(with_quantized(chosen_runs(load(store), passes="variant"))))
+    return bits.points(with_quantized(chosen_runs(load(store), passes="variant")))
 
 
 def test_every_quantization_is_a_point(store, write_run):
@@ -64,6 +64,23 @@ def test_algorithms_and_other_passes_share_the_panel(store, write_run):
     labels = left.get_legend_handles_labels()[1]
     assert "Fingerprints" in labels
     assert "Bound, one pass" in labels
+
+
+def test_families_share_a_row_of_six_lines_at_most(store, write_run):
+    for model in ("based", "jrt_rnn", "gru", "mamba2", "prefix_mamba2", "my_model"):
+        write_run({(2, 4): 8, (4, 2): 3}, model=model)
+        write_run({(2, 4): 8, (4, 2): 3}, model=model, width=16)
+    write_run({(2, 4): 10, (4, 2): 7}, budget=24)
+    drawing = bits.draw(load(store))
+    known = {"Guessing", "Any token of the last set", "Bound, one pass"}
+    rows = [
+        [label for label in ax.get_legend_handles_labels()[1] if label not in known]
+        for ax in drawing.figure.axes[::2]
+    ]
+    assert rows == [
+        ["Based (causal)", "JRT-RNN", "GRU", "Mamba-2", "Mamba-2, prefix", "Fingerprints"],
+        ["my_model"],
+    ]
 
 
 def test_recall_has_a_panel_for_each_order(store, write_run):

@@ -85,7 +85,7 @@ def test_each_pair_of_sizes_is_a_panel_with_its_bound(store, write_run):
     assert titles == ["|A| = 2, |B| = 6", "|A| = 4, |B| = 4", "|A| = 6, |B| = 2"]
     for ax in drawing.figure.axes[:3]:
         assert "Bound, one reading" in [line.get_label() for line in ax.lines]
-    assert drawing.data["runs"].to_list() == [2] * 9
+    assert drawing.data["seeds"].to_list() == [2] * 9
 
 
 def test_without_a_budget_there_is_nothing_to_draw(store, write_run):

@@ -3,6 +3,7 @@ import pytest
 from figures.pooling import by_order, by_slice
 from figures.runs import chosen_runs, provenance_note
 from figures.summary import summary_table
+from sdsim.store.intervals import accuracy_interval, difference, difference_interval
 from sdsim.store.table import load
 
 PAIR = {(2, 4): 8, (4, 2): 5}
@@ -17,17 +18,19 @@ def test_orders_pool_seeds_and_mirrored_sizes(store, write_run):
     assert (row["seeds"], row["examples"], row["sizes"]) == (2, 20, "2+4")
     assert row["chance"] == 0.5
     assert row["state_bytes"] == 32
-    # 18 and 12 of 20; Wilson's and Newcombe's formulas by hand.
     assert row["short_first"] == 0.9
     assert row["long_first"] == 0.6
-    assert row["gap"] == 0.3
-    assert [row["short_first_low"], row["short_first_high"]] == pytest.approx(
-        [0.699, 0.972], abs=5e-4
-    )
-    assert [row["long_first_low"], row["long_first_high"]] == pytest.approx(
-        [0.387, 0.781], abs=5e-4
-    )
-    assert [row["gap_low"], row["gap_high"]] == pytest.approx([0.029, 0.525], abs=1e-3)
+    assert row["gap"] == pytest.approx(0.3)
+    short, long = [(8, 10), (10, 10)], [(5, 10), (7, 10)]
+    ends = {
+        "short_first": accuracy_interval(short),
+        "long_first": accuracy_interval(long),
+        "gap": difference_interval(short, long),
+    }
+    for name, (low, high) in ends.items():
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == (low, high)
+    assert ends["gap"] == pytest.approx(difference(18, 20, 12, 20)), "the seeds' gaps are alike"
+    assert ends["short_first"][1] - ends["short_first"][0] > 0.8, "but they are two, 0.2 apart"
 
 
 def test_single_seeds_are_rows_of_their_own(store, write_run):
@@ -131,6 +134,18 @@ def test_tasks_are_never_pooled(store, write_run):
     assert table["experiment"].str.contains("passes=2").sum() == 1
 
 
+def test_tasks_are_told_apart_among_those_of_their_name(store, write_run):
+    for passes in (1, 2):
+        write_run(PAIR, passes=passes)
+    write_run({(4, 1): 9}, order="context_first", vocab_size=20)
+    experiments = chosen_runs(load(store))["experiment"].unique().sort().to_list()
+    assert experiments == [
+        "task=associative_recall",
+        "task=set_disjointness, passes=1",
+        "task=set_disjointness, passes=2",
+    ]
+
+
 def test_settings_that_differ_beyond_size_are_named_apart(store, write_run):
     write_run(PAIR, steps=100)
     write_run(PAIR, steps=200)
@@ -152,23 +167,26 @@ def test_the_printed_table(store, write_run):
         "feature_dim",
         "state_bytes",
         "seeds",
-        "accuracy_short_first",
-        "accuracy_long_first",
-        "gap",
-        "gap_low",
-        "gap_high",
-        "error_over_seeds",
+        "verdict",
+        "lr",
+        *[
+            f"{name}{end}"
+            for name in ("accuracy_short_first", "accuracy_long_first", "gap")
+            for end in ("", "_low", "_high")
+        ],
     ]
-    assert table["error_over_seeds"].to_list() == [None] * 3, "one seed has no spread"
+    assert table["lr"].to_list() == [1e-3] * 3
     assert table.select("model", "state_bytes").rows() == [("based", 32), ("gru", 32), ("gru", 64)]
     assert table["gap"].to_list() == pytest.approx([0.3] * 3)
 
 
-def test_the_spread_of_the_gap_over_seeds(store, write_run):
-    for seed, short in enumerate((5, 7, 9)):
-        write_run({(2, 4): short, (4, 2): 5}, seed=seed)
-    # Gaps 0, 0.2, 0.4: standard deviation 0.2 over three runs.
-    assert summary_table(load(store))["error_over_seeds"][0] == pytest.approx(0.2 / 3**0.5)
+def test_five_seeds_are_enough_for_a_verdict(store, write_run):
+    for width, seeds in ((8, 4), (16, 5)):
+        for seed in range(seeds):
+            write_run(PAIR, width=width, seed=seed)
+    table = load(store)
+    assert summary_table(table)["verdict"].to_list() == ["no", "yes"]
+    assert by_slice(chosen_runs(table))["enough_seeds"].to_list() == [False] * 2 + [True] * 2
 
 
 def test_slices_of_unlike_weight_are_refused(store, write_run):

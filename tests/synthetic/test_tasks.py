@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from synthetic import (
     GeneralAssociativeRecall,
     MultiQueryAssociativeRecall,
     SetDisjointness,
+    Split,
     Task,
 )
 
@@ -61,9 +62,9 @@ def test_seeds_and_splits_are_unrelated_streams(task: Task) -> None:
     streams = [
         {tuple(row) for row in task.sample(200, seed=seed, split=split).inputs.tolist()}
         for seed in (0, 1)
-        for split in ("train", "test")
+        for split in get_args(Split)
     ]
-    assert [len(rows) for rows in streams] == [200] * 4
+    assert [len(rows) for rows in streams] == [200] * 6
     assert not any(first & second for first, second in itertools.combinations(streams, 2))
 
 
@@ -95,7 +96,7 @@ def test_more_passes_show_the_same(task: Any) -> None:
         ({"batch_size": -1}, "batch_size = -1, start = 0"),
         ({"start": -2}, "batch_size = 1, start = -2"),
         ({"start": 2**63 - 1}, "less than 2^63"),
-        ({"split": "dev"}, "split = 'dev': one of train, test"),
+        ({"split": "dev"}, "split = 'dev': one of train, validation, test"),
     ],
     ids=str,
 )

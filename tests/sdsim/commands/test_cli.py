@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
@@ -383,6 +384,29 @@ def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:
     assert drawn == [*figures, "slices.csv"]
     assert all(f"runs/default/figures/{name}" in out for name in drawn)
     assert run("figures")[2] == "", "the figures in the store are not foreign to it"
+
+
+def test_a_learning_rate_is_chosen_on_validation_examples_or_as_released(
+    run: Run, tmp_path: Path
+) -> None:
+    for rate in ("1e-3", "1e-2"):
+        run("train", "model=gru", *SMALL, f"train.lr={rate}", "test.validation=50")
+    table = load(tmp_path / "runs" / "default")
+    means = table.group_by("lr").agg(pl.col("validation_accuracy").mean())
+    best = means.sort("validation_accuracy", "lr", descending=[True, False])["lr"][0]
+    drawn = tmp_path / "runs" / "default" / "figures"
+    code, out, err = run("figures")
+    assert code == 0, err
+    assert " rates " in out
+    chosen = pl.read_csv(drawn / "rates.csv").filter("chosen")
+    assert chosen["rate"].to_list() == [best]
+    code, _, err = run("figures", "select=released")
+    assert code == 0, err
+    assert not (drawn / "rates.csv").exists()
+    assert pl.read_csv(drawn / "order.csv")["seeds"].to_list() == [1]
+    code, _, err = run("figures", "select=best")
+    assert code == 2
+    assert "select = 'best'" in err
 
 
 def test_figures_to_an_unwritable_place(run: Run, tmp_path: Path) -> None:

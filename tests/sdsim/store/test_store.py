@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sdsim.config import ADDED_FIELDS, AlgorithmConfig, RunConfig, TaskConfig, config_id, run_id
+from sdsim.config import (
+    ADDED_FIELDS,
+    AlgorithmConfig,
+    EvalConfig,
+    RunConfig,
+    TaskConfig,
+    config_id,
+    run_id,
+)
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD
 from sdsim.store.store import Store
@@ -401,6 +409,50 @@ def test_a_field_that_is_added_leaves_old_runs_what_they_are(
     file.write_text(json.dumps(content))
     assert old in store
     assert load(store.path)["beta2"].to_list() == [small_run.train.beta2] * 2
+
+
+def _validated(run: RunConfig, result: RunResult, correct: list[int | None]) -> RunResult:
+    pairs = zip(result.slices, correct, strict=True)
+    return replace(
+        result, slices=[replace(slice_, validation_correct=right) for slice_, right in pairs]
+    )
+
+
+def test_validation_is_a_column_and_no_part_of_older_ids(
+    store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    old = asdict(small_run)
+    del old["test"]["validation"]
+    assert config_id(old) == run_id(small_run)
+    run = replace(small_run, test=EvalConfig(40, validation=50))
+    assert run_id(run) != run_id(small_run)
+    result = invented_result(run, [90, 60], answers=2)
+    store.write(run, _validated(run, result, [80, 30]), device="cpu")
+    store.write(small_run, invented_result(small_run, [90, 60]), device="cpu")
+    table = load(store.path).sort("validation_examples", "size_a", descending=[True, False])
+    columns = ("validation_examples", "validation_correct", "validation_accuracy")
+    assert table.select(columns).rows() == [
+        (50, 40.0, 0.8),
+        (50, 15.0, 0.3),
+        (0, None, None),
+        (0, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "correct"), [(0, [1, 1]), (50, [None, None]), (50, [51, 1]), (50, [None, 1])]
+)
+def test_validation_that_does_not_fit_its_config_is_refused(
+    drawn: int,
+    correct: list[int | None],
+    store: Store,
+    small_run: RunConfig,
+    invented_result: Invent,
+) -> None:
+    run = replace(small_run, test=EvalConfig(40, validation=drawn))
+    result = _validated(run, invented_result(run, [90, 60]), correct)
+    with pytest.raises(ValueError, match="validation"):
+        store.write(run, result, device="cpu")
 
 
 def test_a_store_beside_runs_is_not_a_run(

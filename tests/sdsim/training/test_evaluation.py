@@ -86,6 +86,7 @@ class Oracle(torch.nn.Module):
     """Knows all answers of the test stream, except those that it is asked to miss."""
 
     bidirectional_prefix = False
+    config = ModelConfig("oracle", ("gru",))
 
     def __init__(self, task: Task, missed: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -163,6 +164,19 @@ class ShortPrefix(SetDisjointness):
 
     def sample(self, batch_size: int, **options: Any) -> Batch:
         return replace(super().sample(batch_size, **options), prefix_len=self.prefix)
+
+
+def test_validation_examples_are_examples_of_their_own(trained: Train) -> None:
+    """The same model, as accurate on another stream; what is measured on test examples stays."""
+    model, task = trained("gru"), SetDisjointness(12, 4, 2)
+    alone, both = (evaluate(model, task, 2000, validation=drawn) for drawn in (0, 1000))
+    assert alone.validation_correct is None
+    assert both == replace(alone, validation_correct=both.validation_correct)
+    batch = task.sample(1000, seed=0, split="validation")
+    with torch.no_grad():
+        named = model(batch.inputs, batch.prefix_len)[:, -1].argmax(-1)
+    assert both.validation_correct == int((named == batch.targets[:, -1]).sum())
+    assert both.validation_correct / 1000 == pytest.approx(both.correct / 2000, abs=0.05)
 
 
 def test_the_model_reads_the_tasks_prefix() -> None:
