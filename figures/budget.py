@@ -30,6 +30,7 @@ from figures.style import (
     draw_floors,
     draw_intervals,
     intervals_note,
+    label_outside,
     last_set_note,
 )
 from sdsim.config import Selection
@@ -40,16 +41,16 @@ TARGET = 0.9
 _TASK = ("task", "options", "vocab_size", "universe_size")
 _LINE = (*_TASK, "model", "trained", "passes")
 _SLICE = ("size_a", "size_b", "order", "chance", "last_set_chance")
-_COLUMNS, _ROW_HEIGHT = 4, 1.75
+_ROW_HEIGHT = 1.75
 _NEEDED_NOTE = """\
 Each model reads A, then B, and what it knows of A crosses the boundary between them in a budget \
 of bits that it was trained with. Marks: the bits with which accuracy comes {target:.0%} of the \
 way from what takes no memory of A (naming any token of B, 1/|B|) to 1, read off between the \
 budgets that were tried; small marks: single seeds. Arrows up: no budget that was tried is \
-enough. Shaded: proved impossible at that accuracy for whatever reads once, on average over \
-uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; dots: \
-log₂ C(n, min(|A|, |B|)), \
-what Algorithm 3 stores on two readings (no bound). {unfinished}"""
+enough; down: the smallest is already. Shaded: proved impossible at that accuracy for whatever \
+reads once, on average over uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; \
+dots: log₂ C(n, min(|A|, |B|)), what Algorithm 3 stores on two readings (no bound). \
+{unfinished}"""
 _ACCURACY_NOTE = """\
 Each panel: accuracy against the bits that cross from A to B, seeds pooled; small marks: single \
 seeds. {intervals}Shaded: proved impossible for whatever reads once, on \
@@ -65,7 +66,7 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
         select: see `chosen_runs`.
 
     Returns:
-        The figure, and `needed`'s columns.
+        The figure, and `needed`'s columns, without those of single seeds.
 
     Raises:
         NothingToDraw: unless some model has budgets at three or more sizes |A| of one |A| + |B|.
@@ -87,18 +88,13 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
         n = panel["universe_size"]
         how = "" if panel["trained"] == "alone" else f", {panel['trained']}"
         ax.set_title(f"{model_label(panel['model'])}{how}\nn = {n}, |A| + |B| = {panel['total']}")
-    for ax in grid.flat[len(panels) :]:
-        ax.set_axis_off()
-    for row in grid:
-        row[0].set_ylabel("Bits across the boundary")
-    for ax in grid[-1]:
-        ax.set_xlabel("|A|, the set that comes first")
+    label_outside(grid, len(panels), "|A|, the set that comes first", "Bits across the boundary")
     add_legend(figure)
     used = runs.join(slices, on="setting", how="semi")
     unfinished = _UNFINISHED if (rows["converged"] < rows["runs"]).any() else ""
     note = _NEEDED_NOTE.format(target=TARGET, unfinished=unfinished)
     add_note(figure, note + provenance_note(table, used))
-    return Drawing(figure, rows)
+    return Drawing(figure, rows.drop("single"))
 
 
 def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
@@ -125,7 +121,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
     if panels.is_empty():
         raise NothingToDraw("no model was tried with two budgets of bits")
     lines = slices.select("model", "trained", "passes").unique(maintain_order=True).sort(pl.all())
-    columns = min(len(panels), _COLUMNS)
+    columns = len(panels) if len(panels) <= 3 else min(4, -(-len(panels) // 2))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + _ROW_HEIGHT * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -135,12 +131,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
         here = slices.filter(**{name: value for name, value in panel.items() if value is not None})
         _draw_accuracy_panel(ax, here, lines.rows(), span)
         ax.set_title(f"|A| = {panel['size_a']}, |B| = {panel['size_b']}")
-    for ax in grid.flat[len(panels) :]:
-        ax.set_axis_off()
-    for row in grid:
-        row[0].set_ylabel("Accuracy")
-    for ax in grid[-1]:
-        ax.set_xlabel("Bits (log scale)")
+    label_outside(grid, len(panels), "Bits (log scale)", "Accuracy")
     add_legend(figure)
     used = runs.join(slices, on="setting", how="semi")
     unfinished = _UNFINISHED if (slices["converged"] < slices["seeds"]).any() else ""
@@ -162,7 +153,8 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A row per line (task, options, vocab_size, universe_size, model, trained, passes) and slice
         (size_a, size_b, order): total = |A| + |B|; target, an accuracy; bits, with which it is
-        reached, null if with none, then largest is the most that was tried; single, the same of
+        reached, null if with none; smallest and largest, the least and the most that were tried;
+        single, the same of
         each seed; proved, the bits that it takes whatever reads once, and stored, those of all of
         A, null where nothing is proved; ratio of bits to proved; runs, and how many converged.
     """
@@ -183,6 +175,7 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
                 "total": described["size_a"] + described["size_b"],
                 "target": target,
                 "bits": reached,
+                "smallest": min(bits),
                 "largest": max(bits),
                 "single": [_reached(bits, list(each), target) for each in seeds],
                 "proved": proved,
@@ -274,7 +267,8 @@ def _draw_needed_mark(ax: Axes, row: dict[str, Any], colour: str) -> None:
     if row["bits"] is None:
         ax.plot([size], [row["largest"]], "^", color=colour, markerfacecolor="white")
         return
-    ax.plot([size], [row["bits"]], "o", color=colour, markerfacecolor=_face(row, "runs", colour))
+    marker = "v" if row["bits"] == row["smallest"] else "o"
+    ax.plot([size], [row["bits"]], marker, color=colour, mfc=_face(row, "runs", colour))
 
 
 def _face(row: dict[str, Any], runs: str, colour: str) -> str:

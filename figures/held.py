@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from figures.bounds import proved_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
-from figures.runs import Selection, chosen_runs
-from figures.style import PAGE_WIDTH, add_legend, add_note
+from figures.runs import chosen_runs
+from figures.style import PAGE_WIDTH, add_legend, add_note, label_outside
+from sdsim.config import Selection
 
 _NOTE = """\
 At the boundary between A and B. Carried: the bits of the budget. Found by a probe: a lower bound \
@@ -57,12 +58,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         times = "" if panel["passes"] == 1 else f", read {panel['passes']} times"
         sizes = f"|A| = {panel['size_a']}, |B| = {panel['size_b']}"
         ax.set_title(f"{model_label(panel['model'])}{times}\n{sizes}")
-    for ax in grid.flat[len(panels) :]:
-        ax.set_axis_off()
-    for row in grid:
-        row[0].set_ylabel("Bits of A")
-    for ax in grid[-1]:
-        ax.set_xlabel("Bits carried")
+    label_outside(grid, len(panels), "Bits carried", "Bits of A")
     add_legend(figure)
     wrong = rows.filter(pl.col("proved") > pl.col("held_high"))
     add_note(figure, _NOTE.format(runs=rows["run_id"].n_unique(), wrong=wrong["run_id"].n_unique()))

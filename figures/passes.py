@@ -53,7 +53,11 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         NothingToDraw: if no model was.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, axis="passes", select=select)
+    # Runs within a budget of bits have figures of their own, `figures.budget`.
+    unlimited = table.filter(pl.col("state_bits_per_number").fill_null(0) == 0)
+    if unlimited.is_empty():
+        raise NothingToDraw("every run had a budget of bits")
+    runs = chosen_runs(unlimited, axis="passes", select=select)
     ordered = runs.filter(pl.col("order") != "equal")
     trained = networks(ordered).filter(pl.col("passes").n_unique().over(SERIES) > 1)
     if trained.is_empty():

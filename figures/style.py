@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import ceil
+from typing import Any
 
 import matplotlib.style
 import polars as pl
@@ -17,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from numpy.typing import NDArray
 
 from sdsim.display import escaped, shown
 from sdsim.store.intervals import LEAST_SEEDS
@@ -150,6 +152,24 @@ def intervals_note(seeds: pl.Series) -> str:
         f" Pale: fewer than {LEAST_SEEDS} seeds, no verdict." if (seeds < LEAST_SEEDS).any() else ""
     )
     return f"Intervals: 95 %, over seeds and test examples{alone}.{few} "
+
+
+def label_outside(grid: NDArray[Any], panels: int, x: str, y: str) -> None:
+    """Label the axes at the left, and those with no panel below; switch off the unused ones.
+
+    Args:
+        grid: axes (rows, columns), which share x and y, filled row by row.
+        panels: how many of them are used.
+        x, y: labels.
+    """
+    for place, ax in enumerate(grid.flat):
+        if place >= panels:
+            ax.set_axis_off()
+        elif place + grid.shape[1] >= panels:
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel(x)
+    for row in grid:
+        row[0].set_ylabel(y)
 
 
 def draw_floors(ax: Axes, chance: object, last_set_chance: object) -> None:
