@@ -101,13 +101,21 @@ class Record:
 _RECORD = TypeAdapter(Record)
 
 
-def curve_text(curve: Sequence[CurvePoint]) -> str:
-    """The content of a curve's file; a loss that is not finite is left empty."""
-    lines = [
-        f"{point.step},{'' if point.loss is None else f'{point.loss:.6g}'},{point.accuracy:.6g}"
-        for point in curve
-    ]
-    return "\n".join([",".join(CurvePoint._fields), *lines]) + "\n"
+def curve_text(curve: Sequence[CurvePoint], sizes: Sequence[tuple[int, int]]) -> str:
+    """The content of a curve's file; what is not known or not finite is left empty.
+
+    Args:
+        curve: of a run.
+        sizes: of its train tasks, which name the columns of their accuracies.
+    """
+    names = [f"accuracy_{a}_{b}" for a, b in sizes] if len(sizes) > 1 else []
+    lines = [",".join(["step", "loss", "accuracy", *names])]
+    for point in curve:
+        numbers = (point.loss, point.accuracy, *point.by_task)
+        lines.append(
+            ",".join([str(point.step), *("" if x is None else f"{x:.6g}" for x in numbers)])
+        )
+    return "\n".join(lines) + "\n"
 
 
 def read_record(folder: Path) -> Record:

@@ -113,7 +113,8 @@ class Store:
         with atomic_folder(folder) as scratch:
             write_text(scratch / RECORD, record.text())
             if result.curve:
-                write_text(scratch / CURVE, curve_text(result.curve))
+                text = curve_text(result.curve, config.task.train_sizes)
+                write_text(scratch / CURVE, text)
             if weights is not None:
                 save_weights(scratch / WEIGHTS, weights)
         self.checkpoint(config).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sdsim.config import RunConfig
 from sdsim.files import atomic_file, remove_scratch
-from sdsim.training.trainer import Snapshot, log_every, parameter_shapes
+from sdsim.training.trainer import Snapshot, curve_shape, log_every, parameter_shapes
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,14 @@ def load(path: Path, config: RunConfig) -> Snapshot | None:
 def _snapshot(
     progress: dict[str, float], tensors: dict[str, Tensor], config: RunConfig
 ) -> Snapshot:
-    logged = log_every(config.train)
-    points = config.train.steps // logged
-    # Snapshots of earlier versions have no curve.
-    tensors.setdefault("curve", torch.full((points, 2), math.nan))
+    logged, shape = log_every(config.train), curve_shape(config)
+    # Snapshots of earlier versions have no curve, or none of each task.
+    whole = torch.full(shape, math.nan)
+    curve = tensors.get("curve", whole)
+    if curve.shape == (shape[0], 2):
+        whole[:, :2] = curve
+        tensors["curve"] = whole
+    tensors.setdefault("curve", whole)
     curves = {name: tensors.pop(name) for name in _CURVES}
     shapes = parameter_shapes(config)
     groups = {group: {name: tensors.pop(f"{group}/{name}") for name in shapes} for group in _GROUPS}
@@ -79,7 +83,7 @@ def _snapshot(
         wrong = [name for name, shape in shapes.items() if group[name].shape != shape]
         if wrong:
             raise ValueError(f"{wrong[0]} has another shape")
-    if [tuple(each.shape) for each in curves.values()] != [(logged,), (logged,), (points, 2)]:
+    if [tuple(each.shape) for each in curves.values()] != [(logged,), (logged,), shape]:
         raise ValueError("its losses have another length")
     if tensors or not 0 < progress["step"] <= config.train.steps:
         raise ValueError(f"it is of another run ({', '.join(tensors) or progress})")

@@ -93,11 +93,14 @@ class CurvePoint(NamedTuple):
         step: how many steps were done.
         loss: mean over the last hundredth of the steps, nats; None if it is not finite.
         accuracy: mean over the same.
+        by_task: the accuracy on each train task, if there are several; None where none of these
+            steps was on that one.
     """
 
     step: int
     loss: float | None
     accuracy: float
+    by_task: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -23,7 +23,7 @@ from sdsim.training.data import (
 )
 from sdsim.training.result import CurvePoint, finite_or_none
 from sdsim.training.schedule import end_of_decay, warmup_constant, warmup_cosine
-from sdsim.training.tasks import most_boundaries
+from sdsim.training.tasks import most_boundaries, train_tasks
 
 BETA1 = 0.9
 """Decay of AdamW's first moment."""
@@ -45,8 +45,8 @@ class Snapshot:
         seconds: spent on them.
         parameters, exp_avg, exp_avg_sq: of the model and of AdamW, by name.
         losses, accuracies: of the last steps, step s at s modulo their number.
-        curve: loss and accuracy over each hundredth of the steps, (hundredths, 2); NaN from the
-            present one on.
+        curve: loss and accuracy over each hundredth of the steps, then the accuracy on each train
+            task, if there are several, (hundredths, 2 or 2 + tasks); NaN from the present one on.
     """
 
     step: int
@@ -75,7 +75,8 @@ class Trainer(ABC):
         seconds_before: spent on the steps that were done before this trainer was made.
         log_every: steps in a hundredth of the run, at least one, over which losses and accuracies
             are averaged.
-        curve: these averages, (hundredths, 2, runs); NaN from the present one on.
+        curve: these averages, and those of the accuracy on each train task, if there are several,
+            (hundredths, 2 or 2 + tasks, runs); NaN from the present one on.
     """
 
     def __init__(
@@ -91,8 +92,10 @@ class Trainer(ABC):
         self.log_every = log_every(self.config)
         shape = (self.log_every, len(self.configs))
         self.losses, self.accuracies = (torch.zeros(shape, device=device) for _ in range(2))
-        points = self.config.steps // self.log_every
-        self.curve = torch.full((points, 2, len(self.configs)), math.nan, device=device)
+        mixture = train_tasks(self.configs[0].task)
+        self._turns = torch.tensor(mixture.schedule(self.config.steps), device=device)
+        points = (*curve_shape(self.configs[0]), len(self.configs))
+        self.curve = torch.full(points, math.nan, device=device)
         for member, snapshot in enumerate(resume_from):
             self.losses[:, member] = snapshot.losses.to(device)
             self.accuracies[:, member] = snapshot.accuracies.to(device)
@@ -107,10 +110,18 @@ class Trainer(ABC):
         self.losses[place], self.accuracies[place] = self._learn(next(self._batches))
         self.steps_done += 1
         if self.steps_done % self.log_every == 0:
-            means = torch.stack([self.losses.mean(0), self.accuracies.mean(0)])
-            self.curve[self.steps_done // self.log_every - 1] = means
+            self.curve[self.steps_done // self.log_every - 1] = self._means()
             if self._judge():
                 self._reschedule()
+
+    def _means(self) -> Tensor:
+        """A point of the curve, of the hundredth of the steps that was just done."""
+        means = [self.losses.mean(0), self.accuracies.mean(0)]
+        turns = self._turns[self.steps_done - self.log_every : self.steps_done]
+        by_task = [
+            self.accuracies[turns == task].mean(0) for task in range(self.curve.shape[1] - 2)
+        ]
+        return torch.stack(means + by_task)
 
     def finished(self) -> list[int]:
         """Indices of the runs that are done: by their steps, or by what ends them earlier.
@@ -138,8 +149,15 @@ class Trainer(ABC):
         """Loss and accuracy of a run over each hundredth of its steps so far, as far as known."""
         done = self.steps_done // self.log_every
         return [
-            CurvePoint((point + 1) * self.log_every, finite_or_none(loss), accuracy)
-            for point, (loss, accuracy) in enumerate(self.curve[:done, :, member].tolist())
+            CurvePoint(
+                (point + 1) * self.log_every,
+                finite_or_none(loss),
+                accuracy,
+                tuple(map(finite_or_none, by_task)),
+            )
+            for point, (loss, accuracy, *by_task) in enumerate(
+                self.curve[:done, :, member].tolist()
+            )
             if not math.isnan(accuracy)  # before a snapshot that had no curve
         ]
 
@@ -207,7 +225,7 @@ class Trainer(ABC):
         before = list(self._verdicts)
         done = self.steps_done // self.log_every
         curves = self.curve[:done].permute(2, 1, 0).tolist()
-        for member, (losses, accuracies) in enumerate(curves):
+        for member, (losses, accuracies, *_) in enumerate(curves):
             self._verdicts[member] = verdict(accuracies, len(self.curve), losses)
         return self._verdicts != before
 
@@ -221,6 +239,12 @@ class Trainer(ABC):
         for drawn in zip(*streams.values(), strict=True):
             by_seed = dict(zip(streams, drawn, strict=True))
             yield tuple(by_seed[config.seed] for config in configs)
+
+
+def curve_shape(config: RunConfig) -> tuple[int, int]:
+    """That of a run's curve, see `Snapshot`."""
+    tasks = len(config.task.train_sizes)
+    return config.train.steps // log_every(config.train), 2 + (tasks if tasks > 1 else 0)
 
 
 def log_every(config: TrainConfig) -> int:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdsim.config import RunConfig, TrainConfig, TrainingMode
+from sdsim.config import RunConfig, TrainConfig, TrainingMode, run_id
 from sdsim.models import ModelConfig
 from sdsim.store.record import CURVE, read_record
 from sdsim.store.store import Store
@@ -228,3 +228,34 @@ def test_a_curriculum_has_no_plateau(soon: RunConfig) -> None:
     task = replace(soon.task, curriculum=((1.0, (1.0,)),))
     with pytest.raises(ValueError, match="curriculum is empty"):
         replace(soon, task=task)
+
+
+def test_a_curve_has_the_accuracy_on_each_task(small_run: RunConfig, tmp_path: Path) -> None:
+    """Tasks take turns; the mean over them is the accuracy of all, and a resumed run has it too."""
+    run = replace(small_run, train=replace(small_run.train, steps=400))
+    (result,) = [result for _, result in execute_all([run], mode="vmap")]
+    assert len(result.curve) == 100
+    for point in result.curve:
+        assert sum(point.by_task) / 2 == pytest.approx(point.accuracy, abs=1e-6)  # two steps each
+    assert len({point.by_task for point in result.curve}) > 10
+    Store(tmp_path / "runs").write(run, result, device="cpu")
+    header, first, *_ = (tmp_path / "runs" / run_id(run) / "curve.csv").read_text().splitlines()
+    assert header == "step,loss,accuracy,accuracy_2_4,accuracy_4_2"
+    assert first.count(",") == 4
+    trainer = SequentialTrainer(run, CPU)
+    for _ in range(50):
+        trainer.step()
+    before = trainer.snapshot(0, 0.0)
+    checkpoint.save(
+        tmp_path / "old", replace(before, curve=before.curve[:, :2])
+    )  # earlier versions
+    old = checkpoint.load(tmp_path / "old", run)
+    assert old is not None
+    assert old.curve.shape == before.curve.shape
+    assert old.curve[:, 2:].isnan().all()
+    torch.testing.assert_close(old.curve[:, :2], before.curve[:, :2], equal_nan=True)
+
+
+def test_a_curve_of_one_task_has_no_other_column(small_run: RunConfig) -> None:
+    run = replace(small_run, task=replace(small_run.task, train_sizes=((2, 4),)))
+    assert {point.by_task for point in execute(run).curve} == {()}
