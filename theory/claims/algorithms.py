@@ -169,35 +169,47 @@ CLAIMS: tuple[Claim, ...] = (
         "On the JRT prompt, Algorithm 3 decides and searches set disjointness, in either order, "
         "with ⌈log₂ n⌉ · min(|A|, |B|) bits and O(log N) more; searching, ⌈log₂(n + 1)⌉ too.",
         _check_algorithm_3,
+        hypotheses="N = |A| + |B| + 2 known; no errors; elements in any order",
+        strength="construction",
     ),
     Claim(
         "one pass, order",
         "Storing what comes first costs |A| elements whatever |B|, and takes exactly C(n, a) "
         "states at the separator; read twice, both orders cost the same.",
         _check_order,
+        hypotheses="no errors; sets as lists of elements",
+        strength="construction",
     ),
     Claim(
         "p passes, chunks",
-        "With p copies, ⌈min / (p-1)⌉ elements at a time are enough; ⌈min / p⌉ where sizes are "
-        "known and the smaller set comes first.",
+        "⌈min / (p-1)⌉ elements at a time are enough; ⌈min / p⌉ where sizes are known and the "
+        "smaller set comes first.",
         _check_multi_pass,
+        hypotheses="p ≥ 2 copies, N known; no errors",
+        strength="construction",
     ),
     Claim(
         "p passes, factor",
         "The chunk's bits are within 6 · ⌈log₂ n⌉ times the least that any model needs with p "
-        "passes, for p - 1 ≤ min(|A|, |B|).",
+        "passes.",
         _check_multi_pass_factor,
+        hypotheses="no errors; a + b ≤ n; 2 ≤ p ≤ min(a, b) + 1",
+        strength="formula",
     ),
     Claim(
         "fingerprint, error",
         "Hash values of k bits never miss a common element, and take disjoint sets to meet with "
         "probability at most |A||B| / 2^k.",
         _check_fingerprint_error,
+        hypotheses="a universal family, public coins, worst sets",
+        strength="construction",
     ),
     Claim(
         "fingerprint, space",
-        "For error δ, one pass with public coins holds at most |A| log₂(2e|B| / δ) + 1 bits of "
-        "fingerprints, and no less than INDEX needs.",
+        "One pass holds at most |A| log₂(2e|B| / δ) + 1 bits of fingerprints, and no less than "
+        "INDEX needs.",
         _check_fingerprint_space,
+        hypotheses="0 < δ < 1, public coins; for INDEX a + b ≤ n, δ < 1/2",
+        strength="formula",
     ),
 )

@@ -93,18 +93,17 @@ def _require_polynomials_are_the_stack(stack: BaseConvStack, prompt: Exact, seed
 # ------------------------------------------------------------------------------------- G.6
 
 PROTOCOL_SIZES = ((1, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (3, 3, 1), (3, 3, 2))
-"""(n, d, L) of the random stacks that are run as a protocol."""
+"""(m, d, L) of the random stacks that are run as a protocol."""
 
 LOG_PAIRS = (16, 256, 4096, 65536)
-"""log₂ n in the bound on layers: powers of 16, whose fourth roots are whole."""
+"""log₂ m in the bound on layers: powers of 16, whose fourth roots are whole."""
 
 
 def check_index_protocol() -> Evidence:
-    """Bob's value is the model's; INDEX is answered; the layers that INDEX asks for grow."""
+    """Bob's value is the model's, and INDEX is answered."""
     return Evidence(
-        _check_protocol_on_random_stacks() + _check_protocol_answers_index() + _check_layers_grow(),
-        f"all queries on random stacks (n, d, L) in {PROTOCOL_SIZES}; INDEX for n ≤ 4; "
-        f"the bound for log₂ n in {LOG_PAIRS}",
+        _check_protocol_on_random_stacks() + _check_protocol_answers_index(),
+        f"all queries on random stacks (m, d, L) in {PROTOCOL_SIZES}; INDEX for m ≤ 4",
     )
 
 
@@ -116,7 +115,7 @@ def _check_protocol_on_random_stacks() -> int:
         stack = random_stack(seq_len, width, layers, seed=pairs + layers)
         context = rng.integers(0, 2, (2 * pairs, width))
         message = send_coefficients(stack, context, channel=width - 1, passes=passes)
-        where = f"n = {pairs}, d = {width}, L = {layers}, p = {passes}"
+        where = f"m = {pairs}, d = {width}, L = {layers}, p = {passes}"
         require(
             message.bits == message_bits(seq_len, width, layers, stack.magnitude),
             f"{where}: the message has {message.bits} bits, not those of the formula",
@@ -146,13 +145,13 @@ def _check_protocol_answers_index() -> int:
                 answer = evaluate_message(message, keys[index])
                 require(answer == bits[index], f"x = {bits}, i = {index}: answer {answer}")
                 instances += 1
-        require(len(payloads) == 2**pairs, f"n = {pairs}: only {len(payloads)} messages")
-        require(message.bits >= pairs, f"n = {pairs}: answered with {message.bits} bits")
+        require(len(payloads) == 2**pairs, f"m = {pairs}: only {len(payloads)} messages")
+        require(message.bits >= pairs, f"m = {pairs}: answered with {message.bits} bits")
     return instances
 
 
-def _check_layers_grow() -> int:
-    """L ≥ ε log log n - 2 for d = 2^{(log n)^{1-ε}}, and for d = log n, where ε is as good as 1."""
+def check_layers_grow() -> Evidence:
+    """L ≥ ε log log m - 2 for d = 2^{(log m)^{1-ε}}, and for d = log m, where ε is as good as 1."""
     instances = 0
     for log_pairs in LOG_PAIRS:
         log_log = log_pairs.bit_length() - 1
@@ -163,11 +162,11 @@ def _check_layers_grow() -> int:
             layers = recall_layers(2**log_pairs, width, parameter_bits=log_pairs)
             require(
                 layers >= epsilon * log_log - 2,
-                f"log n = {log_pairs}, ε = {epsilon}: {layers} layers could carry INDEX, "
-                f"fewer than ε log log n - 2 = {epsilon * log_log - 2}",
+                f"log m = {log_pairs}, ε = {epsilon}: {layers} layers could carry INDEX, "
+                f"fewer than ε log log m - 2 = {epsilon * log_log - 2}",
             )
             instances += 1
-    return instances
+    return Evidence(instances, f"log₂ m in {LOG_PAIRS}, d = 2^{{(log m)^{{1-ε}}}}, ε = 1/2, 3/4, 1")
 
 
 # ------------------------------------------------------------------------------------- G.7
@@ -301,27 +300,44 @@ CLAIMS: tuple[Claim, ...] = (
         "G.1",
         "L BaseConv layers compute polynomials of degree at most 2^L, and some have degree 2^L.",
         check_degree_bound,
+        hypotheses="weights that do not depend on the input; no other nonlinearity",
+        strength="sample",
     ),
     Claim(
         "G.6",
         "A stack on the JRT prompt is a one-way INDEX protocol that sends the coefficients of a "
-        "degree-2^L polynomial, so recall needs ε log log N - O(1) layers.",
+        "degree-2^L polynomial.",
         check_index_protocol,
+        hypotheses="weights as above, rational with a common denominator; bits as inputs",
+        strength="construction",
+    ),
+    Claim(
+        "G.6, layers",
+        "So recall needs ε log log m - 2 layers, m pairs.",
+        check_layers_grow,
+        hypotheses="log₂ d ≤ (log₂ m)^{1-ε}, log₂ m bits a parameter; a bounded error is allowed",
+        strength="formula",
     ),
     Claim(
         "G.7",
         "EQ of d-bit strings has degree 2d, so recall needs ⌈log₂ 2d⌉ layers; for EQ so many do.",
         check_binary_equality,
+        hypotheses="weights as above; outputs exact, not read by a threshold or argmax",
+        strength="exhaustive",
     ),
     Claim(
         "value-degree",
         "With the value's bit an input as well, recall has degree 2d + 1: ⌈log₂(2d + 1)⌉ layers.",
         check_value_raises_degree,
+        hypotheses="as G.7",
+        strength="exhaustive",
     ),
     Claim(
         "G.8/G.11",
-        "Recall solves EQ, whose least degree in p-hot encoding (base ≥ 2) is 2p: ⌈log₂ 2p⌉ "
-        "layers, and so many do with a linear readout.",
+        "Recall solves EQ, whose least degree in p-hot encoding is 2p: ⌈log₂ 2p⌉ layers, and so "
+        "many do with a linear readout.",
         check_p_hot_equality,
+        hypotheses="as G.7; base ≥ 2",
+        strength="exhaustive",
     ),
 )

@@ -156,14 +156,16 @@ def check_passes() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "G.27-deterministic",
-        "If a + b ≤ n, two parties who decide without error exchange ⌈log₂ C(n, min(a, b))⌉ ≥ "
-        "min(a, b) bits.",
+        "Two parties exchange ⌈log₂ C(n, min(a, b))⌉ ≥ min(a, b) bits or more.",
         check_two_way,
+        hypotheses="deciding without errors; a + b ≤ n; one of the two knows the answer at the end",
+        strength="exhaustive",
     ),
     Claim(
         "G.29-deterministic",
-        "If a + b ≤ n, deciding without error by reading p times takes a state of "
-        "⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        "Reading p times takes a state of ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits or more.",
         check_passes,
+        hypotheses="deciding without errors; a + b ≤ n; parties may remember what they have sent",
+        strength="exhaustive",
     ),
 )

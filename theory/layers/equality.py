@@ -27,10 +27,10 @@ def equality_on_pairs(
     ([[0, 0], [0, 1], [1, 0], [1, 1]], [1, 0, 0, 1])
 
     Args:
-        encodings: (c, d), entries 0 or 1, one row an element, all different.
+        encodings: (n, d), entries 0 or 1, one row an element, all different.
 
     Returns:
-        Points (c², 2 d), the encodings of both elements, and values (c²,): 1 if they are equal.
+        Points (n², 2 d), the encodings of both elements, and values (n²,): 1 if they are equal.
 
     Raises:
         ValueError: when the encodings are not distinct rows of 0 and 1.

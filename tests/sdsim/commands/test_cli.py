@@ -464,14 +464,21 @@ def test_theory_verify_exits_by_its_claims(
         require(truth, "a planted counterexample")
         return Evidence(3, "three numbers")
 
-    claims = [Claim("planted", "a statement", check)]
+    claims = [
+        Claim("planted", "a statement", check, hypotheses="a hypothesis", strength="sample"),
+        Claim("theirs", "a theorem", None, hypotheses="none", strength="cited"),
+    ]
     monkeypatch.setattr("theory.claims.verify.CLAIMS", claims)
     monkeypatch.setattr("theory.claims.verify.verify", lambda: verify(claims))
     code, out, err = run("theory", "verify")
     assert code == (0 if truth else 1)
     assert ("holds" if truth else "FAILS") in out
     assert ("a planted counterexample" in out) is not truth
-    assert ("1 of 1 claims fail: planted" in err) is not truth
+    assert ("1 of 2 claims fail: planted" in err) is not truth
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["a hypothesis", "sample"] in [cells[3:5] for cells in rows]
+    assert any(cells[3:5] == ["none", "cited"] and "not checked" in cells for cells in rows)
+    assert ("1 sample" in out and "1 are cited and not checked" in out) is truth
 
 
 def test_version(run: Run) -> None:

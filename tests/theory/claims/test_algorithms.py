@@ -13,7 +13,7 @@ CLAIMS = [*algorithms.CLAIMS, *protocols.CLAIMS, *reductions.CLAIMS]
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_the_claim_holds(claim):
-    evidence = claim.check()
+    evidence = claim.evidence()
     assert evidence.instances >= 30
     assert evidence.scope
 
@@ -118,4 +118,4 @@ def test_the_claim_is_refuted_when_it_is_false(monkeypatch, name, module, attrib
     monkeypatch.setattr(module, attribute, broken)
     (claim,) = (claim for claim in CLAIMS if claim.name == name)
     with pytest.raises(ClaimFailed):
-        claim.check()
+        claim.evidence()

@@ -15,7 +15,7 @@ BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_claim_holds(claim):
-    evidence = claim.check()
+    evidence = claim.evidence()
     assert isinstance(evidence, Evidence)
     assert evidence.instances >= 15
     assert evidence.scope
@@ -27,7 +27,7 @@ def test_every_claim_has_a_name_and_a_statement_of_its_own():
 
 def refuted(name, counterexample):
     with pytest.raises(ClaimFailed, match=counterexample):
-        BY_NAME[name].check()
+        BY_NAME[name].evidence()
 
 
 def test_a_threshold_of_one_half_is_refuted(monkeypatch):

@@ -18,7 +18,7 @@ BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_claim_holds(name):
-    evidence = BY_NAME[name].check()
+    evidence = BY_NAME[name].evidence()
     assert evidence.instances > 0
     assert evidence.scope
 
@@ -75,7 +75,7 @@ def _less(bits, n, a):
 def test_a_wrong_bound_is_refuted(monkeypatch, name, module, function, wrong):
     monkeypatch.setattr(module, function, wrong)
     with pytest.raises(ClaimFailed, match=r"\d"):
-        BY_NAME[name].check()
+        BY_NAME[name].evidence()
 
 
 def test_singletons_agree_with_all_conversations():

@@ -15,12 +15,12 @@ BY_NAME = {claim.name: claim for claim in claims.CLAIMS}
 
 
 def test_names() -> None:
-    assert list(BY_NAME) == ["G.1", "G.6", "G.7", "value-degree", "G.8/G.11"]
+    assert list(BY_NAME) == ["G.1", "G.6", "G.6, layers", "G.7", "value-degree", "G.8/G.11"]
 
 
 @pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.name)
 def test_claim_holds(claim: Claim) -> None:
-    evidence = claim.check()
+    evidence = claim.evidence()
     assert evidence.instances >= 5
     assert evidence.scope
 
@@ -32,7 +32,7 @@ def test_claim_holds(claim: Claim) -> None:
         ("G.1", "_evaluate", lambda polynomial, point: Fraction(1, 97), "the polynomial's value"),
         ("G.6", "evaluate_message", lambda message, query: Fraction(1, 97), "Bob finds"),
         ("G.6", "message_bits", lambda *sizes: 0, "not those of the formula"),
-        ("G.6", "recall_layers", lambda *sizes, **bits: 1, "could carry INDEX"),
+        ("G.6, layers", "recall_layers", lambda *sizes, **bits: 1, "could carry INDEX"),
         ("G.7", "boolean_degree", lambda values: 1, "EQ has degree 1"),
         ("G.7", "layers_for_degree", lambda degree: 9, "layers for degree"),
         ("G.7", "binary_equality", lambda width: sympy.Poly(sympy.Symbol("z")), "not EQ's"),
@@ -48,4 +48,4 @@ def test_check_fails_when_its_ground_is_broken(
 ) -> None:
     monkeypatch.setattr(claims, broken, replacement)
     with pytest.raises(ClaimFailed, match=counterexample):
-        BY_NAME[name].check()
+        BY_NAME[name].evidence()
