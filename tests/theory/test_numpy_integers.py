@@ -23,8 +23,10 @@ from theory.one_pass.filters import (
 from theory.one_pass.optima import best_accuracy
 from theory.one_pass.rate_distortion import ranking_search_bits
 from theory.one_pass.with_error import index_length
+from theory.passes.exhaustive import fewest_recurrent_states, fewest_states
 from theory.passes.protocols import examine
 from theory.passes.rank import disjointness_matrix
+from theory.passes.tower import tower_for, tower_within
 
 TENTH = Fraction(1, 10)
 CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -54,6 +56,10 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (fingerprint_bits_for, (2**40, 2**40, TENTH)),
     (membership_bits, (256, 64, 64, TENTH)),
     (index_length, (32, 4, 12)),
+    (fewest_states, (4, 1, 1, 2)),
+    (fewest_recurrent_states, (4, 1, 1, 2)),
+    (tower_within, (4, 6, 2, 9)),
+    (tower_for, (4, 6, 2, 0.1)),
     (examine, (theory.OnePass(5), 5, 3, 2)),
     (disjointness_matrix, (5, 2, 2)),
     (recall_layers, (64, 16, 8)),

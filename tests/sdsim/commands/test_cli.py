@@ -271,7 +271,7 @@ def test_the_shell_completes_commands_and_settings(
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
         ("sdsim ", "sweep theory train"),
-        ("sdsim theory ", "bounds figures optima tradeoff verify"),
+        ("sdsim theory ", "bounds figures optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
@@ -447,13 +447,22 @@ def test_a_tradeoff_is_printed_and_drawn(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("theory", "tradeoff", *sizes)
     assert code == 0
     lines = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
-    assert ["optimum", "1.000", "0.733", "0.733"] in [cells[1:5] for cells in lines]
+    assert ["optimum", "1", "1.000", "0.733", "0.733"] in [cells[1:6] for cells in lines]
+    assert ["stored exactly", "2", "3.322", "1.000", "1.000"] in [cells[1:6] for cells in lines]
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
         f"tradeoff.{kind}" for kind in ("pdf", "png", "csv")
     }
     code, _, err = run("theory", "tradeoff", "universe=4", "size_a=3", "size_b=3")
     assert code == 2
     assert "size_a + size_b - 1 ≤ universe is needed" in err
+
+
+def test_what_several_passes_take_is_printed(run: Run) -> None:
+    code, out, _ = run("theory", "passes", "universe=4", "size_a=8", "size_b=8", "most_passes=2")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["4", "1", "1", "2", "2", "2", "3"] in [cells[1:8] for cells in rows]
+    assert [cells[1] for cells in rows if len(cells) == 7] == ["1", "2"]
 
 
 @pytest.mark.parametrize("truth", [True, False])
