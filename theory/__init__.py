@@ -6,8 +6,9 @@ From bottom to top; each imports only what is named before it:
 - ``one_pass``: bits held between the sets, exactly, by automata, with error, by filters
 - ``passes``: two parties, and a prompt read several times: bounds, all protocols of tiny sizes, the
   hash tower
-- ``layers``: BaseConv as exact polynomials, and the layers that recall takes
-- ``based``: Theorem G.22 as explicit weights
+- ``layers``: BaseConv as exact polynomials, and the layers that recall takes: exact, approximate,
+  by sign
+- ``based``: Theorem G.22 as explicit weights, and the features that any kernel needs
 - ``algorithms``: streaming algorithms whose held bits are counted
 - ``memory``: bounds and algorithms side by side
 - ``tradeoff``: accuracy against bits, of one pass and of several
@@ -28,6 +29,7 @@ From bottom to top; each imports only what is named before it:
 | p passes, tiny sizes | `passes.exhaustive.fewest_recurrent_states` | exact |
 | p passes, error δ | `passes.tower.tower_for` | sufficient |
 | layers for recall, by degree | `layers.degrees.layers_for_degree` | lower bound |
+| layers for recall, within ε | `layers.approximation.layers_within` | lower bound |
 | layers for recall, by INDEX | `layers.index.recall_layers` | lower bound |
 """
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import theory
+from theory.based.coherence import alon_order, welch_allows, welch_dimension
 from theory.based.kernels import DataDependentKernel, ExponentialKernel
 from theory.based.random_signs import RandomSignKernel
 from theory.based.theorem_g22 import PromptLayout
 from theory.counting import ceil_log2, ceil_log2_binomial, subsets_up_to
+from theory.layers.approximation import approximate_degree, best_approximation, layers_within
 from theory.layers.equality import binary_equality, p_hot_equality
 from theory.layers.index import index_recall_stack, recall_layers
 from theory.one_pass.filters import (
@@ -63,6 +65,12 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (examine, (theory.OnePass(5), 5, 3, 2)),
     (disjointness_matrix, (5, 2, 2)),
     (recall_layers, (64, 16, 8)),
+    (approximate_degree, (6, TENTH)),
+    (best_approximation, (6, 2)),
+    (layers_within, (6, TENTH)),
+    (welch_allows, (28, 7, TENTH)),
+    (welch_dimension, (10**6, TENTH)),
+    (alon_order, (10**6, TENTH)),
     (binary_equality, (3,)),
     (p_hot_equality, (2, 3)),
     (index_recall_stack, (4,)),

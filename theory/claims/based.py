@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 from math import comb, log
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..based.coherence import welch_allows, welch_dimension
 from ..based.kernels import (
     DataDependentKernel,
     ExponentialKernel,
@@ -265,6 +266,44 @@ def check_growth_of_random_signs() -> Evidence:
     return Evidence(instances, "2 draws, n in {32, 64, 128}, |A| in {2, 3, 4, 6, 8}")
 
 
+def check_welch() -> Evidence:
+    """No kernel beats Welch's bound: not ours, not random vectors; and 28 lines attain it."""
+    generator = np.random.default_rng(74)
+    instances = 0
+
+    def require_allowed(universe: int, dimension: int, epsilon: Fraction, what: str) -> None:
+        allowed = welch_allows(universe, dimension, epsilon)
+        require(allowed, f"{what}, n = {universe}, f = {dimension}: ε = {epsilon}, below Welch's")
+
+    for universe, dimension in product((4, 12, 40, 100), (1, 2, 3, 7, 20)):
+        for _ in range(3):
+            signs = RandomSignKernel(
+                universe, 1, seed=int(generator.integers(2**32)), dimension=dimension
+            )
+            require_allowed(universe, dimension, signs.epsilon(), "random signs")
+            vectors = generator.standard_normal((universe, dimension))
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            products = np.abs(vectors @ vectors.T) - 2 * np.eye(universe)
+            epsilon = min(Fraction(1), Fraction(products.max() + 1e-9))  # rounding can only help
+            require_allowed(universe, dimension, epsilon, "random vectors")
+            instances += 2
+    for universe, size in product((12, 40, 100), (1, 2, 4)):
+        kernel = ExponentialKernel(universe, size)
+        require_allowed(universe, kernel.dimension, kernel.epsilon(), "exponential")
+        instances += 1
+    # Twenty-eight lines in seven dimensions: 3 in two of eight places, -1 in the rest.
+    lines = np.full((28, 8), -1)
+    for line, places in zip(lines, combinations(range(8), 2), strict=True):
+        line[list(places)] = 3
+    products = np.abs(lines @ lines.T)[~np.eye(28, dtype=bool)]
+    third = Fraction(1, 3)
+    attained = set(products.tolist()) == {8} and welch_dimension(28, third) == 7
+    require(attained, f"inner products {set(products.tolist())} of 24, for {28} lines")
+    return Evidence(
+        instances + 1, "random signs and vectors, n ≤ 100, f ≤ 20; our kernels; 28 lines"
+    )
+
+
 def check_random_instances_need_less() -> Evidence:
     """Most instances need f linear in |A|, with no c; the hardest are still lost at that f."""
     universe, trials = 128, 30
@@ -348,6 +387,22 @@ CLAIMS: tuple[Claim, ...] = (
         check_growth_of_random_signs,
         hypotheses="independent fair signs; the sizes checked",
         strength="sample",
+    ),
+    Claim(
+        "G.23, Welch",
+        "Every kernel has C(f + k - 1, k) ≥ n / (1 + (n - 1) ε^(2k)) for all k: with ε = 1/(3|A|) "
+        "it tends to 9|A|² features or more as n grows, so that the square is nearly forced.",
+        check_welch,
+        hypotheses="an (ε, f) kernel on n ≥ 2 elements, real; not of what solves most instances",
+        strength="sample",
+    ),
+    Claim(
+        "G.23, Alon",
+        "Every kernel has f = Ω(ε⁻² log n / log(1/ε)): random signs are within a factor "
+        "O(log |A|) of the least (Alon 2003).",
+        None,
+        hypotheses="an (ε, f) kernel on n elements, real; 1/√n ≤ ε < 1/2",
+        strength="cited",
     ),
     Claim(
         "G.23, on average",

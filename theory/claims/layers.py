@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+from math import comb, prod
 
 import numpy as np
 import numpy.typing as npt
 import sympy
 
 from ..checks import Exact
+from ..layers.approximation import (
+    BestApproximation,
+    approximate_degree,
+    best_approximation,
+)
 from ..layers.base_conv import BaseConvStack, random_stack
 from ..layers.codes import binary_code, p_hot_code
 from ..layers.degrees import (
@@ -18,6 +24,7 @@ from ..layers.degrees import (
     certifies,
     layers_for_degree,
     least_degree,
+    monomials,
     multilinear_coefficients,
 )
 from ..layers.equality import (
@@ -27,6 +34,7 @@ from ..layers.equality import (
     equality_on_pairs,
     p_hot_equality,
     p_hot_equality_stack,
+    sign_equality_stack,
 )
 from ..layers.index import (
     evaluate_message,
@@ -256,6 +264,69 @@ def _require_stack_computes_p_hot_equality(digits: int, base: int) -> None:
     require(sum(channels[1:], channels[0]) == wanted, f"{where}: the stack computes another one")
 
 
+# ------------------------------------------------------------------- outputs that are not exact
+
+
+def check_within() -> Evidence:
+    """EQ's approximate degree is twice AND's, by a witness and a polynomial on all pairs."""
+    instances = 0
+    for width in range(1, 5):
+        points = np.array(list(product((0, 1), repeat=2 * width)))
+        agreeing = (points[:, :width] == points[:, width:]).sum(axis=1)
+        for degree in range(width):
+            best = best_approximation(width, degree)
+            where = f"d = {width}, k = {degree}"
+            values = np.array(best.values, dtype=object)[agreeing]
+            reached = boolean_degree(values.reshape((2,) * (2 * width)))
+            require(reached <= 2 * degree, f"{where}: degree {reached} in the pair")
+            error = max(
+                abs(value - (x == width)) for value, x in zip(values, agreeing, strict=True)
+            )
+            require(error == best.error, f"{where}: error {error}, not {best.error}")
+            witness = _witness(best)
+            weights = np.array([witness[x] for x in agreeing], dtype=object)
+            for monomial in monomials(2 * width, 2 * degree + 1):
+                total = weights[points[:, monomial].all(axis=1)].sum()
+                require(total == 0, f"{where}: the witness sums to {total} on {monomial}")
+            shown = weights[agreeing == width].sum() / abs(weights).sum()
+            require(abs(shown) == best.error, f"{where}: the witness shows {shown}")
+            instances += 1
+    return Evidence(instances, "all pairs of strings of d ≤ 4 bits, all degrees of AND below d")
+
+
+def _witness(best: BestApproximation) -> dict[int, Fraction]:
+    """Weights by the number of equal bits that polynomials of degree k sum to zero."""
+    weights = {}
+    for x in range(best.width + 1):
+        others = prod(x - y for y in best.points if y != x)
+        weights[x] = Fraction(int(x in best.points), others * comb(best.width, x))
+    return weights
+
+
+def check_growth_within() -> Evidence:
+    """Between √(d / 6) and √d · 3/2, so that half of log₂ d layers remain."""
+    degrees = {}
+    for width in (1, 2, 4, 8, 16, 32, 64, 128):
+        degree = degrees[width] = approximate_degree(width, Fraction(1, 3))
+        within = width <= 6 * degree**2 and 4 * degree**2 <= 9 * width
+        require(within or width == 1, f"d = {width}: degree {degree}")
+    return Evidence(len(degrees), f"ε = 1/3, degrees {degrees}")
+
+
+def check_by_sign() -> Evidence:
+    """One layer and the sign of a sum, on all pairs."""
+    instances = 0
+    for width in range(1, 6):
+        stack = sign_equality_stack(width)
+        require(stack.degree_bound == 2, f"d = {width}: degree {stack.degree_bound}")
+        for pair in product(product((0, 1), repeat=width), repeat=2):
+            logit = sum(stack(pair)[1]) - width + Fraction(1, 2)
+            right = (logit > 0) == (pair[0] == pair[1])
+            require(right, f"d = {width}: {logit} for {pair}")
+            instances += 1
+    return Evidence(instances, "all pairs of strings of d ≤ 5 bits")
+
+
 # ------------------------------------------------------------------------ parts of the above
 
 
@@ -324,6 +395,30 @@ CLAIMS: tuple[Claim, ...] = (
         check_binary_equality,
         hypotheses="weights as above; outputs exact, not read by a threshold or argmax",
         strength="exhaustive",
+    ),
+    Claim(
+        "G.7, within ε",
+        "EQ has an ε-approximate degree of twice AND's, so that recall needs ⌈log₂ 2k⌉ layers, k "
+        "that of AND of d bits; in p-hot encoding, of p bits.",
+        check_within,
+        hypotheses="weights as above; outputs within ε < 1/2 of EQ's on all pairs",
+        strength="exhaustive",
+    ),
+    Claim(
+        "G.7, growth within ε",
+        "AND of d bits has approximate degree Θ(√d), so that ½ log₂ d + O(1) layers are needed "
+        "(Nisan and Szegedy 1994).",
+        check_growth_within,
+        hypotheses="ε = 1/3; powers of 2 up to 128",
+        strength="formula",
+    ),
+    Claim(
+        "G.7, by sign",
+        "One layer decides EQ, by the sign of ½ - Σ (x_i - y_i)²: a model that is read by its "
+        "larger logit needs no more, whatever d.",
+        check_by_sign,
+        hypotheses="a linear readout with a threshold or argmax",
+        strength="construction",
     ),
     Claim(
         "value-degree",

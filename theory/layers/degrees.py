@@ -32,7 +32,8 @@ def layers_for_degree(degree: int) -> int:
     """Layers that a BaseConv stack needs for a polynomial of this degree: ⌈log₂ degree⌉.
 
     Recall needs those of EQUALITY, read once or twice: of degree 2d for d-bit codes (G.7) and 2p
-    for p-hot codes (G.11, which states ⌊log₂ 2p⌋). It holds for outputs that are exact.
+    for p-hot codes (G.11, which states ⌊log₂ 2p⌋). It holds for outputs that are exact;
+    `theory.layers.approximation` is about others.
 
     >>> [layers_for_degree(degree) for degree in (1, 2, 3, 4, 5)]
     [0, 1, 2, 2, 3]

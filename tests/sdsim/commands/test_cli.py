@@ -271,7 +271,7 @@ def test_the_shell_completes_commands_and_settings(
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
         ("sdsim ", "sweep theory train"),
-        ("sdsim theory ", "bounds figures optima passes tradeoff verify"),
+        ("sdsim theory ", "bounds figures kernels layers optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
@@ -463,6 +463,29 @@ def test_what_several_passes_take_is_printed(run: Run) -> None:
     rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
     assert ["4", "1", "1", "2", "2", "2", "3"] in [cells[1:8] for cells in rows]
     assert [cells[1] for cells in rows if len(cells) == 7] == ["1", "2"]
+
+
+def test_the_features_that_kernels_need_are_printed(run: Run) -> None:
+    code, out, _ = run("theory", "kernels", "universe=32", "sizes=[1,2]")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert [cells[1:4] for cells in rows if len(cells) == 10] == [
+        ["1", "1/3", "8"],
+        ["2", "1/6", "18"],
+    ]
+    code, _, err = run("theory", "kernels", "universe=32", "sizes=[32]")
+    assert code == 2
+    assert "set_size = 32" in err
+
+
+def test_the_layers_that_recall_takes_are_printed(run: Run) -> None:
+    code, out, _ = run("theory", "layers", "widths=[16]")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["16", "32", "5", "6", "3", "1"] in [cells[1:7] for cells in rows]
+    code, _, err = run("theory", "layers", "error=0.5")
+    assert code == 2
+    assert "error = 1/2" in err
 
 
 @pytest.mark.parametrize("truth", [True, False])

@@ -14,8 +14,25 @@ from theory.claims.claim import Claim, ClaimFailed
 BY_NAME = {claim.name: claim for claim in claims.CLAIMS}
 
 
+_witness = claims._witness
+
+
+def half_a_witness(best: claims.BestApproximation) -> Any:
+    return {x: weight if x else 0 for x, weight in _witness(best).items()}
+
+
 def test_names() -> None:
-    assert list(BY_NAME) == ["G.1", "G.6", "G.6, layers", "G.7", "value-degree", "G.8/G.11"]
+    assert list(BY_NAME) == [
+        "G.1",
+        "G.6",
+        "G.6, layers",
+        "G.7",
+        "G.7, within ε",
+        "G.7, growth within ε",
+        "G.7, by sign",
+        "value-degree",
+        "G.8/G.11",
+    ]
 
 
 @pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.name)
@@ -36,6 +53,12 @@ def test_claim_holds(claim: Claim) -> None:
         ("G.7", "boolean_degree", lambda values: 1, "EQ has degree 1"),
         ("G.7", "layers_for_degree", lambda degree: 9, "layers for degree"),
         ("G.7", "binary_equality", lambda width: sympy.Poly(sympy.Symbol("z")), "not EQ's"),
+        ("G.7, within ε", "boolean_degree", lambda values: 9, "degree 9 in the pair"),
+        ("G.7, within ε", "_witness", lambda best: [Fraction(1)] * 9, "the witness sums to"),
+        ("G.7, within ε", "_witness", lambda best: half_a_witness(best), "the witness"),
+        ("G.7, growth within ε", "approximate_degree", lambda d, error: d, "d = 4: degree 4"),
+        ("G.7, growth within ε", "approximate_degree", lambda d, error: 1, "d = 8: degree 1"),
+        ("G.7, by sign", "sign_equality_stack", claims.binary_equality_stack, "d = 2"),
         ("value-degree", "boolean_degree", lambda values: 2, "the answer's bit has degree 2"),
         ("G.8/G.11", "_recall", lambda pairs, query: None, "recall of 0"),
         ("G.8/G.11", "least_degree", lambda points, values: 1, "EQ has degree 1"),
