@@ -17,6 +17,7 @@ from .one_pass.exact import one_pass_bits
 from .one_pass.filters import fingerprint_bits_for, membership_bits
 from .one_pass.rate_distortion import decision_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
+from .passes.tower import LEAST_ERROR
 from .setting import Outcome, Token, check_sizes, prompt_tokens
 
 _COINS_SEED = 0  # of the hash functions; the bits held hardly depend on it
@@ -38,8 +39,8 @@ class MemoryNeed:
         kind: ``"at least"``, a proven lower bound on the largest state; ``"held"``, the most bits
             that an algorithm held while it ran; ``"about"``, what the best filter for approximate
             membership of B's elements in A takes, which is one way to decide.
-        a_first, b_first: bits; None where the algorithm did not get to the end in time, or the
-            tower's sets are too large.
+        a_first, b_first: bits; None where the algorithm did not get to the end in time, or there
+            is no tower: for sets of more than 512 elements, or an error too small.
     """
 
     what: str
@@ -86,7 +87,7 @@ def memory_needs(
     tower_passes = min(passes, _MOST_TOWER_PASSES)
 
     def tower(a: int, b: int) -> float | None:
-        if max(a, b) > _LARGEST_TOWER:
+        if max(a, b) > _LARGEST_TOWER or error < LEAST_ERROR:
             return None
         model = HashTower.drawn(universe, a, b, tower_passes, error, seed=_COINS_SEED, packed=True)
         return _peak_bits(model.run, a, b, tower_passes, max_seconds)

@@ -40,7 +40,7 @@ class Config:
     size_a: Annotated[int, Field(ge=1, le=_MOST_ELEMENTS)] = 64
     size_b: Annotated[int, Field(ge=1, le=_MOST_ELEMENTS)] = 64
     most_passes: Annotated[Count, Field(le=_MOST_PASSES)] = 4
-    error: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    error: Annotated[float, Field(ge=1e-9, lt=1)] = 0.05
 
 
 def run(config: Config) -> None:

@@ -73,6 +73,14 @@ def test_what_does_not_end_in_time_is_left_open() -> None:
     assert reported == [(done, 11) for done in range(1, 12)]
 
 
+def test_where_no_tower_is_looked_for_its_bits_are_left_open() -> None:
+    for sizes, error in (((2000, 4, 600), Fraction(1, 10)), ((64, 4, 4), Fraction(1, 10**12))):
+        rows = {need.what: need for need in memory_needs(*sizes, 2, error)}
+        (tower,) = (row for what, row in rows.items() if what.startswith("HashTower"))
+        assert (tower.a_first, tower.b_first) == (None, None)
+        assert rows["JustReadTwice"].a_first is not None
+
+
 def test_the_stream_is_the_prompt() -> None:
     assert tuple(prompt_tokens(range(3), range(3, 5), 2)) == prompt(range(3), range(3, 5), 2)
 

@@ -260,7 +260,7 @@ def threshold() -> MLP:
 
 @with_python_integers
 def state_bits_allowed(smaller: int, element_bits: int) -> int:
-    """2mn + 2m + 4n + 5 bits, which the model with the data-dependent kernel never exceeds.
+    """2mw + 2m + 4w + 5 bits, which the model with the data-dependent kernel never exceeds.
 
     These are mw for the keys, m + w for the sums over them, (m + 1)w for the delayed rows and m for
     the marks, w + 3 for the position, w + 1 for the separator's and 1 for its entry; the sets fill

@@ -210,21 +210,15 @@ def _halves(mask: int) -> Iterator[int]:
 def _recurrent_models_decide(matrix: npt.NDArray[np.int64], messages: int, states: int) -> bool:
     """Whether some model with so many states at each segment boundary is right on all inputs."""
     truth: Table = tuple(map(tuple, matrix.tolist()))
-    hopeless: set[tuple[Table, int]] = set()
 
+    @cache
     def reaches(held: Table, left: int) -> bool:
         """Whether a model can do it that has so many messages left and these states now."""
         if left == 1:
             return _separable(held, truth, states)
-        if (held, left) in hopeless:
-            return False
         # Bob's last message must leave Alice one with which he can answer.
         aim = truth if left == 2 else None
-        for after in _rewritten(held, states, aim):
-            if reaches(after, left - 1):
-                return True
-        hopeless.add((held, left))
-        return False
+        return any(reaches(after, left - 1) for after in _rewritten(held, states, aim))
 
     return reaches(tuple((0,) * len(truth[0]) for _ in truth), messages)
 

@@ -38,6 +38,9 @@ from ..setting import Problem
 LARGEST_SET = 1024
 """Elements of either set at most: towers are then found within a minute."""
 
+LEAST_ERROR = Fraction(1, 10**9)
+"""Below, sums of chances would be rounded too much."""
+
 _MOST_CELLS = 2**60  # of a level: as good as infinitely many
 _SPILLS = (0.03, 0.003, 0.0001)  # chances to give up at a level, of which the best is chosen
 
@@ -202,13 +205,13 @@ def tower_for(
         size_a: a = |A|, 1 … `LARGEST_SET`.
         size_b: b = |B|, the same.
         passes: p ≥ 1.
-        error: δ, 0 < δ < 1, on every instance.
+        error: δ, `LEAST_ERROR` ≤ δ < 1, on every instance.
         problem: ``"decision"``, or ``"search"`` for the one common element.
 
     Raises:
         ValueError: unless the arguments are as above.
     """
-    require_between(0, 1, open_low=True, open_high=True, error=error)
+    require_between(LEAST_ERROR, 1, open_high=True, error=error)
     spill = float(error) / (4 * passes)
 
     def of(bits: int) -> Tower:

@@ -44,6 +44,8 @@ def test_bob_finds_what_the_model_answers(
     assert message.numbers == len(list(monomials(width, 2**layers)))
     assert 0 <= message.payload < 2**message.bits
     assert message.bits == message_bits(seq_len, width, layers, stack.magnitude)
+    # A layer squares the denominator that it is given, and that of its own parameters.
+    assert message.denominator == stack.denominator ** (2 * (2**layers - 1))
     for query in product((0, 1), repeat=width):
         prompt = [*context, query] * passes
         assert evaluate_message(message, query) == stack(prompt)[-1, channel]

@@ -8,7 +8,7 @@ from math import comb, log2
 
 import pytest
 
-from theory.passes.tower import LARGEST_SET, Level, Tower, tower_for, tower_within
+from theory.passes.tower import LARGEST_SET, LEAST_ERROR, Level, Tower, tower_for, tower_within
 
 
 def readings(tower: Tower, first: list[int], second: list[int]) -> list[list[int]]:
@@ -90,6 +90,12 @@ def test_more_passes_take_fewer_bits_for_the_same_error(sizes, problem) -> None:
         assert fewer.error(problem) > 0.05
 
 
+def test_the_smallest_errors_are_kept() -> None:
+    tower = tower_for(8, 8, 2, LEAST_ERROR)
+    assert 0 <= tower.error("decision") <= LEAST_ERROR
+    assert tower.bits > tower_for(8, 8, 2, 1e-6).bits
+
+
 def test_read_twice_the_order_hardly_matters() -> None:
     long_first, short_first = (tower_for(*sizes, 2, 0.1).bits for sizes in ((60, 4), (4, 60)))
     assert short_first < long_first < short_first + 5
@@ -132,7 +138,7 @@ def test_levels_are_no_larger_than_float_numbers_are_exact() -> None:
         (lambda: tower_within(1, 1, 1, -1), "bits = -1"),
         (lambda: tower_within(1, 1, 0, 1), "passes = 0"),
         (lambda: tower_within(0, 1, 1, 1), "size_a = 0"),
-        (lambda: tower_for(1, 1, 1, Fraction(0)), "error = 0"),
+        (lambda: tower_for(1, 1, 1, Fraction(0)), "error = 0: 1/1000000000 ≤ error < 1"),
         (lambda: tower_for(1, 1, 1, 1), "error = 1"),
         (lambda: tower_for(1, LARGEST_SET + 1, 1, 0.1), "size_b = "),
     ],
