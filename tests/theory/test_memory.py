@@ -64,7 +64,7 @@ def test_what_does_not_end_in_time_is_left_open() -> None:
         4,
         256,
         passes=10**6,
-        max_seconds=0.05,
+        max_seconds=0.5,
         progress=lambda done, total: reported.append((done, total)),
     )
     found = {need.what: (need.a_first, need.b_first) for need in needs}

@@ -88,8 +88,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "one-pass-search",
-        "Naming the common element takes as many bits as telling all A's apart, and in no other "
-        "case must all of them be told apart.",
+        "Naming the common element takes as many bits, as all A's must be told apart; they need not "
+        "be in any other case but a = n.",
         check_search_told_apart,
         hypotheses="no errors, one common element; b = 2, or b > 2 and n ≥ 2a + b - 2",
         strength="exhaustive",

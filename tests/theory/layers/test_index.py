@@ -73,6 +73,7 @@ def test_coefficient_bits_hold_every_numerator(stack: BaseConvStack) -> None:
 
 
 @given(st.integers(1, 2**40), st.integers(0, 60), st.integers(1, 64), st.integers(1, 3))
+@settings(deadline=None)
 def test_layers_needed_is_the_least_that_could_carry_index(
     pairs: int, extra: int, parameter_bits: int, passes: int
 ) -> None:
