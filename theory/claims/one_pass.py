@@ -88,8 +88,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "one-pass-search",
-        "Naming the common element takes as many bits, as all A's must be told apart; they need not "
-        "be in any other case but a = n.",
+        "Naming the common element takes as many bits, as all A's must be told apart; in any "
+        "other case but a = n they need not be.",
         check_search_told_apart,
         hypotheses="no errors, one common element; b = 2, or b > 2 and n ≥ 2a + b - 2",
         strength="exhaustive",
