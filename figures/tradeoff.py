@@ -1,4 +1,4 @@
-"""Accuracy against the bits of one pass, as theory has it."""
+"""Accuracy against the bits held between the sets, as theory has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
-from figures.palette import BLUE, GREEN, PURPLE, VERMILION
+from figures.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from figures.style import PAGE_WIDTH, add_legend, add_note
 from theory.setting import Problem
 from theory.tradeoff import Point
@@ -21,10 +21,14 @@ _MARKS = {  # kind: label, colour, marker, line
     "filter": ("Set of hash values", BLUE, "o", "-"),
     "stored exactly": ("First set, stored", GREEN, "*", ""),
 }
+_MARKS_OF_SEVERAL_PASSES = {
+    "tower": ("Hash tower, {passes} passes", ORANGE, "s", "-"),
+    "stored exactly": ("Stored, {passes} passes", ORANGE, "*", ""),
+}
 _NOTE = """\
 n = {universe}; {question}, on average over uniform instances. Shaded: proved impossible for \
-whatever reads once and holds so many bits (log₂ of its states) between the sets. Hash functions \
-are public and not counted.
+whatever reads once and holds so many bits (log₂ of its states) between the sets; what reads \
+several times is not bound by that. Hash functions are public and not counted.
 """
 _QUESTIONS = {
     "search": "naming the one common element",
@@ -42,7 +46,7 @@ def draw(
         universe, size_a, size_b, problem: as there.
 
     Returns:
-        The figure, and the points: first, kind, bits, accuracy.
+        The figure, and the points: first, kind, passes, bits, accuracy.
     """
     data = pl.DataFrame([asdict(point) for point in points])
     figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
@@ -60,10 +64,14 @@ def draw(
 
 def _draw_panel(ax: Axes, data: pl.DataFrame) -> None:
     bound = data.filter(kind="at most").sort("bits")
+    several = max(data["passes"].to_list())
+    marks = [(1, kind, *mark) for kind, mark in _MARKS.items()]
+    if several != 1:
+        marks += [(several, kind, *mark) for kind, mark in _MARKS_OF_SEVERAL_PASSES.items()]
     ax.fill_between(bound["bits"], bound["accuracy"], 1.05, color="0.87", linewidth=0, zorder=0)
     ax.plot(bound["bits"], bound["accuracy"], color="0.2", linewidth=0.9, label="Proved bound")
-    for kind, (label, colour, marker, line) in _MARKS.items():
-        here = data.filter(kind=kind).sort("bits")
+    for passes, kind, label, colour, marker, line in marks:
+        here = data.filter(kind=kind, passes=passes).sort("bits")
         if len(here):
             ax.plot(
                 here["bits"],
@@ -72,7 +80,7 @@ def _draw_panel(ax: Axes, data: pl.DataFrame) -> None:
                 linestyle=line,
                 color=colour,
                 markersize=6 if kind == "stored exactly" else 3.5,
-                label=label,
+                label=label.format(passes=passes),
             )
     ax.set_ylim(0, 1.05)
     ax.set_xlim(0, max(bound["bits"]))

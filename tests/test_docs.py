@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -68,3 +69,21 @@ def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
     padded = torch.cat([torch.randn(2, 2, 6, dtype=torch.float64), x], dim=1)
     mask = torch.arange(7).expand(2, 7) >= 2
     torch.testing.assert_close(mixer.prefill(padded, mask=mask)[0][:, 2:], whole)
+
+
+def test_the_page_on_theory_gives_what_its_commands_print() -> None:
+    from theory.claims.claim import STRENGTHS
+    from theory.layers.approximation import layers_within
+    from theory.layers.degrees import layers_for_degree
+    from theory.passes.exhaustive import fewest_recurrent_states, fewest_states
+    from theory.passes.tower import tower_for
+
+    page = " ".join((DOCS / "theory.md").read_text().split())
+    bits = [tower_for(64, 64, passes, 0.05).bits / 64 for passes in (1, 2, 3, 4)]
+    assert f"| bits per element | {' | '.join(f'{each:.2f}' for each in bits)} |" in page
+    layers = layers_within(64, Fraction(1, 3)), layers_for_degree(2 * 64)
+    assert "{} in place of {} layers at d = 64, ε = 1/3".format(*layers) in page
+    assert (fewest_recurrent_states(4, 1, 1, 2), fewest_states(4, 1, 1, 2)) == (3, 2)
+    assert "three states, where those who remember manage with two" in page
+    strengths = re.findall(r"\| (\w+) \| [^|]* \| (?:holds|agrees|not checked) \|", page)
+    assert strengths == list(STRENGTHS)

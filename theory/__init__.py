@@ -4,12 +4,14 @@ From bottom to top; each imports only what is named before it:
 
 - ``setting``: two sets in a prompt, and a recurrent model that reads it
 - ``one_pass``: bits held between the sets, exactly, by automata, with error, by filters
-- ``passes``: two parties, and a prompt read several times
-- ``layers``: BaseConv as exact polynomials, and the layers that recall takes
-- ``based``: Theorem G.22 as explicit weights
+- ``passes``: two parties, and a prompt read several times: bounds, all protocols of tiny sizes, the
+  hash tower
+- ``layers``: BaseConv as exact polynomials, and the layers that recall takes: exact, approximate,
+  by sign
+- ``based``: Theorem G.22 as explicit weights, and the features that any kernel needs
 - ``algorithms``: streaming algorithms whose held bits are counted
 - ``memory``: bounds and algorithms side by side
-- ``tradeoff``: accuracy against bits of one pass
+- ``tradeoff``: accuracy against bits, of one pass and of several
 - ``reductions``: between disjointness, recall, EQUALITY and INDEX
 - ``claims``: the numbered claims, each with its check on instances
 
@@ -24,11 +26,15 @@ From bottom to top; each imports only what is named before it:
 | one pass, error δ | `one_pass.filters.membership_bits` | least of filters |
 | conversation of two parties | `two_way_bits` | lower bound |
 | p passes | `multi_pass_bits` | lower bound |
+| p passes, tiny sizes | `passes.exhaustive.fewest_recurrent_states` | exact |
+| p passes, error δ | `passes.tower.tower_for` | sufficient |
 | layers for recall, by degree | `layers.degrees.layers_for_degree` | lower bound |
+| layers for recall, within ε | `layers.approximation.layers_within` | lower bound |
 | layers for recall, by INDEX | `layers.index.recall_layers` | lower bound |
 """
 
 from .algorithms.algorithm import StreamingAlgorithm
+from .algorithms.hash_tower import HashTower
 from .algorithms.kernel_attention import KernelAttention
 from .algorithms.multi_pass import JustReadTwice, MultiPass
 from .algorithms.one_pass import Fingerprint, OnePass, coin_count
@@ -49,6 +55,7 @@ from .setting import Marker, Token, prompt
 
 __all__ = [
     "Fingerprint",
+    "HashTower",
     "JustReadTwice",
     "KernelAttention",
     "Marker",

@@ -61,7 +61,7 @@ def require_at_least(least: int, **values: int) -> None:
 
 
 def require_between(
-    low: int,
+    low: int | Fraction,
     high: int | Fraction,
     *,
     open_low: bool = False,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from .algorithms.hash_tower import HashTower
 from .algorithms.multi_pass import JustReadTwice, MultiPass
 from .algorithms.one_pass import Fingerprint, OnePass
 from .checks import require_at_least, require_between, with_python_integers
@@ -16,9 +17,14 @@ from .one_pass.exact import one_pass_bits
 from .one_pass.filters import fingerprint_bits_for, membership_bits
 from .one_pass.rate_distortion import decision_bits
 from .passes.bounds import multi_pass_bits, two_way_bits
+from .passes.tower import LEAST_ERROR
 from .setting import Outcome, Token, check_sizes, prompt_tokens
 
-_COINS_SEED = 0  # of the fingerprints' hash function; the bits held hardly depend on it
+_COINS_SEED = 0  # of the hash functions; the bits held hardly depend on it
+_LARGEST_TOWER, _MOST_TOWER_PASSES = (
+    512,
+    8,
+)  # elements, copies; it takes seconds, and more do no good
 
 
 Kind = Literal["at least", "held", "about"]
@@ -33,7 +39,8 @@ class MemoryNeed:
         kind: ``"at least"``, a proven lower bound on the largest state; ``"held"``, the most bits
             that an algorithm held while it ran; ``"about"``, what the best filter for approximate
             membership of B's elements in A takes, which is one way to decide.
-        a_first, b_first: bits; None where the algorithm did not get to the end in time.
+        a_first, b_first: bits; None where the algorithm did not get to the end in time, or there
+            is no tower: for sets of more than 512 elements, or an error too small.
     """
 
     what: str
@@ -77,6 +84,14 @@ def memory_needs(
     def held(run: Callable[[Iterable[Token]], Outcome], passes: int = 1) -> _Bits:
         return lambda a, b: _peak_bits(run, a, b, passes, max_seconds)
 
+    tower_passes = min(passes, _MOST_TOWER_PASSES)
+
+    def tower(a: int, b: int) -> float | None:
+        if max(a, b) > _LARGEST_TOWER or error < LEAST_ERROR:
+            return None
+        model = HashTower.drawn(universe, a, b, tower_passes, error, seed=_COINS_SEED, packed=True)
+        return _peak_bits(model.run, a, b, tower_passes, max_seconds)
+
     reads = "1 pass" if passes == 1 else f"{passes} passes"
     length = size_a + size_b + 2
     fingerprint = Fingerprint.drawn(
@@ -103,6 +118,7 @@ def memory_needs(
         ("OnePass, a list", "held", held(OnePass(universe).run)),
         ("OnePass, packed", "held", held(OnePass(universe, packed=True).run)),
         (f"Fingerprint, error {error}", "held", held(fingerprint.run)),
+        (f"HashTower({tower_passes}), packed, error {error}", "held", tower),
         ("JustReadTwice", "held", held(JustReadTwice(universe, length=length).run, passes=2)),
     ]
     if passes > 2:

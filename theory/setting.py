@@ -1,7 +1,9 @@
 """The setting: two sets in a prompt, and a recurrent model that reads it.
 
-Sizes throughout: n possible elements (`universe`), a = |A|, b = |B|, A read before B. *Deciding* is
-to say whether A and B meet; *searching* is to name their one common element, which is promised.
+Letters throughout, the paper's in brackets: n possible elements, the `universe` [c]; a = |A|, b =
+|B|, A read before B; N tokens of one copy of the prompt; w bits that name an element [n]; p passes;
+δ an error. *Deciding* is to say whether A and B meet; *searching* is to name their one common
+element, which is promised.
 
 The prompt is ``([prefix] A [sep_sets] B)`` once or p times, then ``[answer]``. A `RecurrentModel`
 reads it token by token; `run` counts the bits that it holds on the way.

@@ -73,8 +73,8 @@ def run(config: Config) -> None:
     unfinished = [need.what for need in needs if None in (need.a_first, need.b_first)]
     if unfinished:
         console.print(
-            f"-: not at the end of the prompt after {config.max_seconds:g} s "
-            f"({'; '.join(unfinished)}); max_seconds allows more"
+            f"-: not at the end of the prompt after {config.max_seconds:g} s, which max_seconds "
+            f"changes, or too large a tower ({'; '.join(unfinished)})"
         )
 
 

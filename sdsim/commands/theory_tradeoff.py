@@ -1,4 +1,4 @@
-"""`sdsim theory tradeoff`: accuracy against bits of one pass."""
+"""`sdsim theory tradeoff`: accuracy against bits, of one pass and of several."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from theory.tradeoff import Point
 
 HELP = """\
-sdsim theory tradeoff: accuracy against the bits that one pass holds between the sets, in both
-orders: what is proved to be impossible, what is conjectured, the best of all messages where they
-can all be tried, and what storing the first set, or hash values of it, reaches.
+sdsim theory tradeoff: accuracy against the bits that are held between the sets, in both orders:
+what is proved to be impossible in one pass, what is conjectured, the best of all messages where
+they can all be tried, and what storing the first set, or hash values of it, reaches. Read several
+times: what the hash tower reaches, and elements stored as many at a time as are needed.
 
   sdsim theory tradeoff universe=32 size_a=4 size_b=12
   sdsim theory tradeoff universe=32 size_a=4 size_b=12 problem=decision out=drawings
+  sdsim theory tradeoff universe=32 size_a=4 size_b=12 passes=4
   sdsim theory tradeoff universe=5 size_a=2 size_b=2     # small enough for the optimum
 """
 
@@ -41,6 +43,7 @@ class Config:
         size_b: |B|, elements of the other set.
         problem: search, to name the one common element; or decision, whether there is one.
         steps: points of the bounds, from 0 bits to those that store the larger set.
+        passes: how often the tower reads; 1: no tower.
         out: folder to draw into; null: nothing is drawn.
     """
 
@@ -49,6 +52,7 @@ class Config:
     size_b: Count = 12
     problem: Literal["search", "decision"] = "search"
     steps: Count = 32
+    passes: Count = 2
     out: str | None = None
 
 
@@ -59,13 +63,13 @@ def run(config: Config) -> None:
     if config.out is not None:
         check_writable(Path(config.out), "out")
     sizes = config.universe, config.size_a, config.size_b
-    points = tradeoff(*sizes, config.problem, config.steps)
+    points = tradeoff(*sizes, config.problem, config.steps, config.passes)
     question = {
         "search": "naming the common element of A and B",
         "decision": "deciding whether A and B meet",
     }[config.problem]
     n, a, b = sizes
-    title = f"Accuracy of one pass, {question}; n = {n}, |A| = {a}, |B| = {b}"
+    title = f"Accuracy against bits, {question}; n = {n}, |A| = {a}, |B| = {b}"
     console.print(as_table(_side_by_side(points), title))
     if config.out is not None:
         import figures
@@ -74,15 +78,17 @@ def run(config: Config) -> None:
 
 
 def _side_by_side(points: Sequence[Point]) -> pl.DataFrame:
-    """A row for each kind and number of bits, a column for each order."""
+    """A row for each kind, number of passes and of bits, a column for each order."""
     import polars as pl
 
     kinds = list(dict.fromkeys(point.kind for point in points))
     return (
         pl.DataFrame([asdict(point) for point in points])
         .with_columns(pl.col("kind").cast(pl.Enum(kinds)), pl.col("bits").round(3))
-        .pivot("first", index=["kind", "bits"], values="accuracy", aggregate_function="last")
-        .sort("kind", "bits")
+        .pivot(
+            "first", index=["kind", "passes", "bits"], values="accuracy", aggregate_function="last"
+        )
+        .sort("passes", "kind", "bits")
         .rename({"A": "a_first", "B": "b_first"})
     )
 
@@ -90,7 +96,7 @@ def _side_by_side(points: Sequence[Point]) -> pl.DataFrame:
 COMMAND = Command.of(
     Config,
     name="theory tradeoff",
-    summary="print and draw accuracy against bits of one pass",
+    summary="print and draw accuracy against bits, of one pass and of several",
     help=HELP,
     run=run,
 )

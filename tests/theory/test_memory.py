@@ -26,6 +26,8 @@ def test_no_algorithm_holds_less_than_its_bound(
     if passes > 2:
         pairs.append((f"{passes} passes, no errors, largest state", f"MultiPass({passes})"))
     if passes == 2:
+        held = "HashTower(2), packed, error 1/10"
+        assert needs["one pass, error 1/10"].a_first > 0 < needs[held].a_first
         pairs.append(("2 passes, no errors, largest state", "JustReadTwice"))
     for bound, algorithm in pairs:
         assert needs[bound].a_first <= needs[algorithm].a_first
@@ -62,13 +64,21 @@ def test_what_does_not_end_in_time_is_left_open() -> None:
         4,
         256,
         passes=10**6,
-        max_seconds=0.05,
+        max_seconds=0.5,
         progress=lambda done, total: reported.append((done, total)),
     )
     found = {need.what: (need.a_first, need.b_first) for need in needs}
     assert found.pop("MultiPass(1000000)") == (None, None)
     assert None not in [bits for pair in found.values() for bits in pair]
-    assert reported == [(done, 10) for done in range(1, 11)]
+    assert reported == [(done, 11) for done in range(1, 12)]
+
+
+def test_where_no_tower_is_looked_for_its_bits_are_left_open() -> None:
+    for sizes, error in (((2000, 4, 600), Fraction(1, 10)), ((64, 4, 4), Fraction(1, 10**12))):
+        rows = {need.what: need for need in memory_needs(*sizes, 2, error)}
+        (tower,) = (row for what, row in rows.items() if what.startswith("HashTower"))
+        assert (tower.a_first, tower.b_first) == (None, None)
+        assert rows["JustReadTwice"].a_first is not None
 
 
 def test_the_stream_is_the_prompt() -> None:
@@ -78,4 +88,4 @@ def test_the_stream_is_the_prompt() -> None:
 def test_sets_too_large_to_be_held_have_bounds_at_once() -> None:
     needs = memory_needs(10**12, 10**8, 3 * 10**9, max_seconds=0.01)
     assert needs[0].a_first == ceil_log2_binomial(10**12, 10**8)
-    assert [need.a_first for need in needs if need.kind == "held"] == [None] * 4
+    assert [need.a_first for need in needs if need.kind == "held"] == [None] * 5

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import theory
+from theory.based.coherence import alon_order, welch_allows, welch_dimension
 from theory.based.kernels import DataDependentKernel, ExponentialKernel
 from theory.based.random_signs import RandomSignKernel
 from theory.based.theorem_g22 import PromptLayout
 from theory.counting import ceil_log2, ceil_log2_binomial, subsets_up_to
+from theory.layers.approximation import approximate_degree, best_approximation, layers_within
 from theory.layers.equality import binary_equality, p_hot_equality
 from theory.layers.index import index_recall_stack, recall_layers
 from theory.one_pass.filters import (
@@ -23,8 +25,10 @@ from theory.one_pass.filters import (
 from theory.one_pass.optima import best_accuracy
 from theory.one_pass.rate_distortion import ranking_search_bits
 from theory.one_pass.with_error import index_length
+from theory.passes.exhaustive import fewest_recurrent_states, fewest_states
 from theory.passes.protocols import examine
 from theory.passes.rank import disjointness_matrix
+from theory.passes.tower import tower_for, tower_within
 
 TENTH = Fraction(1, 10)
 CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -54,9 +58,19 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (fingerprint_bits_for, (2**40, 2**40, TENTH)),
     (membership_bits, (256, 64, 64, TENTH)),
     (index_length, (32, 4, 12)),
+    (fewest_states, (4, 1, 1, 2)),
+    (fewest_recurrent_states, (4, 1, 1, 2)),
+    (tower_within, (4, 6, 2, 9)),
+    (tower_for, (4, 6, 2, 0.1)),
     (examine, (theory.OnePass(5), 5, 3, 2)),
     (disjointness_matrix, (5, 2, 2)),
     (recall_layers, (64, 16, 8)),
+    (approximate_degree, (6, TENTH)),
+    (best_approximation, (6, 2)),
+    (layers_within, (6, TENTH)),
+    (welch_allows, (28, 7, TENTH)),
+    (welch_dimension, (10**6, TENTH)),
+    (alon_order, (10**6, TENTH)),
     (binary_equality, (3,)),
     (p_hot_equality, (2, 3)),
     (index_recall_stack, (4,)),

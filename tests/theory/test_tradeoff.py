@@ -1,12 +1,11 @@
 import csv
 from collections import Counter
-from itertools import product
 from math import comb, log2
 from pathlib import Path
 
 import pytest
 
-from theory.one_pass.filters import filter_accuracy, filter_bits
+from theory.passes.tower import Level, Tower, tower_within
 from theory.tradeoff import optima, tradeoff
 
 
@@ -16,7 +15,7 @@ def test_nothing_that_is_reached_is_above_what_is_proved(sizes, problem):
     points = tradeoff(*sizes, problem, steps=200)
     n, a, b = sizes
     for first in ("A", "B"):
-        here = [point for point in points if point.first == first]
+        here = [point for point in points if point.first == first and point.passes == 1]
         proved = [point for point in here if point.kind == "at most"]
         assert [p.bits for p in proved] == sorted(p.bits for p in proved)
         for point in here:
@@ -36,36 +35,63 @@ def test_rankings_are_conjectured_from_the_least_universe_on():
         assert any(p.kind == "conjectured" and p.first == "A" for p in points) is conjectured
 
 
-def test_a_filter_is_as_accurate_as_all_hash_functions_are():
-    """Every function from elements to cells; one of those that seem to be in A is named."""
-    for cells, a, b in ((2, 2, 2), (3, 2, 3), (3, 1, 2)):
-        n = a + b - 1
-        searched = []
-        for values in product(range(cells), repeat=n):
-            kept = {values[x] for x in range(a)}
-            named = [x for x in range(a - 1, n) if values[x] in kept]  # B, with a - 1 in common
-            searched.append(1 / len(named))
-        mean = sum(searched) / len(searched)
-        assert filter_accuracy(cells, a, b, "search") == pytest.approx(mean)
-        decided = []
-        for values in product(range(cells), repeat=a + b):
-            kept = {values[x] for x in range(a)}
-            decided.append(not any(values[x] in kept for x in range(a, a + b)))
-        mean = (1 + sum(decided) / len(decided)) / 2
-        assert filter_accuracy(cells, a, b, "decision") == pytest.approx(mean)
+def test_what_reads_several_times_is_shown_beside_it():
+    once = tradeoff(12, 5, 3, steps=20, passes=1)
+    assert all(point.passes == 1 and point.kind != "tower" for point in once)
+    points = tradeoff(12, 5, 3, steps=20, passes=3)
+    assert [point for point in points if point.passes == 1] == once
+    several = [point for point in points if point.passes > 1]
+    assert {(point.kind, point.passes) for point in several} == {
+        ("tower", 3),
+        ("stored exactly", 3),
+    }
+    for first in ("A", "B"):
+        towers = [point for point in several if (point.kind, point.first) == ("tower", first)]
+        assert [p.bits for p in towers] == sorted(p.bits for p in towers)
+        assert [p.accuracy for p in towers] == sorted({p.accuracy for p in towers})
+        assert towers[-1].accuracy > 0.9
+        sizes = (5, 3) if first == "A" else (3, 5)
+        best = tower_within(*sizes, 3, towers[-1].bits)
+        assert best.accuracy("search") == towers[-1].accuracy
 
 
-def test_hash_values_are_counted_as_sets():
-    assert filter_bits(1, 5) == 0
-    assert filter_bits(4, 2) == log2(4 + 6)
-    assert filter_bits(3, 5) == log2(7)
+def test_stored_at_once_or_in_parts_whichever_is_less():
+    def held(passes, problem, *sizes):
+        points = tradeoff(*sizes, problem, steps=1, passes=passes)
+        kinds = ("A", "stored exactly", passes)
+        return next(p.bits for p in points if (p.first, p.kind, p.passes) == kinds)
+
+    assert held(2, "decision", 20, 8, 3) == log2(comb(20, 3))  # the smaller set, as in Algorithm 3
+    assert held(4, "decision", 20, 8, 6) == log2(comb(20, 2) * 2)  # two at a time, and the answer
+    assert held(4, "search", 20, 8, 6) == log2(comb(20, 2) * 21)
+    assert held(2, "search", 5, 2, 2) == log2(comb(5, 2))
+
+
+def test_a_filter_is_a_tower_of_one_level():
+    points = [point for point in tradeoff(20, 3, 4, steps=5) if point.kind == "filter"]
+    for point in points:
+        a, b = (3, 4) if point.first == "A" else (4, 3)
+        cells = next(m for m in range(1, 100) if filter_at(m, a, b).bits >= point.bits)
+        assert filter_at(cells, a, b).bits == point.bits
+        assert filter_at(cells, a, b).accuracy("search") == point.accuracy
+    assert min(point.bits for point in points) == 0
+
+
+def filter_at(cells, a, b):
+    return Tower(a, b, (Level(cells, a),))
+
+
+def test_sets_too_large_for_towers_have_bounds():
+    points = tradeoff(4000, 1100, 2, "decision", steps=1)
+    kinds = Counter(point.kind for point in points)
+    assert kinds == {"at most": 4, "stored exactly": 4}
 
 
 def test_what_has_no_tradeoff_is_refused():
     with pytest.raises(ValueError, match="universe = 4"):
         tradeoff(4, 3, 3)
-    with pytest.raises(ValueError, match="cells = 0"):
-        filter_accuracy(0, 1, 1, "search")
+    with pytest.raises(ValueError, match="passes = 0"):
+        tradeoff(4, 2, 2, passes=0)
 
 
 def test_the_stored_optima_are_those():

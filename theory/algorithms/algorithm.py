@@ -3,7 +3,7 @@
 An algorithm is an immutable configuration; what it remembers is a frozen dataclass, the state,
 that `step` replaces token by token. All that the algorithm knows of the past is in the fields of
 that state, and `bits` charges for each of them. A stored set costs its size times ⌈log₂ n⌉ bits
-(the paper writes n for these bits per element); with ``packed`` it costs ⌈log₂ C(n, k)⌉, its
+(the paper's n; see `theory.setting` for letters); with ``packed`` it costs ⌈log₂ C(n, k)⌉, its
 number among all k-subsets, which is the least that any encoding needs.
 """
 

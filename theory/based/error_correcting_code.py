@@ -53,7 +53,7 @@ class ReedSolomonHadamardCode:
         """The code of the least prime whose words agree in at most half of their places.
 
         Args:
-            universe: c ≥ 2, how many codewords are needed.
+            universe: n ≥ 2, how many codewords are needed.
 
         Raises:
             ValueError: for a universe of fewer than 2.

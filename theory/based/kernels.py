@@ -1,6 +1,6 @@
 """Inner-product kernels: feature maps that keep distinct elements nearly orthogonal.
 
-A kernel maps the elements 0 … c - 1 of a universe to unit vectors φ(x) of f numbers each. It is an
+A kernel maps the elements 0 … n - 1 of a universe to unit vectors φ(x) of f numbers each. It is an
 (ε, f) kernel (Def. G.17) when |⟨φ(x), φ(y)⟩| ≤ ε for distinct x and y. Linear attention whose keys
 are the elements of a set S, each with value 1, then gives a query the number ⟨φ(q), Σ φ(k)⟩: at
 least 1 - (|S| - 1)ε for a member and at most |S|ε for any other, so that ε = 1/(3|S|) tells them
@@ -9,8 +9,8 @@ apart at 1/3 (G.18).
 | kernel | ε | f | knows the set |
 |---|---|---|---|
 | `ExponentialKernel` | 1/(3·set_size) | (code length)^power | no |
-| `RandomSignKernel` | 1/(3·set_size) | Θ(set_size² · log c) | no |
-| `DataDependentKernel` | 0 against the set's members | set size + ⌈log₂ c⌉ | yes |
+| `RandomSignKernel` | 1/(3·set_size) | Θ(set_size² · log n) | no |
+| `DataDependentKernel` | 0 against the set's members | set size + ⌈log₂ n⌉ | yes |
 
 Everything is exact. A kernel gives each φ(x) as a vector of whole numbers, its *direction*, and
 φ(x) is the direction divided by its length; lengths never mix, since two directions of different
@@ -47,7 +47,7 @@ class InnerProductKernel(ABC):
     """A feature map φ on the elements 0 … `universe` - 1 (Def. G.17); see the module's text.
 
     Attributes:
-        universe: c, the number of elements, at least 2.
+        universe: n, the number of elements, at least 2.
     """
 
     universe: int
@@ -133,7 +133,7 @@ class ExponentialKernel(InnerProductKernel):
     `inner_products` needs no feature vector, and so works at any f.
 
     Attributes:
-        universe: c ≥ 2, elements.
+        universe: n ≥ 2, elements.
         set_size: the largest set to be separated from the rest, at least 1.
 
     Raises:
@@ -204,7 +204,9 @@ class ExponentialKernel(InnerProductKernel):
         rows = self.code.symbols(self._checked(left))
         columns = self.code.symbols(self._checked(right))
         agreements = (rows[:, None, :] == columns[None, :, :]).sum(axis=2)
-        powers = np.array([Fraction(n, prime) ** self.power for n in range(prime + 1)])
+        powers = np.array(
+            [Fraction(agreeing, prime) ** self.power for agreeing in range(prime + 1)]
+        )
         products: NDArray[Any] = powers[agreements]
         return products
 
@@ -226,7 +228,7 @@ class DataDependentKernel(InnerProductKernel):
     Two elements whose codes are opposite have the inner product -1: hence the last number.
 
     Attributes:
-        universe: c ≥ 2, elements.
+        universe: n ≥ 2, elements.
         members: the set's elements, distinct; none is allowed.
 
     Raises:
@@ -247,12 +249,12 @@ class DataDependentKernel(InnerProductKernel):
 
     @property
     def code_bits(self) -> int:
-        """⌈log₂ c⌉, the coordinates that elements outside the set share."""
+        """⌈log₂ n⌉, the coordinates that elements outside the set share."""
         return ceil_log2(self.universe)
 
     @property
     def dimension(self) -> int:
-        """f = |set| + ⌈log₂ c⌉."""
+        """f = |set| + ⌈log₂ n⌉."""
         return len(self.members) + self.code_bits
 
     @property
@@ -261,7 +263,7 @@ class DataDependentKernel(InnerProductKernel):
         return Fraction(0)
 
     def directions(self, elements: ArrayLike) -> Integers:
-        """Vectors `(k, f)`: first the code's ⌈log₂ c⌉ signs, then one coordinate for each member.
+        """Vectors `(k, f)`: first the code's ⌈log₂ n⌉ signs, then one coordinate for each member.
 
         A member that comes later adds a coordinate at the end and leaves those of earlier members
         as they are.
@@ -291,14 +293,14 @@ def hardest_set(kernel: InnerProductKernel, set_size: int) -> tuple[tuple[int, .
     (The set's members are not the kernel's own here: between those and the rest it is 0.)
 
     Args:
-        kernel: any; its universe is looked at as a whole, in c² inner products.
-        set_size: between 1 and c - 1.
+        kernel: any; its universe is looked at as a whole, in n² inner products.
+        set_size: between 1 and n - 1.
 
     Returns:
         The set's elements, the element outside, and what it is given, an exact fraction.
 
     Raises:
-        ValueError: unless 1 ≤ set_size ≤ c - 1.
+        ValueError: unless 1 ≤ set_size ≤ n - 1.
     """
     require_between(1, kernel.universe - 1, set_size=set_size)
     everything = np.arange(kernel.universe)

@@ -19,14 +19,14 @@ def random_sign_dimension(universe: int, set_size: int, failure: Fraction = Frac
     """f at which random signs attain ε = 1/(3·set_size) except with probability `failure`.
 
     An inner product of two elements is a mean of f independent signs, which is beyond ε in size
-    with probability at most 2·exp(-fε²/2) (Hoeffding); there are c(c - 1)/2 pairs. Hence
-    f = ⌈18·set_size²·ln(c(c - 1)/failure)⌉ is enough.
+    with probability at most 2·exp(-fε²/2) (Hoeffding); there are n(n - 1)/2 pairs. Hence
+    f = ⌈18·set_size²·ln(n(n - 1)/failure)⌉ is enough.
 
     >>> random_sign_dimension(universe=256, set_size=4)
     3393
 
     Args:
-        universe: c ≥ 2, elements.
+        universe: n ≥ 2, elements.
         set_size: at least 1.
         failure: in (0, 1).
 
@@ -34,7 +34,7 @@ def random_sign_dimension(universe: int, set_size: int, failure: Fraction = Frac
         ValueError: for an argument outside its range.
 
     Source:
-        The third kernel after Def. G.17, f = Θ(|A|² log c), with its constants.
+        The third kernel after Def. G.17, f = Θ(|A|² log n), with its constants.
     """
     require_at_least(2, universe=universe)
     require_at_least(1, set_size=set_size)
@@ -51,7 +51,7 @@ def random_sign_dimension_for_one_instance(
     Here nothing has to hold for all pairs: each of the queries outside the set gets more than 1/3
     with probability at most exp(-f/(18·set_size)), and a member gets less than 2/3 or more than 4/3
     with at most twice that (Hoeffding). Hence f = ⌈18·set_size·ln((others + 2·set_size)/failure)⌉
-    is enough: *linear* in the set's size, and free of c. The |A|² log c of the third kernel is what
+    is enough: *linear* in the set's size, and free of n. The |A|² log n of the third kernel is what
     it takes to be right on every instance.
 
     >>> random_sign_dimension_for_one_instance(set_size=16, others=64)
@@ -83,7 +83,7 @@ class RandomSignKernel(InnerProductKernel):
     (648, True)
 
     Args:
-        universe: c ≥ 2, elements.
+        universe: n ≥ 2, elements.
         set_size: the largest set to be separated from the rest, at least 1.
         seed: names the signs.
         dimension: f ≥ 1, when it is not to be chosen here.
@@ -148,8 +148,8 @@ def smallest_random_dimensions(
     is the accuracy there on the hardest instances.
 
     Args:
-        universe: c ≥ 2, elements.
-        set_sizes: the sizes to measure, each between 1 and c - 1.
+        universe: n ≥ 2, elements.
+        set_sizes: the sizes to measure, each between 1 and n - 1.
         seed: names the signs.
         block: f is measured to this many signs.
 

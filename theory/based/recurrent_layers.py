@@ -108,7 +108,7 @@ class FixedKernel:
     """A feature map that does not look at the input.
 
     Attributes:
-        kernel: on the numbers 0 … c, 0 being Null.
+        kernel: on the numbers 0 … n, 0 being Null.
     """
 
     kernel: InnerProductKernel
@@ -127,7 +127,7 @@ class KernelOfTheKeys:
     """The data-dependent kernel: one-hot on the keys that have a value, a binary code elsewhere.
 
     Attributes:
-        universe: c + 1 numbers, 0 being Null.
+        universe: n + 1 numbers, 0 being Null.
     """
 
     universe: int
@@ -152,10 +152,10 @@ class LinearAttention:
     Null. Rows of value 0 are no keys: a data-dependent φ is one-hot on the others.
 
     Attributes:
-        query: W_Q `(width, n)`.
-        key: W_K `(width, n)`.
+        query: W_Q `(width, w)`.
+        key: W_K `(width, w)`.
         value: W_V `(width, 1)`.
-        feature_map: φ, on 0 … 2^n - 1 or fewer numbers.
+        feature_map: φ, on 0 … 2^w - 1 or fewer numbers.
 
     Raises:
         ValueError: for shapes that do not fit.
@@ -219,7 +219,7 @@ class _LinearAttentionStream:
 
 
 def _numbers(bits: Matrix) -> Matrix:
-    """The numbers `(…)` that rows of bits `(…, n)` stand for, lowest bit first."""
+    """The numbers `(…)` that rows of bits `(…, w)` stand for, lowest bit first."""
     numbers: Matrix = bits @ (1 << np.arange(bits.shape[-1]))
     return numbers
 

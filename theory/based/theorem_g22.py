@@ -68,10 +68,10 @@ class PromptLayout:
 
     Attributes:
         reading: N = |A| + |B| + 2, the tokens of one reading.
-        universe: c, the elements being 0 … c - 1.
+        universe: n, the elements being 0 … n - 1.
 
     Raises:
-        ValueError: for N < 2 or c < 1.
+        ValueError: for N < 2 or n < 1.
     """
 
     reading: int
@@ -93,12 +93,12 @@ class PromptLayout:
 
     @property
     def element_bits(self) -> int:
-        """n = ⌈log₂(c + 1)⌉ bits that name an element or Null."""
+        """w = ⌈log₂(n + 1)⌉ bits that name an element or Null."""
         return self.universe.bit_length()
 
     @property
     def width(self) -> int:
-        """Channels, 3 + n."""
+        """Channels, 3 + w."""
         return 3 + self.element_bits
 
     @property
@@ -111,7 +111,7 @@ class PromptLayout:
         return separator - 1, self.reading - 1 - separator
 
     def encode(self, first: Sequence[int], second: Sequence[int]) -> Matrix:
-        """The prompt `(2N + 1, 3 + n)` of zeros and ones for A = `first` and B = `second`.
+        """The prompt `(2N + 1, 3 + w)` of zeros and ones for A = `first` and B = `second`.
 
         Raises:
             ValueError: for sets that do not fill a reading, repeat an element or leave the
@@ -213,17 +213,17 @@ def keys_queries_and_values(layout: PromptLayout) -> MLP:
     value: the bits of a marked row move from the query to the key. What is not asked or not stored
     is Null.
 
-    Output channels: n of the query, n of the key, 1 of the value.
+    Output channels: w of the query, w of the key, 1 of the value.
     """
-    n = layout.element_bits
-    weight = np.zeros((layout.width, 2 * n + 1), dtype=np.int64)
-    weight[layout.bits, :n] = weight[layout.bits, n : 2 * n] = np.eye(n, dtype=np.int64)
-    weight[layout.PREFIX, :n] = -1
-    weight[layout.PREFIX, n:] = 1
-    bias = np.zeros(2 * n + 1, dtype=np.int64)
-    bias[n : 2 * n] = -1
-    identity = np.eye(2 * n + 1, dtype=np.int64)
-    return MLP(weight, bias, identity, np.zeros(2 * n + 1, dtype=np.int64))
+    w = layout.element_bits
+    weight = np.zeros((layout.width, 2 * w + 1), dtype=np.int64)
+    weight[layout.bits, :w] = weight[layout.bits, w : 2 * w] = np.eye(w, dtype=np.int64)
+    weight[layout.PREFIX, :w] = -1
+    weight[layout.PREFIX, w:] = 1
+    bias = np.zeros(2 * w + 1, dtype=np.int64)
+    bias[w : 2 * w] = -1
+    identity = np.eye(2 * w + 1, dtype=np.int64)
+    return MLP(weight, bias, identity, np.zeros(2 * w + 1, dtype=np.int64))
 
 
 @with_python_integers
@@ -232,18 +232,18 @@ def membership_attention(element_bits: int, feature_map: FeatureMap) -> LinearAt
 
     With m such keys before it, and an (ε, f) kernel, a query gets at least 1 - (m - 1)ε and at most
     1 + (m - 1)ε if it is one of them, and at most mε in size if it is not. The input's channels are
-    n of the query, n of the key and 1 of the value.
+    w of the query, w of the key and 1 of the value.
 
     Args:
-        element_bits: n.
-        feature_map: φ on 0 … 2^n - 1, or as many of these as occur.
+        element_bits: w.
+        feature_map: φ on 0 … 2^w - 1, or as many of these as occur.
     """
-    n = element_bits
-    identity = np.eye(2 * n + 1, dtype=np.int64)
+    w = element_bits
+    identity = np.eye(2 * w + 1, dtype=np.int64)
     return LinearAttention(
-        query=identity[:, :n],
-        key=identity[:, n : 2 * n],
-        value=identity[:, 2 * n :],
+        query=identity[:, :w],
+        key=identity[:, w : 2 * w],
+        value=identity[:, 2 * w :],
         feature_map=feature_map,
     )
 
@@ -260,10 +260,10 @@ def threshold() -> MLP:
 
 @with_python_integers
 def state_bits_allowed(smaller: int, element_bits: int) -> int:
-    """2mn + 2m + 4n + 5 bits, which the model with the data-dependent kernel never exceeds.
+    """2mw + 2m + 4w + 5 bits, which the model with the data-dependent kernel never exceeds.
 
-    These are mn for the keys, m + n for the sums over them, (m + 1)n for the delayed rows and m for
-    the marks, n + 3 for the position, n + 1 for the separator's and 1 for its entry; the sets fill
+    These are mw for the keys, m + w for the sums over them, (m + 1)w for the delayed rows and m for
+    the marks, w + 3 for the position, w + 1 for the separator's and 1 for its entry; the sets fill
     at most the universe, so that positions have but a few bits more than elements.
 
     >>> state_bits_allowed(smaller=4, element_bits=10)
@@ -271,7 +271,7 @@ def state_bits_allowed(smaller: int, element_bits: int) -> int:
 
     Args:
         smaller: m = min(|A|, |B|).
-        element_bits: n = ⌈log₂(c + 1)⌉.
+        element_bits: w = ⌈log₂(n + 1)⌉.
     """
     return 2 * smaller * element_bits + 2 * smaller + 4 * element_bits + 5
 
@@ -283,10 +283,10 @@ def based_for_set_disjointness(
     """Theorem G.22: Based solves set disjointness on a prompt read twice.
 
     Its recurrent view carries, with the data-dependent kernel and m = min(|A|, |B|), never more
-    than `state_bits_allowed(m, n)` = O(m·n) bits: the m keys, their m + n sums, the m + 1 rows that
+    than `state_bits_allowed(m, w)` = O(m·w) bits: the m keys, their m + w sums, the m + 1 rows that
     the shift delays where B is smaller, and the positions of the row and of the separator. With f
     fixed features it is f sums of ⌈log₂(2m + 1)⌉ bits instead of keys and sums; the paper's
-    O(m²·n) counts numbers.
+    O(m²·w) counts numbers.
 
     >>> layout = PromptLayout(reading=6, universe=10)
     >>> model = based_for_set_disjointness(reading=6, universe=10)
@@ -296,8 +296,8 @@ def based_for_set_disjointness(
 
     Args:
         reading: N = |A| + |B| + 2, the tokens of one reading.
-        universe: c, the elements being 0 … c - 1.
-        feature_map: φ on 0 … c, element x being x + 1 and 0 being Null. Left out, it is the
+        universe: n, the elements being 0 … n - 1.
+        feature_map: φ on 0 … n, element x being x + 1 and 0 being Null. Left out, it is the
             data-dependent kernel. With a fixed one that keeps the promise for sets of m elements
             (G.23) the model solves every instance whose smaller set has at most m.
 
@@ -305,7 +305,7 @@ def based_for_set_disjointness(
         BaseConv, MLP, linear attention, MLP; from a `PromptLayout.encode` to `(2N + 1, 1)`.
 
     Raises:
-        ValueError: for N < 2, c < 1, or a fixed φ on fewer than c + 1 numbers.
+        ValueError: for N < 2, n < 1, or a fixed φ on fewer than n + 1 numbers.
     """
     layout = PromptLayout(reading, universe)
     if isinstance(feature_map, FixedKernel) and feature_map.kernel.universe <= universe:

@@ -59,19 +59,25 @@ def check_profile_search() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "profile",
-        "Deciding with 2a ≤ n and a + b ≤ n takes C(n, i) states after i elements of A, C(n, a) "
-        "at the separator, never more than C(n, a) + 1.",
+        "Deciding takes C(n, i) states after i elements of A, C(n, a) at the separator, never "
+        "more than C(n, a) + 1.",
         check_profile_decision,
+        hypotheses="one pass without errors; 2a ≤ n and a + b ≤ n",
+        strength="exhaustive",
     ),
     Claim(
         "profile-peak",
         "Deciding can take C(n, a) + 1 states after the separator, and so one bit more than at it.",
         check_profile_passes_its_separator,
+        hypotheses="one pass without errors; the sizes checked",
+        strength="exhaustive",
     ),
     Claim(
         "profile-search",
-        "Naming the common element with b ≥ 2, n ≥ 2a + b - 2 takes C(n, a) states at the "
-        "separator, never more than C(n, a) + n.",
+        "Naming the common element takes C(n, a) states at the separator, never more than C(n, a) "
+        "+ n.",
         check_profile_search,
+        hypotheses="one pass without errors, one common element; b ≥ 2 and n ≥ 2a + b - 2",
+        strength="exhaustive",
     ),
 )

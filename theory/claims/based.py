@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 from math import comb, log
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..based.coherence import welch_allows, welch_dimension
 from ..based.kernels import (
     DataDependentKernel,
     ExponentialKernel,
@@ -80,7 +81,7 @@ def check_kernels_keep_their_promise() -> Evidence:
         for kernel in _kernels(universe, size, seed=instances):
             members = range(size) if isinstance(kernel, DataDependentKernel) else range(universe)
             products = kernel.inner_products(members, members)
-            what = f"{type(kernel).__name__} for c = {universe}, |A| = {size}"
+            what = f"{type(kernel).__name__} for n = {universe}, |A| = {size}"
             require(bool((products.diagonal() == 1).all()), f"{what}: some φ(x) is no unit vector")
             epsilon = kernel.epsilon(members)
             require(
@@ -88,7 +89,7 @@ def check_kernels_keep_their_promise() -> Evidence:
                 f"{what}: ε = {epsilon}, promised {kernel.promise}",
             )
             instances += 1
-    return Evidence(instances, "3 kernels, c in {12, 40, 100}, |A| in {1, 2, 4, 7}, all pairs")
+    return Evidence(instances, "3 kernels, n in {12, 40, 100}, |A| in {1, 2, 4, 7}, all pairs")
 
 
 def check_mlp_moves_marked_bits() -> Evidence:
@@ -96,11 +97,11 @@ def check_mlp_moves_marked_bits() -> Evidence:
     instances = 0
     for universe in (1, 3, 6, 15):
         layout = PromptLayout(reading=2, universe=universe)
-        n, split = layout.element_bits, keys_queries_and_values(layout)
-        for number, mark in product(range(2**n), (0, 1)):
+        w, split = layout.element_bits, keys_queries_and_values(layout)
+        for number, mark in product(range(2**w), (0, 1)):
             row = np.zeros(layout.width, dtype=np.int64)
-            row[layout.PREFIX], row[layout.bits] = mark, binary_code([number], n)[0]
-            bits, null = row[layout.bits], np.zeros(n, dtype=np.int64)
+            row[layout.PREFIX], row[layout.bits] = mark, binary_code([number], w)[0]
+            bits, null = row[layout.bits], np.zeros(w, dtype=np.int64)
             wanted = np.concatenate([null, bits, [1]] if mark else [bits, null, [0]])
             require(
                 np.array_equal(split(row), wanted), f"number {number}, mark {mark}: {split(row)}"
@@ -130,7 +131,7 @@ def check_linear_attention_separates() -> Evidence:
                     f"{type(kernel).__name__}, keys {keys}, query {query}: {output}",
                 )
                 instances += 1
-    return Evidence(instances, "3 kernels, c in {15, 60}, |A| in {1, 2, 4}, every element asked")
+    return Evidence(instances, "3 kernels, n in {15, 60}, |A| in {1, 2, 4}, every element asked")
 
 
 def _keys_then_queries(keys: list[int], universe: int) -> NDArray[np.int64]:
@@ -215,7 +216,7 @@ def check_based_solves_set_disjointness() -> Evidence:
             allowed = state_bits_allowed(min(sizes), layout.element_bits)
             require(bits <= allowed, f"A = {first}, B = {second}: {bits} bits, {allowed} allowed")
             instances += 1
-    return Evidence(instances, "random sets of 12 sizes, c in {15, 40, 1000}, both views")
+    return Evidence(instances, "random sets of 12 sizes, n in {15, 40, 1000}, both views")
 
 
 def check_fixed_kernels_solve_it_too() -> Evidence:
@@ -226,29 +227,29 @@ def check_fixed_kernels_solve_it_too() -> Evidence:
         kernel = RandomSignKernel(universe + 1, smaller, seed=smaller)
         for sizes in ((smaller, 7), (7, smaller), (smaller, smaller)):
             layout = PromptLayout(sum(sizes) + 2, universe)
-            n = layout.element_bits
-            # 18·min²·ln(2c²) ≤ 38·min²·n for the sums; then the rows that the shift delays.
-            allowed = 38 * smaller**2 * n + (smaller + 1) * (n + 1) + 3
+            w = layout.element_bits
+            # 18·min²·ln(2n²) ≤ 38·min²·w for the sums; then the rows that the shift delays.
+            allowed = 38 * smaller**2 * w + (smaller + 1) * (w + 1) + 3
             model = based_for_set_disjointness(layout.reading, universe, FixedKernel(kernel))
             for _ in range(4):
                 numbers = _check_solves(model, layout, *_draw(universe, sizes, generator)).numbers
-                require(numbers <= allowed, f"{sizes}, c = {universe}: {numbers} > {allowed}")
+                require(numbers <= allowed, f"{sizes}, n = {universe}: {numbers} > {allowed}")
                 instances += 1
-    return Evidence(instances, "random signs, min in {1, 2, 3}, c in {15, 60}, both views")
+    return Evidence(instances, "random signs, min in {1, 2, 3}, n in {15, 60}, both views")
 
 
 def check_growth_of_random_signs() -> Evidence:
     """The least f, measured, against the formulas: between a fourth of what they say and twice it.
 
-    ε ≤ 1/(3|A|): 36·|A|²·ln c, as the largest of c²/2 inner products of variance 1/f is near
-    √(4 ln c / f). Every set: 18·|A|·ln(c·C(c, |A|)), which is Θ(|A|² log(c/|A|)).
+    ε ≤ 1/(3|A|): 36·|A|²·ln n, as the largest of n²/2 inner products of variance 1/f is near
+    √(4 ln n / f). Every set: 18·|A|·ln(n·C(n, |A|)), which is Θ(|A|² log(n/|A|)).
     """
     sizes = (2, 3, 4, 6, 8)
     instances = 0
     for seed, universe in product((0, 1), (32, 64, 128)):
         for_epsilon, for_all_sets = smallest_random_dimensions(universe, sizes, seed)
         for size in sizes:
-            what = f"seed {seed}, c = {universe}, |A| = {size}"
+            what = f"seed {seed}, n = {universe}, |A| = {size}"
             formula = 36 * size**2 * log(universe)
             dimension = for_epsilon[size]
             require(
@@ -262,7 +263,45 @@ def check_growth_of_random_signs() -> Evidence:
                 f"{what}: all sets take f = {dimension}, formula {formula:.0f}",
             )
             instances += 1
-    return Evidence(instances, "2 draws, c in {32, 64, 128}, |A| in {2, 3, 4, 6, 8}")
+    return Evidence(instances, "2 draws, n in {32, 64, 128}, |A| in {2, 3, 4, 6, 8}")
+
+
+def check_welch() -> Evidence:
+    """No kernel beats Welch's bound: not ours, not random vectors; and 28 lines attain it."""
+    generator = np.random.default_rng(74)
+    instances = 0
+
+    def require_allowed(universe: int, dimension: int, epsilon: Fraction, what: str) -> None:
+        allowed = welch_allows(universe, dimension, epsilon)
+        require(allowed, f"{what}, n = {universe}, f = {dimension}: ε = {epsilon}, below Welch's")
+
+    for universe, dimension in product((4, 12, 40, 100), (1, 2, 3, 7, 20)):
+        for _ in range(3):
+            signs = RandomSignKernel(
+                universe, 1, seed=int(generator.integers(2**32)), dimension=dimension
+            )
+            require_allowed(universe, dimension, signs.epsilon(), "random signs")
+            vectors = generator.standard_normal((universe, dimension))
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            products = np.abs(vectors @ vectors.T) - 2 * np.eye(universe)
+            epsilon = min(Fraction(1), Fraction(products.max() + 1e-9))  # rounding can only help
+            require_allowed(universe, dimension, epsilon, "random vectors")
+            instances += 2
+    for universe, size in product((12, 40, 100), (1, 2, 4)):
+        kernel = ExponentialKernel(universe, size)
+        require_allowed(universe, kernel.dimension, kernel.epsilon(), "exponential")
+        instances += 1
+    # Twenty-eight lines in seven dimensions: 3 in two of eight places, -1 in the rest.
+    lines = np.full((28, 8), -1)
+    for line, places in zip(lines, combinations(range(8), 2), strict=True):
+        line[list(places)] = 3
+    products = np.abs(lines @ lines.T)[~np.eye(28, dtype=bool)]
+    third = Fraction(1, 3)
+    attained = set(products.tolist()) == {8} and welch_dimension(28, third) == 7
+    require(attained, f"inner products {set(products.tolist())} of 24, for {28} lines")
+    return Evidence(
+        instances + 1, "random signs and vectors, n ≤ 100, f ≤ 20; our kernels; 28 lines"
+    )
 
 
 def check_random_instances_need_less() -> Evidence:
@@ -282,7 +321,7 @@ def check_random_instances_need_less() -> Evidence:
         what = f"|A| = {size}, f = {dimension}"
         require(solved >= 0.8 * trials, f"{what}: {solved} of {trials} instances solved")
         require(lost == 3, f"{what}: the hardest set is solved by {3 - lost} of 3 kernels")
-    return Evidence(3 * trials + 9, "c = 128, |A| in {8, 12, 16}, all elements asked")
+    return Evidence(3 * trials + 9, "n = 128, |A| in {8, 12, 16}, all elements asked")
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -290,53 +329,87 @@ CLAIMS: tuple[Claim, ...] = (
         "G.3",
         "One MLP makes marked rows keys of value 1 and all other rows queries.",
         check_mlp_moves_marked_bits,
+        hypotheses="rows of bits, one of which is the mark",
+        strength="construction",
     ),
     Claim(
         "G.17",
-        "Exponential, data-dependent and random-sign kernels attain ε ≤ 1/(3|A|), the second ε = 0 "
-        "for pairs with a member of A.",
+        "Exponential, data-dependent and random-sign kernels attain ε ≤ 1/(3|A|), the second ε = "
+        "0 for pairs with a member of A.",
         check_kernels_keep_their_promise,
+        hypotheses="n ≥ 2, |A| ≥ 1",
+        strength="construction",
     ),
     Claim(
         "G.18",
-        "With ε ≤ 1/(3|A|) linear attention gives a member of A within 1/3 of 1 and any other "
-        "element within 1/3 of 0.",
+        "Linear attention gives a member of A within 1/3 of 1 and any other element within 1/3 of "
+        "0.",
         check_linear_attention_separates,
+        hypotheses="ε ≤ 1/(3|A|); values 1 on A and 0 elsewhere; no denominator",
+        strength="construction",
     ),
     Claim(
         "G.20",
         "A filter linear in the separator's column is 1 if |A| ≤ |B| and else the monomial that "
         "turns a reading by |A| + 1 to the left (X^{|B|+1} as a causal filter).",
         check_filter_is_the_monomial,
+        hypotheses="N fixed; the separator is marked",
+        strength="construction",
     ),
     Claim(
         "G.21",
         "One BaseConv layer with that filter puts the smaller set at the front of the second "
         "reading.",
         check_smaller_set_comes_first,
+        hypotheses="the JRT prompt, N fixed",
+        strength="construction",
     ),
     Claim(
         "G.22",
-        "BaseConv, MLP, linear attention and MLP solve set disjointness on a prompt read twice, "
-        "with O(min(|A|, |B|)·n) bits of state.",
+        "BaseConv, MLP, linear attention and MLP solve set disjointness with O(min(|A|, |B|) · w) "
+        "bits of state.",
         check_based_solves_set_disjointness,
+        hypotheses="the JRT prompt, N fixed; w = ⌈log₂(n + 1)⌉; filter and kernel depend on the "
+        "input; exact arithmetic",
+        strength="construction",
     ),
     Claim(
         "G.23",
-        "With a kernel that does not look at the input they do so with O(min(|A|, |B|)²·n) "
-        "numbers of state.",
+        "They do so with O(min(|A|, |B|)² · w) numbers of state.",
         check_fixed_kernels_solve_it_too,
+        hypotheses="as G.22, but a kernel that does not look at the input",
+        strength="construction",
     ),
     Claim(
         "G.23, growth",
-        "Random signs need f = Θ(|A|² log c) for ε ≤ 1/(3|A|), and Θ(|A|² log(c/|A|)) to be right "
+        "Random signs need f = Θ(|A|² log n) for ε ≤ 1/(3|A|), and Θ(|A|² log(n/|A|)) to be right "
         "on every instance.",
         check_growth_of_random_signs,
+        hypotheses="independent fair signs; the sizes checked",
+        strength="sample",
+    ),
+    Claim(
+        "G.23, Welch",
+        "Every kernel has C(f + k - 1, k) ≥ n / (1 + (n - 1) ε^(2k)) for all k: with ε = 1/(3|A|) "
+        "it tends to 9|A|² features or more as n grows, so that the square is nearly forced.",
+        check_welch,
+        hypotheses="an (ε, f) kernel on n ≥ 2 elements, real; not of what solves most instances",
+        strength="sample",
+    ),
+    Claim(
+        "G.23, Alon",
+        "Every kernel has f = Ω(ε⁻² log n / log(1/ε)): random signs are within a factor "
+        "O(log |A|) of the least (Alon 2003).",
+        None,
+        hypotheses="an (ε, f) kernel on n elements, real; 1/√n ≤ ε < 1/2",
+        strength="cited",
     ),
     Claim(
         "G.23, on average",
-        "On a random instance f = O(|A| log(|A| + |B|)) random signs are enough, at which the "
+        "f = O(|A| log(|A| + |B|)) random signs are enough on a random instance, at which the "
         "hardest instances are lost.",
         check_random_instances_need_less,
+        hypotheses="independent fair signs, drawn without a look at the sets",
+        strength="sample",
     ),
 )

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+from math import comb, prod
 
 import numpy as np
 import numpy.typing as npt
 import sympy
 
 from ..checks import Exact
+from ..layers.approximation import (
+    BestApproximation,
+    approximate_degree,
+    best_approximation,
+)
 from ..layers.base_conv import BaseConvStack, random_stack
 from ..layers.codes import binary_code, p_hot_code
 from ..layers.degrees import (
@@ -18,6 +24,7 @@ from ..layers.degrees import (
     certifies,
     layers_for_degree,
     least_degree,
+    monomials,
     multilinear_coefficients,
 )
 from ..layers.equality import (
@@ -27,6 +34,7 @@ from ..layers.equality import (
     equality_on_pairs,
     p_hot_equality,
     p_hot_equality_stack,
+    sign_equality_stack,
 )
 from ..layers.index import (
     evaluate_message,
@@ -93,18 +101,17 @@ def _require_polynomials_are_the_stack(stack: BaseConvStack, prompt: Exact, seed
 # ------------------------------------------------------------------------------------- G.6
 
 PROTOCOL_SIZES = ((1, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2), (3, 3, 1), (3, 3, 2))
-"""(n, d, L) of the random stacks that are run as a protocol."""
+"""(m, d, L) of the random stacks that are run as a protocol."""
 
 LOG_PAIRS = (16, 256, 4096, 65536)
-"""log₂ n in the bound on layers: powers of 16, whose fourth roots are whole."""
+"""log₂ m in the bound on layers: powers of 16, whose fourth roots are whole."""
 
 
 def check_index_protocol() -> Evidence:
-    """Bob's value is the model's; INDEX is answered; the layers that INDEX asks for grow."""
+    """Bob's value is the model's, and INDEX is answered."""
     return Evidence(
-        _check_protocol_on_random_stacks() + _check_protocol_answers_index() + _check_layers_grow(),
-        f"all queries on random stacks (n, d, L) in {PROTOCOL_SIZES}; INDEX for n ≤ 4; "
-        f"the bound for log₂ n in {LOG_PAIRS}",
+        _check_protocol_on_random_stacks() + _check_protocol_answers_index(),
+        f"all queries on random stacks (m, d, L) in {PROTOCOL_SIZES}; INDEX for m ≤ 4",
     )
 
 
@@ -116,7 +123,7 @@ def _check_protocol_on_random_stacks() -> int:
         stack = random_stack(seq_len, width, layers, seed=pairs + layers)
         context = rng.integers(0, 2, (2 * pairs, width))
         message = send_coefficients(stack, context, channel=width - 1, passes=passes)
-        where = f"n = {pairs}, d = {width}, L = {layers}, p = {passes}"
+        where = f"m = {pairs}, d = {width}, L = {layers}, p = {passes}"
         require(
             message.bits == message_bits(seq_len, width, layers, stack.magnitude),
             f"{where}: the message has {message.bits} bits, not those of the formula",
@@ -146,13 +153,13 @@ def _check_protocol_answers_index() -> int:
                 answer = evaluate_message(message, keys[index])
                 require(answer == bits[index], f"x = {bits}, i = {index}: answer {answer}")
                 instances += 1
-        require(len(payloads) == 2**pairs, f"n = {pairs}: only {len(payloads)} messages")
-        require(message.bits >= pairs, f"n = {pairs}: answered with {message.bits} bits")
+        require(len(payloads) == 2**pairs, f"m = {pairs}: only {len(payloads)} messages")
+        require(message.bits >= pairs, f"m = {pairs}: answered with {message.bits} bits")
     return instances
 
 
-def _check_layers_grow() -> int:
-    """L ≥ ε log log n - 2 for d = 2^{(log n)^{1-ε}}, and for d = log n, where ε is as good as 1."""
+def check_layers_grow() -> Evidence:
+    """L ≥ ε log log m - 2 for d = 2^{(log m)^{1-ε}}, and for d = log m, where ε is as good as 1."""
     instances = 0
     for log_pairs in LOG_PAIRS:
         log_log = log_pairs.bit_length() - 1
@@ -163,11 +170,11 @@ def _check_layers_grow() -> int:
             layers = recall_layers(2**log_pairs, width, parameter_bits=log_pairs)
             require(
                 layers >= epsilon * log_log - 2,
-                f"log n = {log_pairs}, ε = {epsilon}: {layers} layers could carry INDEX, "
-                f"fewer than ε log log n - 2 = {epsilon * log_log - 2}",
+                f"log m = {log_pairs}, ε = {epsilon}: {layers} layers could carry INDEX, "
+                f"fewer than ε log log m - 2 = {epsilon * log_log - 2}",
             )
             instances += 1
-    return instances
+    return Evidence(instances, f"log₂ m in {LOG_PAIRS}, d = 2^{{(log m)^{{1-ε}}}}, ε = 1/2, 3/4, 1")
 
 
 # ------------------------------------------------------------------------------------- G.7
@@ -257,6 +264,69 @@ def _require_stack_computes_p_hot_equality(digits: int, base: int) -> None:
     require(sum(channels[1:], channels[0]) == wanted, f"{where}: the stack computes another one")
 
 
+# ------------------------------------------------------------------- outputs that are not exact
+
+
+def check_within() -> Evidence:
+    """EQ's approximate degree is twice AND's, by a witness and a polynomial on all pairs."""
+    instances = 0
+    for width in range(1, 5):
+        points = np.array(list(product((0, 1), repeat=2 * width)))
+        agreeing = (points[:, :width] == points[:, width:]).sum(axis=1)
+        for degree in range(width):
+            best = best_approximation(width, degree)
+            where = f"d = {width}, k = {degree}"
+            values = np.array(best.values, dtype=object)[agreeing]
+            reached = boolean_degree(values.reshape((2,) * (2 * width)))
+            require(reached <= 2 * degree, f"{where}: degree {reached} in the pair")
+            error = max(
+                abs(value - (x == width)) for value, x in zip(values, agreeing, strict=True)
+            )
+            require(error == best.error, f"{where}: error {error}, not {best.error}")
+            witness = _witness(best)
+            weights = np.array([witness[x] for x in agreeing], dtype=object)
+            for monomial in monomials(2 * width, 2 * degree + 1):
+                total = weights[points[:, monomial].all(axis=1)].sum()
+                require(total == 0, f"{where}: the witness sums to {total} on {monomial}")
+            shown = weights[agreeing == width].sum() / abs(weights).sum()
+            require(abs(shown) == best.error, f"{where}: the witness shows {shown}")
+            instances += 1
+    return Evidence(instances, "all pairs of strings of d ≤ 4 bits, all degrees of AND below d")
+
+
+def _witness(best: BestApproximation) -> dict[int, Fraction]:
+    """Weights by the number of equal bits that polynomials of degree k sum to zero."""
+    weights = {}
+    for x in range(best.width + 1):
+        others = prod(x - y for y in best.points if y != x)
+        weights[x] = Fraction(int(x in best.points), others * comb(best.width, x))
+    return weights
+
+
+def check_growth_within() -> Evidence:
+    """Between √(d / 6) and √d · 3/2, so that half of log₂ d layers remain."""
+    degrees = {}
+    for width in (1, 2, 4, 8, 16, 32, 64, 128):
+        degree = degrees[width] = approximate_degree(width, Fraction(1, 3))
+        within = width <= 6 * degree**2 and 4 * degree**2 <= 9 * width
+        require(within or width == 1, f"d = {width}: degree {degree}")
+    return Evidence(len(degrees), f"ε = 1/3, degrees {degrees}")
+
+
+def check_by_sign() -> Evidence:
+    """One layer and the sign of a sum, on all pairs."""
+    instances = 0
+    for width in range(1, 6):
+        stack = sign_equality_stack(width)
+        require(stack.degree_bound == 2, f"d = {width}: degree {stack.degree_bound}")
+        for pair in product(product((0, 1), repeat=width), repeat=2):
+            logit = sum(stack(pair)[1]) - width + Fraction(1, 2)
+            right = (logit > 0) == (pair[0] == pair[1])
+            require(right, f"d = {width}: {logit} for {pair}")
+            instances += 1
+    return Evidence(instances, "all pairs of strings of d ≤ 5 bits")
+
+
 # ------------------------------------------------------------------------ parts of the above
 
 
@@ -301,27 +371,68 @@ CLAIMS: tuple[Claim, ...] = (
         "G.1",
         "L BaseConv layers compute polynomials of degree at most 2^L, and some have degree 2^L.",
         check_degree_bound,
+        hypotheses="weights that do not depend on the input; no other nonlinearity",
+        strength="sample",
     ),
     Claim(
         "G.6",
         "A stack on the JRT prompt is a one-way INDEX protocol that sends the coefficients of a "
-        "degree-2^L polynomial, so recall needs ε log log N - O(1) layers.",
+        "degree-2^L polynomial.",
         check_index_protocol,
+        hypotheses="weights as above, rational with a common denominator; bits as inputs",
+        strength="construction",
+    ),
+    Claim(
+        "G.6, layers",
+        "So recall needs ε log log m - 2 layers, m pairs.",
+        check_layers_grow,
+        hypotheses="log₂ d ≤ (log₂ m)^{1-ε}, log₂ m bits a parameter; a bounded error is allowed",
+        strength="formula",
     ),
     Claim(
         "G.7",
         "EQ of d-bit strings has degree 2d, so recall needs ⌈log₂ 2d⌉ layers; for EQ so many do.",
         check_binary_equality,
+        hypotheses="weights as above; outputs exact, not read by a threshold or argmax",
+        strength="exhaustive",
+    ),
+    Claim(
+        "G.7, within ε",
+        "EQ has an ε-approximate degree of twice AND's, so that recall needs ⌈log₂ 2k⌉ layers, k "
+        "that of AND of d bits; in p-hot encoding, of p bits.",
+        check_within,
+        hypotheses="weights as above; outputs within ε < 1/2 of EQ's on all pairs",
+        strength="exhaustive",
+    ),
+    Claim(
+        "G.7, growth within ε",
+        "AND of d bits has approximate degree Θ(√d), so that ½ log₂ d + O(1) layers are needed "
+        "(Nisan and Szegedy 1994).",
+        check_growth_within,
+        hypotheses="ε = 1/3; powers of 2 up to 128",
+        strength="formula",
+    ),
+    Claim(
+        "G.7, by sign",
+        "One layer decides EQ, by the sign of ½ - Σ (x_i - y_i)²: a model that is read by its "
+        "larger logit needs no more, whatever d.",
+        check_by_sign,
+        hypotheses="a linear readout with a threshold or argmax",
+        strength="construction",
     ),
     Claim(
         "value-degree",
         "With the value's bit an input as well, recall has degree 2d + 1: ⌈log₂(2d + 1)⌉ layers.",
         check_value_raises_degree,
+        hypotheses="as G.7",
+        strength="exhaustive",
     ),
     Claim(
         "G.8/G.11",
-        "Recall solves EQ, whose least degree in p-hot encoding (base ≥ 2) is 2p: ⌈log₂ 2p⌉ "
-        "layers, and so many do with a linear readout.",
+        "Recall solves EQ, whose least degree in p-hot encoding is 2p: ⌈log₂ 2p⌉ layers, and so "
+        "many do with a linear readout.",
         check_p_hot_equality,
+        hypotheses="as G.7; base ≥ 2",
+        strength="exhaustive",
     ),
 )

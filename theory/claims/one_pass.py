@@ -74,23 +74,31 @@ def check_search_counterexample() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "disjointness-rank",
-        "The matrix of a-subsets against b-subsets of n has full rank if a + b ≤ n (Gottlieb).",
+        "The matrix of a-subsets against b-subsets of n has full rank (Gottlieb).",
         check_full_rank,
+        hypotheses="a + b ≤ n",
+        strength="exhaustive",
     ),
     Claim(
         "one-pass",
-        "Its rows are distinct if a + b ≤ n and b ≥ 1: one pass takes ⌈log₂ C(n, a)⌉ bits.",
+        "Its rows are distinct: one pass takes ⌈log₂ C(n, a)⌉ bits at the separator.",
         check_distinct_rows,
+        hypotheses="deciding without errors; a + b ≤ n, b ≥ 1",
+        strength="exhaustive",
     ),
     Claim(
         "one-pass-search",
-        "Naming the common element takes as many, if b = 2, or b > 2 and n ≥ 2a + b - 2; "
-        "else some A's may share a state.",
+        "Naming the common element takes as many bits, as all A's must be told apart; in any "
+        "other case but a = n they need not be.",
         check_search_told_apart,
+        hypotheses="no errors, one common element; b = 2, or b > 2 and n ≥ 2a + b - 2",
+        strength="exhaustive",
     ),
     Claim(
         "one-pass-search-counterexample",
-        "Naming the common element at n = 6, a = b = 3 takes 10 states, where deciding takes 20.",
+        "Naming the common element takes 10 states, where deciding takes 20.",
         check_search_counterexample,
+        hypotheses="no errors; n = 6, a = b = 3",
+        strength="exhaustive",
     ),
 )

@@ -2,108 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from math import comb, inf
+from math import comb
 
-import numpy as np
-import numpy.typing as npt
-
+from ..counting import ceil_log2
 from ..passes.bounds import multi_pass_bits, two_way_bits
+from ..passes.exhaustive import (
+    MOST_SETS,
+    Conversations,
+    fewest_states,
+    tiny_protocols,
+)
 from ..passes.rank import disjointness_matrix
 from ..setting import sizes_up_to
 from .claim import Claim, Evidence, require
 
 
-class _Conversations:
-    """All protocols for a small 0–1 matrix: Alice has a row, Bob a column; masks are sets of them.
-
-    A conversation may end when one of the two knows the answer from the own input.
-    """
-
-    def __init__(self, matrix: npt.NDArray[np.int64]) -> None:
-        self.rows = [int("".join(map(str, row[::-1])), 2) for row in matrix]
-        self.columns = [int("".join(map(str, column[::-1])), 2) for column in matrix.T]
-        self.everything = ((1 << len(self.rows)) - 1, (1 << len(self.columns)) - 1)
-        self.least_bits = cache(self._least_bits)
-        self._parts = cache(self._fewest_parts)
-
-    def bob_knows(self, rows: int, columns: int) -> bool:
-        return len({self.rows[row] & columns for row in _members(rows)}) <= 1
-
-    def alice_knows(self, rows: int, columns: int) -> bool:
-        return len({self.columns[column] & rows for column in _members(columns)}) <= 1
-
-    def _least_bits(self, rows: int, columns: int) -> int:
-        """Bits of the shortest conversation in single bits, whoever speaks when."""
-        if self.bob_knows(rows, columns) or self.alice_knows(rows, columns):
-            return 0
-        by_alice = (
-            max(self.least_bits(part, columns), self.least_bits(rows ^ part, columns))
-            for part in _halves(rows)
-        )
-        by_bob = (
-            max(self.least_bits(rows, part), self.least_bits(rows, columns ^ part))
-            for part in _halves(columns)
-        )
-        return 1 + min(*by_alice, *by_bob)
-
-    def least_message_bits(self, messages: int) -> int:
-        """The least s such that this many messages of s bits, by turns, let Bob know in the end.
-
-        The number of messages is odd: Alice speaks first and last.
-        """
-        bits = 0
-        while self._parts(*self.everything, messages, bits) > 1 << bits:
-            bits += 1
-        return bits
-
-    def _fewest_parts(self, rows: int, columns: int, messages: int, bits: int) -> float:
-        """In how few parts the speaker can put the inputs, for the rest to cope with each."""
-        alice = messages % 2 == 1
-        inputs = rows if alice else columns
-        if inputs == 0:
-            return 0
-        lowest = inputs & -inputs
-        fewest = inf
-        for part in (*_halves(inputs), inputs):
-            if not part & lowest:
-                continue  # the part with the first input is chosen first
-            said = (part, columns) if alice else (rows, part)
-            rest = (inputs ^ part, columns) if alice else (rows, inputs ^ part)
-            if self._copes(*said, messages - 1, bits):
-                fewest = min(fewest, 1 + self._parts(*rest, messages, bits))
-        return fewest
-
-    def _copes(self, rows: int, columns: int, messages: int, bits: int) -> bool:
-        if messages == 0:
-            return self.bob_knows(rows, columns)
-        return self._parts(rows, columns, messages, bits) <= 1 << bits
-
-
-def _members(mask: int) -> list[int]:
-    return [place for place in range(mask.bit_length()) if mask >> place & 1]
-
-
-def _halves(mask: int) -> Iterator[int]:
-    """The subsets of a mask but the empty and the full one."""
-    part = (mask - 1) & mask
-    while part:
-        yield part
-        part = (part - 1) & mask
-
-
 def _small_sizes() -> list[tuple[int, int, int]]:
-    return [(n, a, b) for n, a, b in sizes_up_to(6) if max(comb(n, a), comb(n, b)) <= 6]
+    return [(n, a, b) for n, a, b in sizes_up_to(6) if max(comb(n, a), comb(n, b)) <= MOST_SETS]
 
 
 def check_two_way() -> Evidence:
     """The shortest conversation, over all protocols."""
     sizes = _small_sizes()
     for n, a, b in sizes:
-        conversations = _Conversations(disjointness_matrix(n, a, b))
-        bits = conversations.least_bits(*conversations.everything)
+        bits = Conversations(disjointness_matrix(n, a, b)).least_bits()
         bound = two_way_bits(n, a, b)
         require(bits >= bound >= min(a, b), f"{bits} bits do, bound {bound}, at {n, a, b}")
     return Evidence(len(sizes), "all (n, a, b) whose matrix is at most 6 by 6")
@@ -138,9 +62,8 @@ def check_passes() -> Evidence:
     """The smallest state of all protocols, which may even remember what they have said."""
     instances = 0
     for n, a, b in _small_sizes():
-        conversations = _Conversations(disjointness_matrix(n, a, b))
         for passes in (1, 2):
-            bits = conversations.least_message_bits(2 * passes - 1)
+            bits = ceil_log2(fewest_states(n, a, b, passes))
             bound = multi_pass_bits(n, a, b, passes)
             require(bits >= bound, f"{bits} bits do, bound {bound}, at {n, a, b}, {passes} passes")
             require(passes > 1 or bits == bound, f"{bits} bits, not {bound}, one pass at {n, a, b}")
@@ -153,17 +76,74 @@ def check_passes() -> Evidence:
     return Evidence(instances, "matrices at most 6 by 6; singletons, up to 3 passes of 3 bits")
 
 
+def check_recurrent() -> Evidence:
+    """The fewest states of all recurrent models, and of all protocols whose parties remember."""
+    tiny = list(tiny_protocols(6))
+    for each in tiny:
+        require(each.rank <= each.remembering <= each.recurrent, str(each))
+    separated = {
+        (each.universe, each.size_a, each.size_b): (each.remembering, each.recurrent)
+        for each in tiny
+        if each.passes == 2 and each.remembering < each.recurrent
+    }
+    require(separated.get((4, 1, 1)) == (2, 3), f"memory helps at {separated}, not at (4, 1, 1)")
+    return Evidence(len(tiny), "all (n, a, b) whose matrix is at most 6 by 6, one pass and two")
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "G.27-deterministic",
-        "If a + b ≤ n, two parties who decide without error exchange ⌈log₂ C(n, min(a, b))⌉ ≥ "
-        "min(a, b) bits.",
+        "Two parties exchange ⌈log₂ C(n, min(a, b))⌉ ≥ min(a, b) bits or more.",
         check_two_way,
+        hypotheses="deciding without errors; a + b ≤ n; one of the two knows the answer at the end",
+        strength="exhaustive",
     ),
     Claim(
         "G.29-deterministic",
-        "If a + b ≤ n, deciding without error by reading p times takes a state of "
-        "⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        "Reading p times takes a state of ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits or more.",
         check_passes,
+        hypotheses="deciding without errors; a + b ≤ n; parties may remember what they have sent",
+        strength="exhaustive",
+    ),
+    Claim(
+        "memoryless",
+        "A recurrent model may need more states than two parties who remember what they sent: at "
+        "(n, a, b) = (4, 1, 1), 3 against 2.",
+        check_recurrent,
+        hypotheses="a + b ≤ n, read twice, no errors; the update may differ from pass to pass",
+        strength="exhaustive",
+    ),
+    Claim(
+        "G.27/29, randomized",
+        "Two parties who decide exchange Ω(min(a, b)) bits, so that reading p times takes a state "
+        "of Ω(min(a, b) / (2p - 1)) (Kalyanasundaram and Schnitger 1992, Razborov 1992).",
+        None,
+        hypotheses="a + b ≤ n; error ≤ 1/3 on every instance, public coins",
+        strength="cited",
+    ),
+    Claim(
+        "p passes, randomized",
+        "Of r messages one has Ω(k log⁽ʳ⁾ k) bits, so that p passes take such a state, r = 2p - 1, "
+        "and one pass Ω(k log k), more than INDEX's a (Sağlam and Tardos 2013).",
+        None,
+        hypotheses="a, b ≥ k, n = Ω(k²); error ≤ 1/3 on every instance, public coins",
+        strength="cited",
+    ),
+    Claim(
+        "two-way, constant",
+        "Two parties exchange (2/ln 2 ± o(1)) · k bits on k-sets, and (0.4827 ± o(1)) · n on all "
+        "sets (Braverman, Garg, Pankratov and Weinstein 2013).",
+        None,
+        hypotheses="k and n/k grow; the error goes to 0, as slowly as you like; both directions "
+        "counted",
+        strength="cited",
+    ),
+    Claim(
+        "memoryless, in general",
+        "Without memory two parties take, up to a factor of 2, log₂ of the size of the smallest "
+        "bipartite branching program (Arunachalam and Podder 2021).",
+        None,
+        hypotheses="any number of messages, the same rule each time; bits of the largest message",
+        strength="cited",
     ),
 )

@@ -132,23 +132,31 @@ CLAIMS: tuple[Claim, ...] = (
         "A recurrent model on a JR-p prompt is a two-party protocol of 2p - 1 messages that costs "
         "at most 2p - 1 states and gives the model's answer.",
         _check_cost,
+        hypotheses="nothing is remembered outside the state",
+        strength="construction",
     ),
     Claim(
         "G.29, bound",
-        "If a + b ≤ n and it decides without error, its messages take C(n, min(a, b)) values "
-        "together, so that some state has ⌈log₂ C(n, min(a, b)) / (2p - 1)⌉ bits.",
+        "Its messages take C(n, min(a, b)) values together, so that some state has ⌈log₂ C(n, "
+        "min(a, b)) / (2p - 1)⌉ bits.",
         _check_bound,
+        hypotheses="deciding without errors; a + b ≤ n",
+        strength="sample",
     ),
     Claim(
         "G.29, too small",
         "A model whose messages take fewer values is wrong on some instance, and cut and paste "
         "finds one.",
         _check_too_small,
+        hypotheses="a + b ≤ n",
+        strength="sample",
     ),
     Claim(
         "G.27/29",
         "The deterministic bound, rearranged, has the paper's form: some state has at least "
-        "min(a, b) / 2p bits when a + b ≤ n. A formula: no instance could refute it.",
+        "min(a, b) / 2p bits.",
         _check_randomized_form,
+        hypotheses="deciding without errors; a + b ≤ n",
+        strength="formula",
     ),
 )

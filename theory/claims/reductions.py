@@ -132,27 +132,36 @@ CLAIMS: tuple[Claim, ...] = (
         "G.24-26, SD to GAR",
         "General recall with pairs (a, a) and queries B finds all of A ∩ B in one call.",
         _check_disjointness_to_recall,
+        hypotheses="none",
+        strength="construction",
     ),
     Claim(
         "G.24-26, GAR to SD",
-        "⌈log₂(c + 1)⌉ calls of set disjointness answer all queries of general associative recall, "
-        "where none matches two pairs.",
+        "⌈log₂(c + 1)⌉ calls of set disjointness answer all queries of general associative recall.",
         _check_recall_to_disjointness,
+        hypotheses="c values; no query matches two pairs; calls return the common elements",
+        strength="construction",
     ),
     Claim(
         "G.24-26, there and back",
         "Recall solved by sets that are solved by recall, or by Algorithm 3, comes out the same.",
         _check_round_trip,
+        hypotheses="no query matches two pairs",
+        strength="construction",
     ),
     Claim(
         "G.8, EQ to MQAR",
         "Multi-query recall of one pair, Alice's key and Bob's query, solves equality in one call.",
         _check_equality_to_recall,
+        hypotheses="a key that is not there is answered by Null",
+        strength="construction",
     ),
     Claim(
         "G.6, INDEX to AR",
         "Associative recall on a JRT prompt solves index; only the two places of the query depend "
         "on Bob.",
         _check_index_to_recall,
+        hypotheses="distinct keys, all of them known to both",
+        strength="construction",
     ),
 )

@@ -1,10 +1,11 @@
-"""All claims, checked on instances: what `sdsim theory verify` prints."""
+"""All claims, each checked unless it is cited: what `sdsim theory verify` prints."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from . import (
     algorithms,
@@ -33,22 +34,24 @@ CLAIMS: tuple[Claim, ...] = (
 """All claims; a new one is an entry in one of the modules of this package."""
 
 
+Finding = Literal["holds", "agrees", "not checked", "fails"]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The result of checking one claim on instances.
+    """What checking one claim came to.
 
     Attributes:
-        claim: its name.
-        statement: what it says.
-        holds: whether no instance refuted it.
-        instances: how many were checked; 0 if it failed.
+        claim: the claim.
+        finding: ``"holds"`` on all instances; ``"agrees"``, of a formula with another;
+            ``"not checked"``, as it is cited; ``"fails"``.
+        instances: how many were checked; 0 if it is cited or failed.
         scope: which ones; for a claim that failed, the counterexample, or how the check broke.
         seconds: time that the check took.
     """
 
-    claim: str
-    statement: str
-    holds: bool
+    claim: Claim
+    finding: Finding
     instances: int
     scope: str
     seconds: float
@@ -58,18 +61,25 @@ def verify(claims: Sequence[Claim] = CLAIMS) -> Iterator[Verdict]:
     """Check claim after claim; a claim that fails does not keep the others from being checked.
 
     >>> from .claim import Evidence
-    >>> claim = Claim("one", "1 = 1", lambda: Evidence(instances=1, scope="the number 1"))
-    >>> [(verdict.claim, verdict.holds) for verdict in verify([claim])]
-    [('one', True)]
+    >>> def check() -> Evidence:
+    ...     return Evidence(instances=1, scope="the number 1")
+    >>> claim = Claim("one", "1 = 1", check, hypotheses="none", strength="exhaustive")
+    >>> [(verdict.claim.name, verdict.finding) for verdict in verify([claim])]
+    [('one', 'holds')]
     """
     for claim in claims:
         started = time.perf_counter()
-        try:
-            evidence = claim.check()
-            holds, instances, scope = True, evidence.instances, evidence.scope
-        except ClaimFailed as failure:
-            holds, instances, scope = False, 0, str(failure)
-        except Exception as error:  # the check itself broke: it shows nothing
-            holds, instances, scope = False, 0, f"the check broke: {error!r}"
-        seconds = time.perf_counter() - started
-        yield Verdict(claim.name, claim.statement, holds, instances, scope, seconds)
+        instances = 0
+        finding: Finding = "fails"
+        if claim.strength == "cited":
+            finding, scope = "not checked", "the literature"
+        else:
+            try:
+                evidence = claim.evidence()
+                finding = "agrees" if claim.strength == "formula" else "holds"
+                instances, scope = evidence.instances, evidence.scope
+            except ClaimFailed as failure:
+                scope = str(failure)
+            except Exception as error:  # the check itself broke: it shows nothing
+                scope = f"the check broke: {error!r}"
+        yield Verdict(claim, finding, instances, scope, time.perf_counter() - started)

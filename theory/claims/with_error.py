@@ -275,47 +275,68 @@ def check_fingerprints() -> Evidence:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "INDEX",
-        "One message with error δ about k bits has (1 - H₂(δ)) · k bits or more.",
+        "One message about k bits takes (1 - H₂(δ)) · k bits or more.",
         check_index_protocols,
+        hypotheses="uniform bits and place, error δ < 1/2 on average; public coins",
+        strength="exhaustive",
     ),
     Claim(
         "INDEX-reduction",
-        "Set disjointness answers INDEX on min(a, n - a - b + 1) bits; on a if n ≥ 2a + b - 1.",
+        "Set disjointness answers INDEX on min(a, n - a - b + 1) bits, searching on one more; on "
+        "a in a wide universe.",
         check_index_reduction,
+        hypotheses="a + b ≤ n; searching, a + b - 1 ≤ n and b ≥ 2",
+        strength="construction",
     ),
     Claim(
         "INDEX-room",
-        "If n = a + b, fewer than (1 - H₂(δ)) · a bits do in one pass with error δ.",
+        "Fewer than (1 - H₂(δ)) · a bits decide in one pass: INDEX on a needs the room.",
         check_index_needs_room,
+        hypotheses="n = a + b, error δ, public coins",
+        strength="construction",
     ),
     Claim(
         "search-bits",
-        "Naming the common element with error δ on average takes `search_bits` at least.",
+        "Naming the common element takes `search_bits` at least.",
         check_search_optima,
+        hypotheses="one pass, one common element, uniform; error δ on average, or on every "
+        "instance with public coins",
+        strength="exhaustive",
     ),
     Claim(
         "decision-bits",
-        "Deciding with error δ on average, half of the sets disjoint, takes `decision_bits`.",
+        "Deciding takes `decision_bits` at least.",
         check_decision_optima,
+        hypotheses="one pass, a + b ≤ n; half disjoint, half with one common element; error δ as "
+        "above",
+        strength="exhaustive",
     ),
     Claim(
         "recall-bits",
-        "Guessing different letters with error δ on average takes `recall_bits`.",
+        "Guessing letters takes `recall_bits` at least.",
         check_recall_optima,
+        hypotheses="one message about m different letters of k, uniform; error δ on average",
+        strength="exhaustive",
     ),
     Claim(
         "tournaments",
-        "With b = 2, no rule is better than a ranking at any accuracy.",
+        "No rule is better than a ranking at any accuracy.",
         check_tournaments,
+        hypotheses="one pass, searching, b = 2",
+        strength="exhaustive",
     ),
     Claim(
         "rankings",
-        "Conjecture: the same with b > 2 and n ≥ 2a + b - 2.",
+        "Conjecture, beyond the sizes checked: no rule is better than a ranking.",
         check_rankings,
+        hypotheses="one pass, searching, b > 2 and n ≥ 2a + b - 2",
+        strength="exhaustive",
     ),
     Claim(
         "fingerprints",
         "The hash values of A in ⌈ab/δ⌉ cells decide with one-sided error δ.",
         check_fingerprints,
+        hypotheses="one pass; a universal family, public coins; 0 < δ < 1/2",
+        strength="construction",
     ),
 )

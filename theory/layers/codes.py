@@ -31,7 +31,7 @@ def p_hot_code(elements: npt.ArrayLike, digits: int, base: int) -> npt.NDArray[n
     Args:
         elements: in 0 … m^p - 1.
         digits: p ≥ 1; one digit is the one-hot code.
-        base: m = c^{1/p} ≥ 1, for c elements.
+        base: m = n^{1/p} ≥ 1, for n elements.
 
     Raises:
         ValueError: unless the arguments are as above.

@@ -1,4 +1,4 @@
-"""Degrees of functions on {0, 1}^n, or on a part of it, and the layers that a degree takes.
+"""Degrees of functions on {0, 1}^v, or on a part of it, and the layers that a degree takes.
 
 A task whose polynomial has degree D needs ⌈log₂ D⌉ BaseConv layers (`layers_for_degree`); these
 functions find D by interpolation, or certify it by linear algebra. All in exact arithmetic.
@@ -32,7 +32,8 @@ def layers_for_degree(degree: int) -> int:
     """Layers that a BaseConv stack needs for a polynomial of this degree: ⌈log₂ degree⌉.
 
     Recall needs those of EQUALITY, read once or twice: of degree 2d for d-bit codes (G.7) and 2p
-    for p-hot codes (G.11, which states ⌊log₂ 2p⌋). It holds for outputs that are exact.
+    for p-hot codes (G.11, which states ⌊log₂ 2p⌋). It holds for outputs that are exact;
+    `theory.layers.approximation` is about others.
 
     >>> [layers_for_degree(degree) for degree in (1, 2, 3, 4, 5)]
     [0, 1, 2, 2, 3]
@@ -48,7 +49,7 @@ def layers_for_degree(degree: int) -> int:
 
 
 def multilinear_coefficients(values: npt.ArrayLike) -> Exact:
-    """Interpolate a function on the cube {0, 1}^n exactly, by Möbius inversion.
+    """Interpolate a function on the cube {0, 1}^v exactly, by Möbius inversion.
 
     The coefficient of the monomial Π_{i ∈ S} x_i is Σ_{T ⊆ S} (-1)^{|S| - |T|} f(1_T); no other
     multilinear polynomial agrees with f on the cube.
@@ -57,10 +58,10 @@ def multilinear_coefficients(values: npt.ArrayLike) -> Exact:
     [[0, 1], [1, -2]]
 
     Args:
-        values: shape (2,) * n, n ≥ 1; entry [b_1, …, b_n] is f(b_1, …, b_n), an exact number.
+        values: shape (2,) * v, v ≥ 1; entry [b_1, …, b_v] is f(b_1, …, b_v), an exact number.
 
     Returns:
-        Shape (2,) * n; entry [b_1, …, b_n] is the coefficient of Π_i x_i^{b_i}.
+        Shape (2,) * v; entry [b_1, …, b_v] is the coefficient of Π_i x_i^{b_i}.
 
     Raises:
         ValueError: when the shape is another one or an entry is not exact.
@@ -77,7 +78,7 @@ def multilinear_coefficients(values: npt.ArrayLike) -> Exact:
 
 
 def boolean_degree(values: npt.ArrayLike) -> int:
-    """Degree of the one multilinear polynomial that is this function on {0, 1}^n.
+    """Degree of the one multilinear polynomial that is this function on {0, 1}^v.
 
     It is also the least degree of any polynomial that agrees with the function on the cube, since
     reducing powers x^k to x never raises a degree.
@@ -114,7 +115,7 @@ def degree_certificate(
     True
 
     Args:
-        points: (P, n), entries 0 or 1, distinct rows: where the values are wanted.
+        points: (P, v), entries 0 or 1, distinct rows: where the values are wanted.
         values: (P,) integers.
         degree: k ≥ 0.
 
@@ -148,7 +149,7 @@ def certifies(
 
     Args:
         weights: (P,) integers, as `degree_certificate` or `equality_certificate` yields them.
-        points: (P, n), entries 0 or 1, distinct rows.
+        points: (P, v), entries 0 or 1, distinct rows.
         values: (P,) integers.
         degree: k ≥ 0.
 
@@ -174,17 +175,17 @@ def least_degree(points: npt.ArrayLike, values: npt.ArrayLike) -> int:
     (0, 1)
 
     Args:
-        points: (P, n), entries 0 or 1, distinct rows.
+        points: (P, v), entries 0 or 1, distinct rows.
         values: (P,) integers.
 
     Returns:
-        The degree, at most n; 0 for constant values, zero included.
+        The degree, at most v; 0 for constant values, zero included.
 
     Raises:
         ValueError: as `degree_certificate`.
     """
     variables = _points_and_values(points, values)[0].shape[1]
-    # All n variables together interpolate anything, so that one of these degrees is enough.
+    # All v variables together interpolate anything, so that one of these degrees is enough.
     degrees = range(variables + 1)
     return next(k for k in degrees if degree_certificate(points, values, k) is None)
 

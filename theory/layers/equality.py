@@ -27,10 +27,10 @@ def equality_on_pairs(
     ([[0, 0], [0, 1], [1, 0], [1, 1]], [1, 0, 0, 1])
 
     Args:
-        encodings: (c, d), entries 0 or 1, one row an element, all different.
+        encodings: (n, d), entries 0 or 1, one row an element, all different.
 
     Returns:
-        Points (c², 2 d), the encodings of both elements, and values (c²,): 1 if they are equal.
+        Points (n², 2 d), the encodings of both elements, and values (n²,): 1 if they are equal.
 
     Raises:
         ValueError: when the encodings are not distinct rows of 0 and 1.
@@ -135,9 +135,9 @@ def equality_certificate(digits: int, base: int) -> tuple[int, ...]:
 def binary_equality_stack(width: int) -> BaseConvStack:
     """Decide EQ of two d-bit strings in ⌈log₂ 2d⌉ layers, as few as the degree allows.
 
-    The first layer compares bit by bit, by (2 y - 1)(x + y - 1); the rest multiply the d results,
-    in blocks of twice the length each. The strings stand at positions 0 and 1; the answer is
-    channel 0 at position 1.
+    The first layer compares bit by bit, as in `sign_equality_stack`; the rest multiply the d
+    results, in blocks of twice the length each. The strings stand at positions 0 and 1; the answer
+    is channel 0 at position 1.
 
     >>> stack = binary_equality_stack(3)
     >>> int(stack([[1, 0, 1], [1, 0, 1]])[1, 0]), int(stack([[1, 0, 1], [1, 1, 1]])[1, 0])
@@ -152,6 +152,31 @@ def binary_equality_stack(width: int) -> BaseConvStack:
     Source:
         Ours: the bound of Theorem G.7 is attained for one pair.
     """
+    (compare,) = sign_equality_stack(width).layers
+    return BaseConvStack((compare, *_multiplying_layers(width, 1)))
+
+
+@with_python_integers
+def sign_equality_stack(width: int) -> BaseConvStack:
+    """Decide EQ of two d-bit strings in one layer, if the sign of a linear readout is enough.
+
+    Channel i compares bit i: (2 y - 1)(x + y - 1) is 1 if they are equal, else 0. The strings are
+    equal if and only if the channels at position 1 sum to more than d - 1/2: a polynomial of degree
+    2 has the right sign, and with two logits, their difference, argmax has the right answer.
+
+    >>> stack = sign_equality_stack(3)
+    >>> [int(stack([[1, 0, 1], y])[1].sum()) - 2.5 for y in ([1, 0, 1], [1, 1, 1], [0, 1, 0])]
+    [0.5, -0.5, -2.5]
+
+    Args:
+        width: d ≥ 1.
+
+    Raises:
+        ValueError: unless width ≥ 1.
+
+    Source:
+        Ours: Theorem G.7 does not hold of outputs that are read by their sign.
+    """
     require_at_least(1, width=width)
     compare = BaseConv(
         W=2 * np.eye(width, dtype=np.int64),
@@ -159,7 +184,7 @@ def binary_equality_stack(width: int) -> BaseConvStack:
         K=np.full((2, width), 1),
         B2=np.full((2, width), -1),
     )
-    return BaseConvStack((compare, *_multiplying_layers(width, 1)))
+    return BaseConvStack((compare,))
 
 
 @with_python_integers

@@ -69,11 +69,11 @@ def recall_context(keys: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np
     [[0, 1], [1, 1], [1, 0], [0, 0]]
 
     Args:
-        keys: (n, d), entries 0 or 1, distinct rows.
-        values: (n, d), entries 0 or 1.
+        keys: (m, d), entries 0 or 1, distinct rows.
+        values: (m, d), entries 0 or 1.
 
     Returns:
-        (2 n, d).
+        (2 m, d).
 
     Raises:
         ValueError: when the shapes differ, an entry is not 0 or 1, or a key occurs twice.
@@ -196,7 +196,7 @@ def evaluate_message(message: CoefficientMessage, query: npt.ArrayLike) -> Fract
 
 @with_python_integers
 def index_recall_stack(pairs: int) -> BaseConvStack:
-    """Answer associative recall over n given keys in two layers, at the price of width d = n.
+    """Answer associative recall over m given keys in two layers, at the price of width d = m.
 
     Key i is one-hot; a value is d times its bit. The first layer multiplies query channel i by
     the value of pair i in the last copy of the prompt, which a filter of its own fetches; the
@@ -207,10 +207,10 @@ def index_recall_stack(pairs: int) -> BaseConvStack:
     [0, 1]
 
     Args:
-        pairs: n ≥ 1; pair i is the i-th of the context.
+        pairs: m ≥ 1; pair i is the i-th of the context.
 
     Returns:
-        A stack for the JRT prompt, N = 2 (2 n + 1) positions, whose answer is channel 0 (and any
+        A stack for the JRT prompt, N = 2 (2 m + 1) positions, whose answer is channel 0 (and any
         other) at the last one.
 
     Raises:
@@ -283,17 +283,17 @@ def recall_layers(
 ) -> int:
     """Least L whose message could carry INDEX: a lower bound on layers for associative recall.
 
-    A stack that recalls any of n values of one bit each answers INDEX on n bits by one message of
-    `message_bits`, which takes (1 - H₂(δ)) · n bits if each answer is wrong with chance ≤ δ. So L
-    layers are too few if `message_bits` is less. For log₂ d ≤ (log₂ n)^{1-ε} that gives
-    L ≥ ε log₂ log₂ n - O(1).
+    A stack that recalls any of m values of one bit each answers INDEX on m bits by one message of
+    `message_bits`, which takes (1 - H₂(δ)) · m bits if each answer is wrong with chance ≤ δ. So L
+    layers are too few if `message_bits` is less. For log₂ d ≤ (log₂ m)^{1-ε} that gives
+    L ≥ ε log₂ log₂ m - O(1).
 
     >>> recall_layers(pairs=2**64, width=64, parameter_bits=64)
     5
 
     Args:
-        pairs: n ≥ 1, pairs of distinct keys; the prompt has 2 n + 1 positions.
-        width: d ≥ log₂ n, at least 1, so that n keys of d bits differ.
+        pairs: m ≥ 1, pairs of distinct keys; the prompt has 2 m + 1 positions.
+        width: d ≥ log₂ m, at least 1, so that m keys of d bits differ.
         parameter_bits: b ≥ 1; each parameter is an integer of absolute value ≤ 2^b over a common
             denominator ≤ 2^b.
         passes: how often the prompt is read; it hardly matters.

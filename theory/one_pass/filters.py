@@ -10,12 +10,9 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, floor, lgamma, log, log2
 
-import numpy as np
-import numpy.typing as npt
-
 from ..checks import require_at_least, require_between, with_python_integers
 from ..counting import ceil_log2, subsets_up_to
-from ..setting import Problem, check_sizes
+from ..setting import check_sizes
 
 _MOST_FACTORS = 10_000  # of a product; a larger one by the gamma function
 
@@ -88,48 +85,7 @@ def fingerprint_bits(size_a: int, size_b: int, error: Fraction) -> int:
     """
     _check_filter(size_a, size_b, error)
     cells = ceil(size_a * size_b / Fraction(error))
-    return ceil_log2(_hashed_sets(cells, size_a))
-
-
-def filter_bits(cells: int, size_a: int) -> float:
-    """log₂ of how many sets the hash values of A may be: non-empty, at most a of m cells."""
-    return log2(_hashed_sets(cells, size_a))
-
-
-@with_python_integers
-def filter_accuracy(cells: int, size_a: int, size_b: int, problem: Problem) -> float:
-    """The accuracy of a filter with a random hash function.
-
-    With k of m cells occupied, each element of B outside A seems to be in A with chance q = k/m.
-    Deciding, sets that meet are found to, and disjoint ones with chance (1 - q)^b. Searching, one
-    of those that seem to be in A is named, 1 of 1 + Binomial(b - 1, q), so that the chance to be
-    right is (1 - (1 - q)^b)/(b q).
-
-    >>> filter_accuracy(1, 3, 2, "search"), filter_accuracy(1, 3, 2, "decision")
-    (0.5, 0.5)
-
-    Args:
-        cells: m ≥ 1, hash values.
-        size_a: a ≥ 1.
-        size_b: b ≥ 1.
-        problem: ``"search"`` or ``"decision"``.
-
-    Raises:
-        ValueError: unless the arguments are as above.
-    """
-    require_at_least(1, cells=cells, size_a=size_a, size_b=size_b)
-    # The chance of each number of occupied cells.
-    occupied: npt.NDArray[np.float64] = np.zeros(cells + 1)
-    occupied[0] = 1
-    k = np.arange(cells + 1)
-    for _ in range(size_a):
-        grown = occupied * (1 - k / cells)
-        occupied = occupied * k / cells
-        occupied[1:] += grown[:-1]
-    q = k[1:] / cells
-    missed = (1 - q) ** size_b
-    right = (1 - missed) / (size_b * q) if problem == "search" else (1 + missed) / 2
-    return float(occupied[1:] @ right)
+    return ceil_log2(subsets_up_to(cells, size_a) - 1)
 
 
 @with_python_integers
@@ -181,8 +137,3 @@ def fingerprint_bits_for(size_a: int, size_b: int, error: Fraction) -> int:
 def _check_filter(size_a: int, size_b: int, error: Fraction) -> None:
     require_at_least(1, size_a=size_a, size_b=size_b)
     require_between(0, Fraction(1, 2), open_low=True, open_high=True, error=error)
-
-
-def _hashed_sets(cells: int, size_a: int) -> int:
-    """What the hash values of A may be: non-empty sets of at most a of m cells."""
-    return subsets_up_to(cells, size_a) - 1

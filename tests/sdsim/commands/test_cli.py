@@ -272,7 +272,7 @@ def test_the_shell_completes_commands_and_settings(
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
         ("sdsim ", "sweep theory train"),
-        ("sdsim theory ", "bounds figures optima tradeoff verify"),
+        ("sdsim theory ", "bounds figures kernels layers optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
@@ -471,13 +471,45 @@ def test_a_tradeoff_is_printed_and_drawn(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("theory", "tradeoff", *sizes)
     assert code == 0
     lines = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
-    assert ["optimum", "1.000", "0.733", "0.733"] in [cells[1:5] for cells in lines]
+    assert ["optimum", "1", "1.000", "0.733", "0.733"] in [cells[1:6] for cells in lines]
+    assert ["stored exactly", "2", "3.322", "1.000", "1.000"] in [cells[1:6] for cells in lines]
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
         f"tradeoff.{kind}" for kind in ("pdf", "png", "csv")
     }
     code, _, err = run("theory", "tradeoff", "universe=4", "size_a=3", "size_b=3")
     assert code == 2
     assert "size_a + size_b - 1 ≤ universe is needed" in err
+
+
+def test_what_several_passes_take_is_printed(run: Run) -> None:
+    code, out, _ = run("theory", "passes", "universe=4", "size_a=8", "size_b=8", "most_passes=2")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["4", "1", "1", "2", "2", "2", "3"] in [cells[1:8] for cells in rows]
+    assert [cells[1] for cells in rows if len(cells) == 7] == ["1", "2"]
+
+
+def test_the_features_that_kernels_need_are_printed(run: Run) -> None:
+    code, out, _ = run("theory", "kernels", "universe=32", "sizes=[1,2]")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert [cells[1:4] for cells in rows if len(cells) == 10] == [
+        ["1", "1/3", "8"],
+        ["2", "1/6", "18"],
+    ]
+    code, _, err = run("theory", "kernels", "universe=32", "sizes=[32]")
+    assert code == 2
+    assert "set_size = 32" in err
+
+
+def test_the_layers_that_recall_takes_are_printed(run: Run) -> None:
+    code, out, _ = run("theory", "layers", "widths=[16]")
+    assert code == 0
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["16", "32", "5", "6", "3", "1"] in [cells[1:7] for cells in rows]
+    code, _, err = run("theory", "layers", "error=0.5")
+    assert code == 2
+    assert "error = 1/2" in err
 
 
 @pytest.mark.parametrize("truth", [True, False])
@@ -488,14 +520,21 @@ def test_theory_verify_exits_by_its_claims(
         require(truth, "a planted counterexample")
         return Evidence(3, "three numbers")
 
-    claims = [Claim("planted", "a statement", check)]
+    claims = [
+        Claim("planted", "a statement", check, hypotheses="a hypothesis", strength="sample"),
+        Claim("theirs", "a theorem", None, hypotheses="none", strength="cited"),
+    ]
     monkeypatch.setattr("theory.claims.verify.CLAIMS", claims)
     monkeypatch.setattr("theory.claims.verify.verify", lambda: verify(claims))
     code, out, err = run("theory", "verify")
     assert code == (0 if truth else 1)
     assert ("holds" if truth else "FAILS") in out
     assert ("a planted counterexample" in out) is not truth
-    assert ("1 of 1 claims fail: planted" in err) is not truth
+    assert ("1 of 2 claims fail: planted" in err) is not truth
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["a hypothesis", "sample"] in [cells[3:5] for cells in rows]
+    assert any(cells[3:5] == ["none", "cited"] and "not checked" in cells for cells in rows)
+    assert ("1 sample" in out and "1 are cited and not checked" in out) is truth
 
 
 def test_version(run: Run) -> None:

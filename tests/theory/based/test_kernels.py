@@ -326,3 +326,11 @@ def test_a_kernel_of_random_signs_needs_elements_and_a_set(arguments):
     for dimension in (None, 3):
         with pytest.raises(ValueError, match=r"universe = |set_size = "):
             RandomSignKernel(*arguments, seed=0, dimension=dimension)
+
+
+def test_a_power_that_just_keeps_the_promise_is_enough() -> None:
+    """Codes over three symbols agree in a third of their places: 1/3, then 1/9, exactly."""
+    for set_size, power in ((1, 1), (2, 2), (3, 2), (4, 3)):
+        kernel = ExponentialKernel(9, set_size)
+        assert kernel.code.agreement == Fraction(1, 3)
+        assert kernel.power == power

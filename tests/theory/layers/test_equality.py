@@ -17,6 +17,7 @@ from theory.layers.equality import (
     equality_on_pairs,
     p_hot_equality,
     p_hot_equality_stack,
+    sign_equality_stack,
 )
 
 
@@ -29,6 +30,15 @@ def test_binary_equality_is_equality(width: int) -> None:
     for x, y in product(product((0, 1), repeat=width), repeat=2):
         assert polynomial(*x, *y) == (x == y)
         assert stack([x, y])[1, 0] == (x == y)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_one_layer_counts_equal_bits(width: int) -> None:
+    stack = sign_equality_stack(width)
+    assert len(stack.layers) == 1
+    for x, y in product(product((0, 1), repeat=width), repeat=2):
+        equal = [int(a == b) for a, b in zip(x, y, strict=True)]
+        assert stack([x, y])[1].tolist() == equal
 
 
 @pytest.mark.parametrize("width", [5, 6, 7, 8])

@@ -44,6 +44,8 @@ def test_bob_finds_what_the_model_answers(
     assert message.numbers == len(list(monomials(width, 2**layers)))
     assert 0 <= message.payload < 2**message.bits
     assert message.bits == message_bits(seq_len, width, layers, stack.magnitude)
+    # A layer squares the denominator that it is given, and that of its own parameters.
+    assert message.denominator == stack.denominator ** (2 * (2**layers - 1))
     for query in product((0, 1), repeat=width):
         prompt = [*context, query] * passes
         assert evaluate_message(message, query) == stack(prompt)[-1, channel]
@@ -71,6 +73,7 @@ def test_coefficient_bits_hold_every_numerator(stack: BaseConvStack) -> None:
 
 
 @given(st.integers(1, 2**40), st.integers(0, 60), st.integers(1, 64), st.integers(1, 3))
+@settings(deadline=None)
 def test_layers_needed_is_the_least_that_could_carry_index(
     pairs: int, extra: int, parameter_bits: int, passes: int
 ) -> None:

@@ -137,6 +137,22 @@ def test_a_wide_enough_universe_makes_the_decision_exact_while_a_is_read():
     assert found.peak == (252, 252)
 
 
+@pytest.mark.parametrize(
+    ("case", "lower", "upper"),
+    [
+        ((5, 3, 2, "decision"), 46, 46),
+        ((7, 4, 3, "decision"), 164, 167),
+        ((7, 5, 2, "decision"), 113, 119),
+        ((5, 3, 3, "search"), 39, 43),
+        ((6, 2, 4, "search"), 85, 88),
+    ],
+)
+def test_the_bounds_are_as_near_as_they_were(case, lower, upper):
+    """Over all cuts: fewer recolourings leave more colours; better bounds may replace these."""
+    cuts = profile(*case).cuts
+    assert (sum(cut.lower for cut in cuts), sum(cut.upper for cut in cuts)) == (lower, upper)
+
+
 def test_the_promise_saves_states():
     """More than half of all elements in A: keeping what was seen of it would take C(7, 4) = 35."""
     middle = profile(7, 5, 2).cuts[1 + 4]

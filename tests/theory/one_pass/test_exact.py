@@ -42,6 +42,15 @@ def test_naming_costs_as_much_as_deciding_or_nothing():
     assert one_pass_search_bits(32, 12, 1) == 0
 
 
+def test_all_are_told_apart_from_the_least_universe_on():
+    for a, b in ((3, 3), (2, 4), (4, 5)):
+        assert all_told_apart(2 * a + b - 2, a, b)
+        assert not all_told_apart(2 * a + b - 3, a, b)
+    assert all_told_apart(3, 2, 2)  # b = 2: in every universe
+    assert not all_told_apart(4, 3, 1)  # the element of B is the answer
+    assert all_told_apart(4, 4, 1)  # but there is one A only
+
+
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
