@@ -40,10 +40,11 @@ def test_a_model_and_a_task_of_ones_own(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     commands = [line for block in COMMANDS.findall(page) for line in block.splitlines()]
     outputs = [run(line, tmp_path) for line in commands]
-    assert len(outputs) == 3
+    assert len(outputs) == 4
     assert "fading" in outputs[0]
-    assert "fading" in outputs[2]
-    assert "gru" in outputs[2]
+    assert "fading" in outputs[1]
+    assert "fading" in outputs[3]
+    assert "gru" in outputs[3]
     assert (tmp_path / "runs" / "missing" / "figures" / "slices.csv").is_file()
 
 
@@ -66,6 +67,8 @@ def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
     y, state = mixer.prefill(x[:, :3])
     last, _ = mixer.step(x[:, 3], state)
     torch.testing.assert_close(torch.cat([y, last[:, None]], 1), whole[:, :4])
+    rest, _ = mixer.prefill(x[:, 3:], state=state)
+    torch.testing.assert_close(torch.cat([y, rest], 1), whole)
     padded = torch.cat([torch.randn(2, 2, 6, dtype=torch.float64), x], dim=1)
     mask = torch.arange(7).expand(2, 7) >= 2
     torch.testing.assert_close(mixer.prefill(padded, mask=mask)[0][:, 2:], whole)

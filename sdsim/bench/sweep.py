@@ -289,13 +289,18 @@ class _Meter:
             mode: [] for mode in modes(len(configs), self.device)
         }
         reasons: dict[TrainingMode, str] = {}
-        if "compiled" in found and (reason := self._compile(configs)):
-            reasons["compiled"] = reason
         seconds = dict.fromkeys(found, 0.0)
         for _ in range(self.repeats):
             for mode, rates in found.items():
                 if mode in reasons or mode in self.timed_out or seconds[mode] > self.max_seconds:
                     continue
+                if mode == "compiled" and not rates:
+                    if found.keys() - {mode} <= self.timed_out:  # before any time is spent on it
+                        self.timed_out.add(mode)
+                        continue
+                    if reason := self._compile(configs):
+                        reasons[mode] = reason
+                        continue
                 started = time.monotonic()
                 rate = self._rate(mode, configs)
                 seconds[mode] += time.monotonic() - started
