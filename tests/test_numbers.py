@@ -10,6 +10,7 @@ import torch
 
 from sdsim.models import LanguageModel
 from sdsim.text.presets import preset_of
+from theory import search_accuracy
 
 ROOT = Path(__file__).parent.parent
 ORDER = "tiny_five_seeds/figures/order.csv"
@@ -254,7 +255,50 @@ def speed_in_short() -> list[str]:
     ]
 
 
+NEEDED = "memory_tiny/figures/needed.csv"
+
+
+def needed() -> list[str]:
+    """Bits of memory: a line for each |A|, then what the page says of them."""
+    once, twice = (rows(NEEDED, model="gru", passes=passes) for passes in ("1", "2"))
+    claims = []
+    for row, again in zip(once, twice, strict=True):
+        assert row["size_a"] == again["size_a"]
+        cells = [
+            f"{float(row[name]):.1f}" if row[name] else "-" for name in ("bits", "proved", "ratio")
+        ]
+        cells.append(f"{float(again['bits']):.1f}" if again["bits"] else "-")
+        target = f"{float(row['target']):.3f}"
+        claims.append(f"| {row['size_a']} | {row['size_b']} | {target} | {' | '.join(cells)} |")
+    short, long = once[0], once[-1]
+    assert (short["size_a"], long["size_a"]) == ("2", "6")
+    claims.append(
+        f"{float(short['bits']):.1f} bits with the short one first and {float(long['bits']):.1f} with "
+        f"the long one, where the bound asks for {float(short['proved']):.1f} and "
+        f"{float(long['proved']):.1f}"
+    )
+    ratios = sorted(float(row["ratio"]) for row in once)
+    claims.append(f"within a factor of {ratios[0]:.1f} to {ratios[-1]:.1f} of what")
+    most = max(float(row["bits"]) for row in twice)
+    claims.append(f"Read twice, {most:.1f} bits are enough")
+    accuracy = {
+        (row["passes"], row["size_a"]): f"{float(row['accuracy']):.2f}"
+        for row in rows("memory_tiny/figures/budget.csv", model="gru", state_bits="4")
+    }
+    by_passes = [f"{accuracy[p, '2']} and {accuracy[p, '6']}" for p in ("2", "1")]
+    claims.append(f"the GRU is right in {by_passes[0]} of the cases at |A| = 2 and 6")
+    claims.append(f"with 4 bits and one reading in {by_passes[1]}")
+    for row in (short, long):
+        best = search_accuracy(16, int(row["size_a"]), int(row["size_b"]), 4)
+        claims.append(f"{best:.2f}")
+    runs = sum(int(row["runs"]) for row in once + twice)
+    unfinished = runs - sum(int(row["converged"]) for row in once + twice)
+    claims.append(f"({unfinished} of {runs} runs were still rising")
+    return claims
+
+
 PAGES = {
+    "docs/findings.md": needed,
     "README.md": lambda: [*readme(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,
     "results/steps_tiny/README.md": more_steps,

@@ -23,7 +23,7 @@ from borrowed.claims.verify import CLAIMS, verify
 
 (claim,) = (claim for claim in CLAIMS if claim.name == "G.20")
 (verdict,) = verify([claim])
-assert verdict.holds, verdict.scope
+assert verdict.finding == "holds", verdict.scope
 assert borrowed.one_pass_bits.__module__ == "borrowed.one_pass.exact"
 ours = {"theory", "sdsim", "synthetic", "kernels", "figures"} & set(sys.modules)
 assert not ours, ours

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from theory.layers import approximation
 from theory.layers.approximation import approximate_degree, best_approximation, layers_within
 from theory.layers.degrees import boolean_degree, layers_for_degree, multilinear_coefficients
 
@@ -109,3 +110,13 @@ def test_equality_is_composed_of_the_polynomial_and_of_comparisons() -> None:
 def test_what_is_out_of_the_domain_is_named(function, arguments, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+def test_an_exchange_keeps_the_signs_alternating() -> None:
+    """Beyond the ends, a point of the other sign takes the place of the farthest one."""
+    points = [2, 4, 6]
+    signs = {0: -1, 2: 1, 4: -1, 5: 1, 6: 1, 8: -1}
+    residuals = [Fraction(signs.get(x, 0)) for x in range(9)]
+    assert approximation._exchanged(points, 0, residuals) == [0, 2, 4]
+    assert approximation._exchanged(points, 8, residuals) == [4, 6, 8]
+    assert approximation._exchanged(points, 5, residuals) == [2, 4, 5]

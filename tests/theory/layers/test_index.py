@@ -155,3 +155,9 @@ def test_layers_at_the_very_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     recall_layers(6, 3, 1, passes=3)
     assert lengths == [3 * (2 * 6 + 1)]
+
+
+def test_coefficient_bits_at_the_smallest_sizes() -> None:
+    """1 + (2^L - 1) times the bit length of B² (d + 1)(N + 1) = 4."""
+    assert coefficient_bits(1, 1, 1, 1) == 1 + 3
+    assert coefficient_bits(1, 1, 2, 1) == 1 + 3 * 3
