@@ -273,9 +273,9 @@ def needed() -> list[str]:
     short, long = once[0], once[-1]
     assert (short["size_a"], long["size_a"]) == ("2", "6")
     claims.append(
-        f"{float(short['bits']):.1f} bits with the short one first and {float(long['bits']):.1f} with "
-        f"the long one, where the bound asks for {float(short['proved']):.1f} and "
-        f"{float(long['proved']):.1f}"
+        f"{float(short['bits']):.1f} bits with the short one first and "
+        f"{float(long['bits']):.1f} with the long one, where the bound asks for "
+        f"{float(short['proved']):.1f} and {float(long['proved']):.1f}"
     )
     ratios = sorted(float(row["ratio"]) for row in once)
     claims.append(f"within a factor of {ratios[0]:.1f} to {ratios[-1]:.1f} of what")

@@ -174,6 +174,8 @@ def is_right(answer: Answer, first: Iterable[int], second: Iterable[int]) -> boo
 
     >>> is_right(True, [1, 2], [2]), is_right(2, [1, 2], [2]), is_right(None, [1, 2], [2])
     (True, True, False)
+    >>> is_right(2, [1], [3]), is_right(None, [1], [3])
+    (False, True)
     >>> is_right(np.bool_(True), [2, 3], [3])
     True
     """
