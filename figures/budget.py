@@ -32,6 +32,7 @@ from figures.style import (
     intervals_note,
     label_outside,
     last_set_note,
+    printable,
 )
 from sdsim.config import Selection
 
@@ -39,7 +40,10 @@ TARGET = 0.9
 """Of the way from the accuracy that takes no memory to 1."""
 
 _TASK = ("task", "options", "vocab_size", "universe_size")
-_LINE = (*_TASK, "model", "trained", "passes")
+_LINE = (*_TASK, "model", "series", "trained", "passes")
+_SIZES = ("width", "feature_dim", "state_bits_per_number")
+"""Settings that tell series of a model apart where they take several values."""
+
 _SLICE = ("size_a", "size_b", "order", "chance", "last_set_chance")
 _ROW_HEIGHT = 1.75
 _NEEDED_NOTE = """\
@@ -78,7 +82,7 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
     )
     if rows.is_empty():
         raise NothingToDraw("no model has budgets at three sizes |A| of one |A| + |B|")
-    panels = rows.select(*_TASK, "total", "model", "trained").unique(maintain_order=True)
+    panels = rows.select(*_TASK, "total", "model", "series", "trained").unique(maintain_order=True)
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + 2.4 * lines), layout="constrained")
@@ -87,7 +91,8 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
         _draw_needed_panel(ax, rows.filter(**panel))
         n = panel["universe_size"]
         how = "" if panel["trained"] == "alone" else f", {panel['trained']}"
-        ax.set_title(f"{model_label(panel['model'])}{how}\nn = {n}, |A| + |B| = {panel['total']}")
+        name = f"{model_label(panel['model'])} {printable(panel['series'])}".rstrip()
+        ax.set_title(f"{name}{how}\nn = {n}, |A| + |B| = {panel['total']}")
     label_outside(grid, len(panels), "|A|, the set that comes first", "Bits across the boundary")
     add_legend(figure)
     used = runs.join(slices, on="setting", how="semi")
@@ -120,7 +125,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
     )
     if panels.is_empty():
         raise NothingToDraw("no model was tried with two budgets of bits")
-    lines = slices.select("model", "trained", "passes").unique(maintain_order=True).sort(pl.all())
+    lines = slices.select("model", "series", "trained", "passes").unique().sort(pl.all())
     columns = len(panels) if len(panels) <= 3 else min(4, -(-len(panels) // 2))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + _ROW_HEIGHT * rows), layout="constrained")
@@ -141,7 +146,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
         unfinished=unfinished,
     )
     add_note(figure, note + provenance_note(table, used))
-    return Drawing(figure, slices.drop("single"))
+    return Drawing(figure, slices.drop("single", "seed_list"))
 
 
 def needed(slices: pl.DataFrame) -> pl.DataFrame:
@@ -151,12 +156,13 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
         slices: `_budgeted`'s.
 
     Returns:
-        A row per line (task, options, vocab_size, universe_size, model, trained, passes) and slice
-        (size_a, size_b, order): total = |A| + |B|; target, an accuracy; bits, with which it is
-        reached, null if with none; smallest and largest, the least and the most that were tried;
-        single, the same of
-        each seed; proved, the bits that it takes whatever reads once, and stored, those of all of
-        A, null where nothing is proved; ratio of bits to proved; runs, and how many converged.
+        A row per line (task, options, vocab_size, universe_size, model, series, trained, passes)
+        and slice (size_a, size_b, order): total = |A| + |B|; target, an accuracy; bits, with which
+        it is reached, null if with none; smallest and largest, the least and the most that were
+        tried; single, the same of each seed, where all budgets have the same seeds, and lowest and
+        highest of these, null where one does not reach it; proved, the bits that it takes whatever
+        reads once, and stored, those of all of A, null where nothing is proved; ratio of bits to
+        proved; runs, and how many converged.
     """
     rows = []
     for (*line,), group in slices.group_by(*_LINE, *_SLICE, maintain_order=True):
@@ -168,7 +174,11 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
         reached = _reached(bits, points["accuracy"].to_list(), target)
         once = described | {"passes": 1}
         proved, stored = proved_bits(once, target), zero_error_bits(once)
-        seeds = zip(*points["single"].to_list(), strict=False)
+        alike = len({tuple(seeds) for seeds in points["seed_list"].to_list()}) == 1
+        accuracies = zip(*points["single"].to_list(), strict=True) if alike else ()
+        single = [_reached(bits, list(each), target) for each in accuracies]
+        all_reached = [each for each in single if each is not None]
+        whole = len(all_reached) == len(single) > 0
         rows.append(
             described
             | {
@@ -177,7 +187,9 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
                 "bits": reached,
                 "smallest": min(bits),
                 "largest": max(bits),
-                "single": [_reached(bits, list(each), target) for each in seeds],
+                "single": single,
+                "lowest": min(all_reached) if whole else None,
+                "highest": max(all_reached) if whole else None,
                 "proved": proved,
                 "stored": None if stored is None else float(stored),
                 "ratio": reached / proved if reached and proved else None,
@@ -202,8 +214,9 @@ def _reached(bits: Sequence[int], accuracies: Sequence[float], target: float) ->
 def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The chosen runs that had a budget, and their slices, seeds pooled; errors as `draw_needed`.
 
-    The slices have more columns: trained, ``alone`` on one pair of sizes or ``mixed``; single, the
-    accuracies of the seeds.
+    The slices have more columns: trained, ``alone`` on one pair of sizes or ``mixed``; series, what
+    tells the model's settings from others of it, budget apart; seed_list, and single, the
+    accuracies of these seeds.
     """
     with_budget = table.filter(pl.col("state_bits_per_number").fill_null(0) > 0)
     if with_budget.is_empty():
@@ -212,11 +225,22 @@ def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.
     trained = pl.when(pl.col("train_sizes").map_elements(_count, pl.Int64) > 1).then(
         pl.lit("mixed")
     )
+    several = [
+        pl.when(pl.col(name).n_unique().over("model") > 1).then(
+            pl.format(f"{name}={{}}", pl.col(name))
+        )
+        for name in _SIZES
+    ]
     each = (
-        runs.with_columns(trained=trained.otherwise(pl.lit("alone")))
+        runs.with_columns(
+            trained=trained.otherwise(pl.lit("alone")),
+            series=pl.concat_str("variant", *several, separator=" ", ignore_nulls=True),
+        )
+        .sort("seed", maintain_order=True)
         .group_by("setting", "size_a", "size_b", maintain_order=True)
         .agg(
-            pl.col("trained").first(),
+            pl.col("trained", "series").first(),
+            seed_list=pl.col("seed"),
             single=pl.col("correct") / pl.col("examples"),
         )
     )
@@ -236,6 +260,7 @@ def _draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
     proved = bounds["proved"].fill_null(0).to_list()
     ax.fill_between(sizes, 1, np.maximum(proved, 1), color="0.87", linewidth=0, zorder=0)
     ax.plot(sizes, proved, color="0.2", linewidth=0.9, label="Bound, one reading", zorder=1)
+    ax.text(sizes[-1], 1.1, "impossible in one reading", ha="right", fontsize=6, color="0.3")
     shorter = [
         min(stored, other)
         for stored, other in zip(
@@ -279,15 +304,17 @@ def _face(row: dict[str, Any], runs: str, colour: str) -> str:
 def _draw_accuracy_panel(
     ax: Axes, here: pl.DataFrame, lines: Sequence[tuple[Any, ...]], span: tuple[float, float]
 ) -> None:
-    for number, (model, trained, passes) in enumerate(lines):
-        line = here.filter(model=model, trained=trained, passes=passes).sort("state_bits")
+    for number, (model, series, trained, passes) in enumerate(lines):
+        line = here.filter(model=model, series=series, trained=trained, passes=passes)
+        line = line.sort("state_bits")
         if line.is_empty():
             continue
         colour = ORDINAL_COLOURS[number % len(ORDINAL_COLOURS)]
         how = "" if trained == "alone" else f", {trained}"
+        name = f"{model_label(model)} {printable(series)}".rstrip()
         times = {1: "", 2: ", read twice"}.get(passes, f", read {passes} times")
         bits, accuracy = line["state_bits"], line["accuracy"]
-        ax.plot(bits, accuracy, "-", color=colour, label=f"{model_label(model)}{how}{times}")
+        ax.plot(bits, accuracy, "-", color=colour, label=f"{name}{how}{times}")
         draw_intervals(ax, bits, line, "accuracy", colour, across=False)
         for row in line.iter_rows(named=True):
             singles = row["single"]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from figures.bounds import proved_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
-from figures.runs import chosen_runs
+from figures.runs import chosen_runs, provenance_note
 from figures.style import PAGE_WIDTH, add_legend, add_note, label_outside
 from sdsim.config import Selection
 
@@ -20,8 +20,8 @@ At the boundary between A and B. Carried: the bits of the budget. Found by a pro
 on I(state; A), on examples that it was not trained on. Proved by accuracy: what whatever reads \
 once must hold to name the common element as often. Marks: seeds; lines: their means. Dashes: \
 log₂ C(n, |A|), all that there is to know of A. Of {runs} runs, {wrong} have an accuracy that \
-proves more than the probe's interval allows: the probe misses what elements say together.
-"""
+proves more than the probe's interval allows, which may be chance or what the probe misses.
+{provenance}"""
 _QUANTITIES = (
     ("state_bits", "Carried", "0.4"),
     ("held", "Found by a probe", ORDINAL_COLOURS[0]),
@@ -61,7 +61,9 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     label_outside(grid, len(panels), "Bits carried", "Bits of A")
     add_legend(figure)
     wrong = rows.filter(pl.col("proved") > pl.col("held_high"))
-    add_note(figure, _NOTE.format(runs=rows["run_id"].n_unique(), wrong=wrong["run_id"].n_unique()))
+    counts = {"runs": rows["run_id"].n_unique(), "wrong": wrong["run_id"].n_unique()}
+    used = chosen_runs(table, axis="passes", select=select).join(rows, on="run_id", how="semi")
+    add_note(figure, _NOTE.format(**counts, provenance=provenance_note(table, used)))
     return Drawing(figure, rows)
 
 
@@ -73,13 +75,13 @@ def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFr
         size_b, seed, accuracy, state_bits; held with its interval (held_low, held_high); proved,
         null for several readings.
     """
-    probed = table.filter(
-        pl.col("held").list.len() > 0, pl.col("task") == "set_disjointness"
-    ).explode("held")
-    if probed.is_empty():
-        return probed
+    if (table["held"].list.len() == 0).all():
+        return table.clear()
+    chosen = chosen_runs(table, axis="passes", select=select)
+    is_probed = pl.col("held").list.len() > 0
     probed = (
-        chosen_runs(probed, axis="passes", select=select)
+        chosen.filter(is_probed, pl.col("task") == "set_disjointness")
+        .explode("held")
         .with_columns(
             position=pl.col("held").struct.field("position"),
             held_low=pl.col("held").struct.field("low"),

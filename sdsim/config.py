@@ -81,6 +81,11 @@ class ModelConfig:
                 "model.state_bits_per_number = 0: the state is not quantized, so leave "
                 "model.state_numbers and model.state_quantized_at as they are"
             )
+        if len(self.state_numbers) > self.depth:
+            raise ValueError(
+                f"model.state_numbers = {list(self.state_numbers)}: there are only model.depth = "
+                f"{self.depth} layers"
+            )
 
     @property
     def has_budget(self) -> bool:
@@ -254,6 +259,11 @@ class RunConfig:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.model, ModelConfig) and set(self.model.state_numbers) == {0}:
+            raise ValueError(
+                f"model.state_numbers = {list(self.model.state_numbers)}: some layer has to carry "
+                "a number"
+            )
         if isinstance(self.model, ModelConfig) and self.model.has_budget and self.test.bits:
             raise ValueError(
                 f"test.bits = {list(self.test.bits)}: the state is quantized to "

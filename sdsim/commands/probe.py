@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from sdsim.store.held import Held
     from synthetic import SetDisjointness
 
+logger = logging.getLogger(__name__)
+
 HELP = """\
 sdsim probe: measure how many bits of A the states of stored models hold: a lower bound, by a probe
 that names A from the state. For runs of set disjointness that were stored with keep=weights.
 
   sdsim sweep sweep=memory keep=weights store=runs/memory
   sdsim probe store=runs/memory                    at the boundary between A and B
-  sdsim probe store=runs/memory positions=all      after every token: rising with A, falling with B
+  sdsim probe store=runs/memory positions=all      after every token
 """
 
 
@@ -61,13 +64,22 @@ def run(config: Config) -> None:
     with Bar("probing", "runs") as bar:
         for done, name in enumerate(names):
             bar.show(done, len(names))
-            before = read_held(store / name)
-            wanted = _positions(config, name)
-            known = {(row.size_a, row.size_b, row.position, row.examples) for row in before}
-            if not known >= {(*place, config.examples) for place in wanted}:
-                before = _probe(config, name)
-                write_held(store / name, before)
-            shown.extend(before)
+            rows = {(row.size_a, row.size_b, row.position): row for row in read_held(store / name)}
+            try:
+                wanted = _positions(config, name)
+                if any(
+                    place not in rows or rows[place].examples != config.examples for place in wanted
+                ):
+                    rows |= {
+                        (row.size_a, row.size_b, row.position): row for row in _probe(config, name)
+                    }
+                    write_held(store / name, [rows[place] for place in sorted(rows)])
+            except ValueError as error:
+                if config.runs:
+                    raise
+                logger.warning("skipped: %s: %s", name, error)
+                continue
+            shown.extend(rows[place] for place in wanted)
         bar.show(len(names), len(names))
     import polars as pl
 
@@ -97,7 +109,7 @@ def _tasks(config: Config, name: str) -> list[SetDisjointness]:
     run = config_of(read_record(Path(config.store) / name))
     tasks = [task for task in eval_tasks(run.task) if isinstance(task, SetDisjointness)]
     if not tasks:
-        raise ValueError(f"runs: {name} is on {run.task.name}, not on set disjointness")
+        raise ValueError(f"it is on {run.task.name}, not on set disjointness")
     return tasks
 
 

@@ -161,10 +161,11 @@ def budget_of(mixer: Mixer, config: ModelConfig, layer: int, boundaries: int) ->
         )
     one, two = (_carried(mixer, config.width, tokens) for tokens in (1, 2))
     shapes = [tensor.shape[1:] for tensor in one]
-    if shapes != [tensor.shape[1:] for tensor in two]:
+    counts = not all(tensor.is_floating_point() for tensor in one)
+    if counts or shapes != [tensor.shape[1:] for tensor in two]:
         raise ValueError(
             f"model.state_bits_per_number = {config.state_bits_per_number}: the state of {name} "
-            "grows with the tokens read, so that it has no budget"
+            "grows with the tokens read, or counts them, so that it has no budget"
         )
     numbers = config.state_numbers
     crossings = 2 * boundaries + 1 if mixer.bidirectional_prefix else boundaries

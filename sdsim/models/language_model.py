@@ -241,8 +241,14 @@ class LanguageModel(nn.Module):
     def carry(self, state: ModelState, boundary: int) -> ModelState:
         """What crosses segment boundary number `boundary`, and is the state from there on.
 
-        `hidden` does so at its `boundaries`; call it yourself where you read segments one by one.
+        `hidden` does so at its `boundaries`; call it yourself where you read segments one by one
+        (by `prefill` or `step`, which quantize nothing at boundaries that they are not told of).
+
+        Raises:
+            ValueError: for a model that reads its prompt several times, or that quantizes its state
+                after every token.
         """
+        self._check_crossed_once()
         pairs = zip(self._stack(), state.layers, strict=True)
         return ModelState(tuple(layer.carry(own, boundary) for layer, own in pairs))
 
@@ -259,8 +265,9 @@ class LanguageModel(nn.Module):
         """All that crosses segment boundary number `boundary`, int64 (B, numbers).
 
         Raises:
-            ValueError: for a model without a budget.
+            ValueError: for a model without a budget; also as `carry`.
         """
+        self._check_crossed_once()
         pairs = zip(self._stack(), state.layers, strict=True)
         codes = [
             layer.budget.codes(layer.mixer.carried(own), boundary)
@@ -270,6 +277,12 @@ class LanguageModel(nn.Module):
         if not codes:
             raise ValueError(f"{self.config.name}: the model has no budget of its state")
         return torch.cat(codes, dim=1)
+
+    def _check_crossed_once(self) -> None:
+        if self.bidirectional_prefix:
+            raise ValueError(f"{self.config.name}: it reads its prompt several times")
+        if self.config.state_quantized_at == "tokens":
+            raise ValueError(f"{self.config.name}: its state is quantized after every token")
 
     def _embed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Tokens (B, N) to what the first layer reads, (B, N, width)."""

@@ -131,7 +131,7 @@ class _Within:
 
     def __init__(self, model: LanguageModel, boundaries: tuple[int, ...]) -> None:
         if model.bidirectional_prefix:
-            raise ValueError(f"{model.config.name}: it reads its prompt several times")
+            raise ValueError(f"{model.config.name} reads its prompt several times")
         self.every_token = model.config.state_quantized_at == "tokens"
         self.model, self.boundaries = model, () if self.every_token else boundaries
 

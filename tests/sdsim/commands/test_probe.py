@@ -8,6 +8,7 @@ import torch
 
 from sdsim.commands.probe import Config, run
 from sdsim.config import RunConfig, TaskConfig, run_id
+from sdsim.models import LanguageModel
 from sdsim.store.held import HELD, Held, read_held, write_held
 from sdsim.store.table import load
 from sdsim.sweep.job import Job, run_job
@@ -39,6 +40,8 @@ def test_each_run_is_probed_once(budgeted: RunConfig, tmp_path: Path) -> None:
     run(Config(str(tmp_path), examples=50, positions="all"))
     assert file.stat().st_mtime_ns > written
     assert len(read_held(file.parent)) == 2 * 9
+    run(Config(str(tmp_path), examples=60))  # what was measured elsewhere stays
+    assert len(read_held(file.parent)) == 2 * 9
 
 
 def test_at_a_boundary_the_codes_alone_are_carried(budgeted: RunConfig) -> None:
@@ -58,8 +61,10 @@ def test_at_a_boundary_the_codes_alone_are_carried(budgeted: RunConfig) -> None:
 
 
 def test_a_state_that_remembers_nothing_holds_nothing(budgeted: RunConfig) -> None:
-    config = replace(budgeted, model=replace(budgeted.model, state_numbers=(0,)))
-    model, task = build(config, torch.device("cpu")).eval(), eval_tasks(config.task)[1]
+    torch.manual_seed(0)
+    forgets = replace(budgeted.model, state_numbers=(0,))
+    model = LanguageModel(forgets, budgeted.task.vocab_size).eval()
+    task = eval_tasks(budgeted.task)[1]
     places = held_bits_over_time(reader_within(model, task), task, [5, 6], examples=300)
     (_, before), (_, crossing) = places
     assert before.bits > 1
@@ -67,7 +72,9 @@ def test_a_state_that_remembers_nothing_holds_nothing(budgeted: RunConfig) -> No
     assert crossing.bits < 0.1
 
 
-def test_errors_are_one_line(budgeted: RunConfig, tmp_path: Path) -> None:
+def test_errors_are_one_line(
+    budgeted: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ValueError, match="there is no such folder"):
         run(Config(str(tmp_path / "none")))
     run_job(Job(budgeted, store=str(tmp_path)))
@@ -77,7 +84,9 @@ def test_errors_are_one_line(budgeted: RunConfig, tmp_path: Path) -> None:
     other = replace(budgeted, task=recall)
     run_job(Job(other, store=str(tmp_path), keep="weights"))
     with pytest.raises(ValueError, match="not on set disjointness"):
-        run(Config(str(tmp_path), examples=60))
+        run(Config(str(tmp_path), (run_id(other),), examples=60))
+    run(Config(str(tmp_path), examples=60))
+    assert "skipped" in caplog.text
     folder = tmp_path / run_id(other)
     (folder / HELD).write_text("position\n")
     with pytest.raises(ValueError, match="is damaged"):

@@ -19,10 +19,13 @@ FIXED = sorted(MIXERS.keys() - GROWING)
 PLAIN = ModelConfig(name="plain", mixers=("gru",), width=6, depth=2, heads=2, feature_dim=3)
 
 
-def model_of(mixer: str, *, boundaries: int = 1, **changes: object) -> LanguageModel:
+def model_of(
+    mixer: str, *, boundaries: int = 1, short_window: bool = False, **changes: object
+) -> LanguageModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = replace(PLAIN, mixers=(mixer,), window=4, **changes)
+        window = 2 if short_window else 4
+        config = replace(PLAIN, mixers=(mixer,), window=window, **changes)
         model = LanguageModel(config, VOCAB_SIZE, boundaries)
         for parameter in model.parameters():  # biases and steps away from their first values
             parameter.data += 0.3 * torch.randn_like(parameter)
@@ -180,7 +183,8 @@ def test_readings_of_a_prompt_are_counted() -> None:
     one = {"state_bits_per_number": 2, "state_numbers": (5, 7), "boundaries": 1}
     assert model_of("gru", **one).budget_bits == 2 * 12
     assert model_of("prefix_gla", **one).budget_bits == 2 * (5 + 5 + 7)
-    assert model_of("prefix_gla", depth=1, **one).budget_bits == 2 * 5
+    first = one | {"state_numbers": (5,)}
+    assert model_of("prefix_gla", depth=1, **first).budget_bits == 2 * 5
     assert model_of("prefix_gla", depth=3, **one).budget_bits == 2 * (5 + 7 + 5 + 7 + 5)
 
 
@@ -215,6 +219,21 @@ def test_errors_name_the_option() -> None:
     _, state = plain.prefill(some_tokens(1, 4))
     with pytest.raises(ValueError, match="padding comes first"):
         plain.prefill(some_tokens(1, 4), None, torch.ones(1, 4, dtype=torch.bool), state=state)
+    with pytest.raises(ValueError, match=r"there are only model.depth = 2 layers"):
+        replace(PLAIN, state_bits_per_number=1, state_numbers=(1, 2, 3))
+    with pytest.raises(ValueError, match="some layer has to carry a number"):
+        RunConfig(replace(PLAIN, state_bits_per_number=1, state_numbers=(0, 0)))
+    with pytest.raises(ValueError, match="or counts them"):
+        model_of("sliding_window_attention", state_bits_per_number=1, short_window=True)
+    state = LanguageModel(PLAIN, VOCAB_SIZE).prefill(some_tokens(1, 4))[1]
+    for mixer, at, message in (
+        ("prefix_gla", "boundaries", "several times"),
+        ("gru", "tokens", "after every token"),
+    ):
+        other = model_of(mixer, state_bits_per_number=1, state_quantized_at=at)
+        for crossing in (other.carry, other.codes):
+            with pytest.raises(ValueError, match=message):
+                crossing(state, 0)
     quantized = replace(PLAIN, state_bits_per_number=1)
     with pytest.raises(ValueError, match="already"):
         RunConfig(quantized, test=EvalConfig(bits=(2,)))
