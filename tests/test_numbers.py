@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -257,15 +258,7 @@ def speed_in_short() -> list[str]:
 
 
 NEEDED = "memory_tiny/figures/needed.csv"
-
-
-def bits_for(size_a: str, accuracy: float) -> str:
-    """Bits with which one reading comes to an accuracy."""
-    table = rows("memory_tiny/figures/budget.csv", model="gru", passes="1", size_a=size_a)
-    points = sorted((int(row["state_bits"]), float(row["accuracy"])) for row in table)
-    bits = _reached([held for held, _ in points], [right for _, right in points], accuracy)
-    assert bits is not None
-    return f"{bits:.1f}"
+HELD = "memory_tiny/figures/held.csv"
 
 
 def bits_for(size_a: str, accuracy: float) -> str:
@@ -323,6 +316,21 @@ def needed() -> list[str]:
     ]
     runs = sum(int(row["runs"]) for row in once + twice)
     claims.append(f"and {unfinished[0]} of {runs} runs, {unfinished[1]} of them with two readings")
+    probed = {
+        name: [
+            fmean(float(row[name]) for row in rows(HELD, size_a=size, state_bits="8"))
+            for size in ("2", "4", "6")
+        ]
+        for name in ("held", "proved")
+    }
+    held, proved = ([f"{bits:.1f}" for bits in probed[name]] for name in ("held", "proved"))
+    claims.append(f"finds in 8 bits {held[0]}, {held[1]} and {held[2]} bits")
+    claims.append(f"proves {proved[0]}, {proved[1]} and {proved[2]} (")
+    assert len(rows(HELD)) == 105
+    lstm = rows(NEEDED, model="lstm", passes="1")
+    claims.append(
+        f"takes {float(lstm[0]['bits']):.1f} bits at |A| = 2 and {float(lstm[-1]['bits']):.1f} at 6"
+    )
     return claims
 
 
