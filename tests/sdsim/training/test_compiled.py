@@ -275,7 +275,8 @@ def test_no_thread_beyond_those_given(runs: list[RunConfig]) -> None:
             trainer = compiled_trainer(runs)
     after = {thread: seconds(thread) for thread in threads()}
     assert after.keys() == before.keys()
-    assert [thread for thread in after if after[thread] > before[thread] + 1] in (
+    # Hundredths of a second; the test runner has a thread of its own, which hardly works.
+    assert [thread for thread in after if after[thread] > before[thread] + 5] in (
         [],
         [Path(f"/proc/self/task/{os.getpid()}")],
     )
