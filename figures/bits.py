@@ -79,7 +79,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
             row, [name for name in _ORDERS if name in of_task["order"]], strict=True
         ):
             here = of_task.filter(order=order)
-            is_bound |= _draw_panel(ax, here, {one: styles[one] for one in series})
+            is_bound |= _draw_panel(ax, here, {key: styles[key] for key in series})
             ax.set_title(_ORDERS[order])
         row[0].set_ylabel(f"{task_label(experiment)}\nAccuracy".lstrip())
     for ax in grid[-1]:

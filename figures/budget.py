@@ -22,7 +22,7 @@ from figures.bounds import best_accuracy, proved_bits, zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
 from figures.pooling import by_slice
-from figures.runs import chosen_runs, provenance_note
+from figures.runs import chosen_runs, differences, provenance_note
 from figures.style import (
     PAGE_WIDTH,
     add_legend,
@@ -225,12 +225,7 @@ def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.
     trained = pl.when(pl.col("train_sizes").map_elements(_count, pl.Int64) > 1).then(
         pl.lit("mixed")
     )
-    several = [
-        pl.when(pl.col(name).n_unique().over("model") > 1).then(
-            pl.format(f"{name}={{}}", pl.col(name))
-        )
-        for name in _SIZES
-    ]
+    several = differences(_SIZES, ["model"])
     each = (
         runs.with_columns(
             trained=trained.otherwise(pl.lit("alone")),

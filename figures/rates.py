@@ -19,6 +19,7 @@ from figures.style import (
     add_note,
     draw_intervals,
     intervals_note,
+    label_outside,
     printable,
 )
 from sdsim.config import Selection
@@ -57,15 +58,9 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     rows = ceil(len(panels) / _COLUMNS)
     figure = Figure(figsize=(PAGE_WIDTH, 1.2 + 2.1 * rows), layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True)
-    for ax in grid.flat[len(panels) :]:
-        ax.set_axis_off()
     for ax, panel in zip(grid.flat, panels, strict=False):
         _draw_panel(ax, panel)
-    for ax in grid.flat[max(0, len(panels) - _COLUMNS) : len(panels)]:
-        ax.set_xlabel("Learning rate (log scale)")
-        ax.tick_params(labelbottom=True)
-    for row in grid:
-        row[0].set_ylabel("Accuracy")
+    label_outside(grid, len(panels), "Learning rate (log scale)", "Accuracy")
     _name_marks(grid[0][0], rates)
     add_legend(figure)
     note = _NOTE.format(

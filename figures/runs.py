@@ -150,12 +150,12 @@ def _with_settings(runs: pl.DataFrame, passes: Passes, axis: str | None) -> pl.D
     return runs.with_columns(
         setting=pl.col("run_id").first().over(setting),
         # Of tasks of other names, nothing need be said but their names.
-        experiment=_joined([*_differences(["task"], []), *_differences(task[1:], ["task"])]),
-        variant=_joined(_differences(variant, ["model", *task])),
+        experiment=_joined([*differences(["task"], []), *differences(task[1:], ["task"])]),
+        variant=_joined(differences(variant, ["model", *task])),
     )
 
 
-def _differences(columns: Iterable[str], among: list[str]) -> list[pl.Expr]:
+def differences(columns: Iterable[str], among: list[str]) -> list[pl.Expr]:
     """``name=value`` of the columns that take several values among rows alike in `among`."""
 
     def part(name: str) -> pl.Expr:

@@ -64,15 +64,17 @@ def run(config: Config) -> None:
     with Bar("probing", "runs") as bar:
         for done, name in enumerate(names):
             bar.show(done, len(names))
-            rows = {(row.size_a, row.size_b, row.position): row for row in read_held(store / name)}
+            rows = {row.place: row for row in read_held(store / name)}
             try:
-                wanted = _positions(config, name)
-                if any(
-                    place not in rows or rows[place].examples != config.examples for place in wanted
-                ):
-                    rows |= {
-                        (row.size_a, row.size_b, row.position): row for row in _probe(config, name)
-                    }
+                positions = _positions(config, name)
+                wanted = [
+                    (task.size_a, task.size_b, position)
+                    for task, chosen in positions
+                    for position in chosen
+                ]
+                known = {place for place, row in rows.items() if row.examples == config.examples}
+                if not known.issuperset(wanted):
+                    rows |= {row.place: row for row in _probe(config, name, positions)}
                     write_held(store / name, [rows[place] for place in sorted(rows)])
             except ValueError as error:
                 if config.runs:
@@ -86,21 +88,8 @@ def run(config: Config) -> None:
     console.print(as_table(pl.DataFrame(shown)))
 
 
-def _positions(config: Config, name: str) -> list[tuple[int, int, int]]:
-    """Sizes of sets, and positions to probe, of a run."""
-    return [
-        (task.size_a, task.size_b, position)
-        for task in _tasks(config, name)
-        for position in _of_task(config, task.seq_len, task.segment_boundaries)
-    ]
-
-
-def _of_task(config: Config, length: int, boundaries: tuple[int, ...]) -> list[int]:
-    return [boundaries[0]] if config.positions == "boundary" else list(range(1, length + 1))
-
-
-def _tasks(config: Config, name: str) -> list[SetDisjointness]:
-    """The test tasks of a run."""
+def _positions(config: Config, name: str) -> list[tuple[SetDisjointness, list[int]]]:
+    """The test tasks of a run, and the positions to probe in each."""
     from sdsim.store.record import read_record
     from sdsim.store.weights import config_of
     from sdsim.training.tasks import eval_tasks
@@ -110,21 +99,24 @@ def _tasks(config: Config, name: str) -> list[SetDisjointness]:
     tasks = [task for task in eval_tasks(run.task) if isinstance(task, SetDisjointness)]
     if not tasks:
         raise ValueError(f"it is on {run.task.name}, not on set disjointness")
-    return tasks
+    if config.positions == "boundary":
+        return [(task, [task.segment_boundaries[0]]) for task in tasks]
+    return [(task, list(range(1, task.seq_len + 1))) for task in tasks]
 
 
-def _probe(config: Config, name: str) -> list[Held]:
-    """What is held at the positions that are asked for."""
+def _probe(
+    config: Config, name: str, positions: list[tuple[SetDisjointness, list[int]]]
+) -> list[Held]:
+    """What is held at these positions."""
     from sdsim.store.held import Held
     from sdsim.store.weights import load_model
     from sdsim.training.probe import held_bits_over_time, reader_within
 
     model = load_model(config.store, name)
     rows = []
-    for task in _tasks(config, name):
-        positions = _of_task(config, task.seq_len, task.segment_boundaries)
+    for task, chosen in positions:
         found = held_bits_over_time(
-            reader_within(model, task), task, positions, examples=config.examples
+            reader_within(model, task), task, chosen, examples=config.examples
         )
         rows += [
             Held(

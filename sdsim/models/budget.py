@@ -45,8 +45,14 @@ def quantize(x: Tensor, step: Tensor, bits: int) -> Tensor:
     """
     half = 2.0 ** (bits - 1)
     clipped = (x / step).clamp(-half, half)
-    nearest = clipped.floor().clamp(max=half - 1) + 0.5
+    nearest = _level(clipped, bits) + 0.5
     return (clipped + (nearest - clipped).detach()) * step
+
+
+def _level(x: Tensor, bits: int) -> Tensor:
+    """Which of the 2^bits steps around 0 holds x: a whole number, from -2^(bits - 1)."""
+    half = 2.0 ** (bits - 1)
+    return x.floor().clamp(-half, half - 1)
 
 
 class StateBudget(nn.Module):
@@ -105,8 +111,7 @@ class StateBudget(nn.Module):
         if not self.numel:
             return torch.zeros(len(state[0]), 0, dtype=torch.int64, device=state[0].device)
         x, step = self._encoded(state, boundary)
-        half = 1 << (self.bits - 1)
-        return (x / step).floor().clamp(-half, half - 1).long() + half
+        return _level(x / step, self.bits).long() + (1 << (self.bits - 1))
 
     def state(self, codes: Tensor, boundary: int) -> MixerState:
         """What the next segment starts from, given `codes`: as `forward` has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -307,7 +308,7 @@ class LanguageModel(nn.Module):
         length = tokens.shape[1]
         if prefix_len is not None and not 0 <= prefix_len <= length:
             raise ValueError(f"prefix_len = {prefix_len}: must lie between 0 and N = {length}")
-        if list(boundaries) != sorted({*boundaries} & {*range(1, length)}):
+        if any(end <= start for start, end in pairwise((0, *boundaries, length))):
             raise ValueError(
                 f"boundaries = {tuple(boundaries)}: must rise, between 1 and N - 1 = {length - 1}"
             )

@@ -35,6 +35,11 @@ class Held(NamedTuple):
     total_bits: float
     examples: int
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Of which state it says how much it holds."""
+        return self.size_a, self.size_b, self.position
+
 
 def write_held(folder: Path, rows: Sequence[Held]) -> None:
     """Write a run's rows, in place of those that it had."""

@@ -23,7 +23,7 @@ from sdsim.store.record import (
     curve_text,
     read_record,
 )
-from sdsim.store.weights import WEIGHTS, save_weights
+from sdsim.store.weights import WEIGHTS
 from sdsim.training.result import RunResult
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ class Store:
                 text = curve_text(result.curve, config.task.train_sizes)
                 write_text(scratch / CURVE, text)
             if weights is not None:
-                save_weights(scratch / WEIGHTS, weights)
+                from sdsim.training.checkpoint import save_tensors  # runs are read without torch
+
+                save_tensors(scratch / WEIGHTS, weights)
         self.checkpoint(config).unlink(missing_ok=True)
         return folder
 

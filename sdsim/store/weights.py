@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,27 +11,10 @@ from sdsim.config import RunConfig
 from sdsim.store.record import Record, read_record
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from sdsim.models import LanguageModel
 
 WEIGHTS = "weights.safetensors"
 """Name of the file in a run's folder."""
-
-
-def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write the parameters of a model, by name.
-
-    Raises:
-        OSError: if they cannot be written.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
-    except SafetensorError as error:  # its way to say that the disk is full
-        raise OSError(str(error)) from error
 
 
 def runs_with_weights(store: Path) -> list[str]:

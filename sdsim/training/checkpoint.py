@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -35,13 +36,21 @@ def save(path: Path, snapshot: Snapshot) -> None:
     progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_scratch(path.parent, path.name)
+    with atomic_file(path) as partial:
+        metadata = {name: json.dumps(value) for name, value in progress.items()}
+        save_tensors(partial, tensors, metadata)
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors to a safetensors file; `atomic_file` or `atomic_folder` make it whole.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     try:
-        with atomic_file(path) as partial:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                partial,
-                {name: json.dumps(value) for name, value in progress.items()},
-            )
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
     except SafetensorError as error:  # its way to say that the disk is full
         raise OSError(str(error)) from error
 

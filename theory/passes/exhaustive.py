@@ -108,8 +108,9 @@ def tiny_protocols(largest_universe: int) -> Iterator[TinyProtocols]:
         for passes in (1, 2):
             values = comb(n, a if passes == 1 else min(a, b))
             rank = next(s for s in range(1, values + 1) if s ** (2 * passes - 1) >= values)
-            few = (few(n, a, b, passes) for few in (fewest_states, fewest_recurrent_states))
-            yield TinyProtocols(n, a, b, passes, rank, *few)
+            remembering = fewest_states(n, a, b, passes)
+            recurrent = fewest_recurrent_states(n, a, b, passes)
+            yield TinyProtocols(n, a, b, passes, rank, remembering, recurrent)
 
 
 def _checked_matrix(n: int, a: int, b: int, passes: int) -> npt.NDArray[np.int64]:
@@ -280,7 +281,7 @@ def _separable(held: Table, truth: Table, states: int) -> bool:
             return True
         pair = pairs[number]
         taken = {colours[other] for other in conflicts[pair] if other in colours}
-        for choice in range(min(states, 1 + max(colours.values(), default=-1) + 1)):
+        for choice in range(min(states, max(colours.values(), default=-1) + 2)):
             if choice not in taken:
                 colours[pair] = choice
                 if colour(number + 1):
