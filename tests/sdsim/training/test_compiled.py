@@ -31,10 +31,13 @@ KINDS = ("parameters", "exp_avg", "exp_avg_sq", "losses", "accuracies")
 
 @pytest.fixture
 def runs(small_run: RunConfig) -> list[RunConfig]:
-    """Six, so that one group is whole and one is filled up; with dropout and fixed examples."""
+    """Six, so that one group is whole and one is filled up; with dropout and fixed examples.
+
+    They are wide enough for a compiler given two threads to use both.
+    """
     run = replace(
         small_run,
-        model=replace(small_run.model, width=4, embedding_dropout=0.1),
+        model=replace(small_run.model, width=32, embedding_dropout=0.1),
         task=replace(small_run.task, train_sizes=((2, 3), (3, 2))),
         train=replace(small_run.train, examples=24),
     )
@@ -260,26 +263,28 @@ def test_one_process_compiles_and_the_others_wait(tmp_path: Path) -> None:
 def test_no_thread_beyond_those_given(runs: list[RunConfig]) -> None:
     """Programs start none, compiled for one thread; nor does the compiler leave any at work."""
 
-    def threads() -> list[Path]:
-        return list(Path("/proc/self/task").iterdir())
-
-    def seconds(thread: Path) -> int:
-        return sum(map(int, (thread / "stat").read_text().rpartition(")")[2].split()[11:13]))
+    def seconds() -> dict[int, float]:
+        """What each thread of this process has used of a processor."""
+        ticks = {
+            int(thread.name): (thread / "stat").read_text().rpartition(")")[2].split()[11:13]
+            for thread in Path("/proc/self/task").iterdir()
+        }
+        per_second = os.sysconf("SC_CLK_TCK")
+        return {thread: sum(map(int, used)) / per_second for thread, used in ticks.items()}
 
     trainer = compiled_trainer(runs)
     trainer.step()  # compiles it, perhaps
-    before = {thread: seconds(thread) for thread in threads()}
+    before = seconds()
     for _ in range(200):
         trainer.step()
         if trainer.steps_done == trainer.config.steps:
             trainer = compiled_trainer(runs)
-    after = {thread: seconds(thread) for thread in threads()}
+    after = seconds()
     assert after.keys() == before.keys()
-    # Hundredths of a second; the test runner has a thread of its own, which hardly works.
-    assert [thread for thread in after if after[thread] > before[thread] + 5] in (
-        [],
-        [Path(f"/proc/self/task/{os.getpid()}")],
-    )
+    used = {thread: after[thread] - before[thread] for thread in after}
+    # The test runner has threads of its own, which hardly work (but may collect garbage); a
+    # second thread of OpenMP's spins beside the first and uses as much.
+    assert sum(used.values()) < 1.4 * used[os.getpid()], used
 
 
 @pytest.mark.compiler
