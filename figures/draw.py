@@ -41,6 +41,7 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
     "budget": budget.draw_accuracy,
     "needed": budget.draw_needed,
     "held": held.draw,
+    "held_over_time": held.draw_over_time,
     "steps": order.draw_over_steps,
     "rates": rates.draw,
 }

@@ -1,5 +1,7 @@
 """What states hold, beside what is proved and what is carried."""
 
+from math import log2
+
 import pytest
 
 from figures import held
@@ -39,3 +41,28 @@ def test_stores_that_were_not_probed_have_no_such_figure(store, write_run):
     write_run({(2, 4): 8, (4, 2): 3})
     with pytest.raises(NothingToDraw, match="sdsim probe"):
         held.draw(load(store))
+
+
+def test_bits_held_over_time(store, write_run):
+    for seed in (0, 1):
+        write_run({(2, 4): 8, (4, 2): 6}, numbers=6, seed=seed)
+    for number, folder in enumerate(path for path in store.iterdir() if path.name[0] != "."):
+        rows = [Held(2, 4, t, t + number, 0.0, 9.0, 6.04, 60) for t in (3, 4, 5)]
+        write_held(folder, [*rows, Held(4, 2, 6, 0.5, 0.0, 0.75, 8.95, 60)])  # at one place alone
+    drawing = held.draw_over_time(load(store))
+    (ax,) = drawing.figure.axes
+    assert ax.get_title() == "GRU\n|A| = 2, |B| = 4"
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert lines["6 bits carried"] == [[3, 3.5], [4, 4.5], [5, 5.5]]  # means of the seeds
+    known = [0, log2(66) - log2(11), log2(66), log2(66), log2(66)]
+    assert lines["All of A"] == [[t, pytest.approx(bits)] for t, bits in enumerate(known, 1)]
+    assert [[4, 0], [4, 1]] in lines.values()  # the boundary
+    assert len(drawing.data) == 6
+
+
+def test_a_boundary_alone_is_no_course_of_time(store, write_run):
+    write_run({(2, 4): 8}, numbers=6)
+    (folder,) = (path for path in store.iterdir() if path.name[0] != ".")
+    write_held(folder, [Held(2, 4, 4, 3.0, 2.5, 3.5, 6.04, 60)])
+    with pytest.raises(NothingToDraw, match="positions=all"):
+        held.draw_over_time(load(store))
