@@ -50,8 +50,9 @@ _NEEDED_NOTE = """\
 Each model reads A, then B, and what it knows of A crosses the boundary between them in a budget \
 of bits that it was trained with. Marks: the bits with which accuracy comes {target:.0%} of the \
 way from what takes no memory of A (naming any token of B, 1/|B|) to 1, read off between the \
-budgets that were tried; small marks: single seeds. Arrows up: no budget that was tried is \
-enough; down: the smallest is already. Shaded: proved impossible at that accuracy for whatever \
+budgets that were tried; lines through them: where the ends of its intervals do; small marks: \
+single seeds. {intervals}Arrows up: no budget that was tried is enough; down: the smallest is \
+already. Shaded: proved impossible at that accuracy for whatever \
 reads once, on average over uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; \
 dots: log₂ C(n, min(|A|, |B|)), what Algorithm 3 stores on two readings (no bound). \
 {unfinished}"""
@@ -97,7 +98,8 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
     add_legend(figure)
     used = runs.join(slices, on="setting", how="semi")
     unfinished = _UNFINISHED if (rows["converged"] < rows["runs"]).any() else ""
-    note = _NEEDED_NOTE.format(target=TARGET, unfinished=unfinished)
+    intervals = intervals_note(rows["seeds"])
+    note = _NEEDED_NOTE.format(target=TARGET, intervals=intervals, unfinished=unfinished)
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, rows.drop("single"))
 
@@ -159,10 +161,11 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
         A row per line (task, options, vocab_size, universe_size, model, series, trained, passes)
         and slice (size_a, size_b, order): total = |A| + |B|; target, an accuracy; bits, with which
         it is reached, null if with none; smallest and largest, the least and the most that were
-        tried; single, the same of each seed, where all budgets have the same seeds, and lowest and
-        highest of these, null where one does not reach it; proved, the bits that it takes whatever
-        reads once, and stored, those of all of A, null where nothing is proved; ratio of bits to
-        proved; runs, and how many converged.
+        tried; bits_low and bits_high, where the ends of the accuracies' intervals reach it; single,
+        the bits of each seed, where all budgets have the same seeds; proved, the bits that it takes
+        whatever reads once, and stored, those of all of A, null where nothing is proved; ratio of
+        bits to proved; runs, and how many converged; seeds, the fewest of a budget, and
+        enough_seeds, whether these are enough for a verdict.
     """
     rows = []
     for (*line,), group in slices.group_by(*_LINE, *_SLICE, maintain_order=True):
@@ -177,8 +180,6 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
         alike = len({tuple(seeds) for seeds in points["seed_list"].to_list()}) == 1
         accuracies = zip(*points["single"].to_list(), strict=True) if alike else ()
         single = [_reached(bits, list(each), target) for each in accuracies]
-        all_reached = [each for each in single if each is not None]
-        whole = len(all_reached) == len(single) > 0
         rows.append(
             described
             | {
@@ -187,14 +188,16 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
                 "bits": reached,
                 "smallest": min(bits),
                 "largest": max(bits),
+                "bits_low": _reached(bits, points["accuracy_high"].to_list(), target),
+                "bits_high": _reached(bits, points["accuracy_low"].to_list(), target),
                 "single": single,
-                "lowest": min(all_reached) if whole else None,
-                "highest": max(all_reached) if whole else None,
                 "proved": proved,
                 "stored": None if stored is None else float(stored),
                 "ratio": reached / proved if reached and proved else None,
                 "runs": points["seeds"].sum(),
                 "converged": None if points["converged"].has_nulls() else points["converged"].sum(),
+                "seeds": points["seeds"].min(),
+                "enough_seeds": points["enough_seeds"].all(),
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None).sort(*_LINE, "total", "size_a")
@@ -271,6 +274,10 @@ def _draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
         label = {1: "Read once", 2: "Read twice"}.get(passes, f"Read {passes} times")
         known = line.drop_nulls("bits")
         ax.plot(known["size_a"], known["bits"], "-", color=colour, label=label)
+        ended = line.drop_nulls("bits_low").with_columns(
+            pl.col("bits_high").fill_null(pl.col("largest"))
+        )
+        draw_intervals(ax, ended["size_a"], ended, "bits", colour, across=False)
         for row in line.iter_rows(named=True):
             _draw_needed_mark(ax, row, colour)
     ax.set_yscale("log", base=2)

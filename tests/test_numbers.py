@@ -274,19 +274,19 @@ def needed() -> list[str]:
     """Bits of memory: a line for each |A|, then what the page says of them."""
     once, twice = (rows(NEEDED, model="gru", passes=passes) for passes in ("1", "2"))
 
-    def of_seeds(row: Row) -> str:
-        mean, low, high = (f"{float(row[name]):.1f}" for name in ("bits", "lowest", "highest"))
-        return f"{mean} ({low} to {high})"
+    def with_interval(row: Row) -> str:
+        bits, low, high = (f"{float(row[name]):.1f}" for name in ("bits", "bits_low", "bits_high"))
+        return f"{bits} [{low}, {high}]"
 
     claims = []
     for row, again in zip(once, twice, strict=True):
         assert row["size_a"] == again["size_a"]
         claims.append(
-            f"| {row['size_a']} | {row['size_b']} | {float(row['target']):.3f} | {of_seeds(row)} | "
-            f"{float(row['proved']):.1f} | {float(row['ratio']):.1f} | {float(row['stored']):.0f} "
-            f"| {of_seeds(again)} |"
+            f"| {row['size_a']} | {row['size_b']} | {float(row['target']):.3f} "
+            f"| {with_interval(row)} | {float(row['proved']):.1f} "
+            f"| {float(row['ratio']):.1f} | {float(row['stored']):.0f} | {with_interval(again)} |"
         )
-        below = float(again["highest"]) < float(row["proved"])
+        below = float(again["bits_high"]) < float(row["proved"])
         assert below == (int(row["size_a"]) >= 4)
         assert float(again["bits"]) <= 6
     short, long = once[0], once[-1]

@@ -4,6 +4,7 @@ import pytest
 
 from figures import budget
 from figures.drawing import NothingToDraw
+from sdsim.store.intervals import accuracy_interval
 from sdsim.store.table import load
 from theory import one_pass_search_bits, search_bits
 
@@ -45,6 +46,24 @@ def test_bits_are_read_off_between_two_budgets(store, write_run):
     assert (long["bits"], long["largest"], long["ratio"]) == (None, 16, None)
     (ax,) = [ax for ax in drawing.figure.axes if ax.get_title()]
     assert ax.get_title() == "GRU\nn = 16, |A| + |B| = 8"
+
+
+def test_an_interval_of_bits_is_where_those_of_accuracy_reach_the_target(store, write_run):
+    write_all(write_run)
+    drawing = budget.draw_needed(load(store))
+    rows = {row["size_a"]: row for row in drawing.data.iter_rows(named=True)}
+    target = rows[2]["target"]
+    ends = [accuracy_interval([(right, 100)] * 2) for right in ACCURACIES[2, 6]]
+    for end, name in ((1, "bits_low"), (0, "bits_high")):
+        below, above = ends[1][end], ends[2][end]
+        share = (target - below) / (above - below)
+        assert rows[2][name] == pytest.approx(8 * 2**share)
+    assert rows[6]["bits_low"] == rows[6]["bits_high"] is None  # not even 16 bits are enough
+    (ax,) = [ax for ax in drawing.figure.axes if ax.get_title()]
+    drawn = [path.vertices.tolist() for lines in ax.collections[1:] for path in lines.get_paths()]
+    assert [[2, rows[2]["bits_low"]], [2, rows[2]["bits_high"]]] in drawn
+    assert {row["seeds"] for row in rows.values()} == {2}
+    assert "Pale: fewer than 5 seeds" in " ".join(drawing.figure._supxlabel.get_text().split())
 
 
 def test_readings_are_lines_and_models_are_panels(store, write_run):
