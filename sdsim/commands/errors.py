@@ -55,6 +55,9 @@ def explain(error: Exception, command: Command, overrides: list[str]) -> str:
         is_hydras = (wrong or "hydra").split(".")[0] == "hydra"
         if wrong and not is_hydras and wrong not in (known := settings_of(command)):
             return _no_such_setting(wrong, given.get(wrong, ""), command, known)
+        is_of_others = "is not in struct" in str(error.__cause__)
+        if wrong and is_of_others and (group := wrong.split(".")[0]) in given:
+            return f"{wrong}: {group}={given[group]} has no such setting"
     text = _without_advice(said)
     reason = "" if error.__cause__ is None else _without_advice(one_line(error.__cause__))
     return text if not reason or reason in text else f"{text}: {reason}"

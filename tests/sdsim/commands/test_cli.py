@@ -65,6 +65,10 @@ SMALL = [
             ["train", "train.test_examples=9"],
             "train.test_examples: `sdsim train` has no such setting",
         ),
+        (
+            ["train", "model=one_pass", "model.state_bits_per_number=1"],
+            "model.state_bits_per_number: model=one_pass has no such setting",
+        ),
         (["train", "model=one_pass", "model.machine=two_pass"], "model.machine = 'two_pass'"),
         (["train", "model=just_read_twice"], "task.passes = 1: exactly 2 for machine"),
         (
