@@ -70,6 +70,7 @@ class Bar:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
+            TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TextColumn("· left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -78,10 +79,10 @@ class Bar:
             speed_estimate_period=3600,
             disable=not errors.is_terminal,
         )
-        self._task = self._live.add_task(verb, total=None)
+        self._task = self._live.add_task(verb, total=None, note="")
         self._started = time.monotonic()
         self._first: int | None = None
-        self._done, self._total = 0, 0
+        self._done, self._total, self._note = 0, 0, ""
         self._said = -1  # units done, in the last line
         self._ended = threading.Event()
         self._lines = threading.Thread(target=self._say_now_and_then, daemon=True)
@@ -106,13 +107,13 @@ class Bar:
             if kind is None and fresh and self._done != self._said:
                 self._say()
 
-    def show(self, done: int, total: int) -> None:
-        """Say that `done` of `total` are done."""
+    def show(self, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` are done, and something of the others."""
         if not self._live.disable:
-            self._live.update(self._task, completed=done, total=total)
+            self._live.update(self._task, completed=done, total=total, note=note)
         if self._first is None:
             self._first, self._started = done, time.monotonic()
-        self._done, self._total = done, total
+        self._done, self._total, self._note = done, total, note
 
     def _say_now_and_then(self) -> None:
         pause = _SECONDS_TO_FIRST_LINE
@@ -126,7 +127,8 @@ class Bar:
         seconds = time.monotonic() - self._started
         left = (total - done) * seconds / fresh if fresh > 0 else 0.0
         estimate = f", about {left:.0f} s left" if left else ""
-        so_far = f"{done} of {total} {self._unit}{estimate}" if total else "…"
+        note = f", {self._note}" if self._note else ""
+        so_far = f"{done} of {total} {self._unit}{note}{estimate}" if total else "…"
         errors.print(f"{self._verb}: {so_far}")
         self._said = done
 

@@ -6,11 +6,12 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 
 from sdsim.config import RunConfig, run_id
 from sdsim.files import atomic_folder, check_writable, write_text
@@ -95,6 +96,13 @@ class Store:
         """Where a run that is not finished keeps its snapshot."""
         return self.path / ".checkpoints" / f"{run_id(config)}.safetensors"
 
+    def begun(self, identities: Iterable[str]) -> list[int]:
+        """How many steps those of the runs have done that are not finished but have a snapshot."""
+        folder = self.path / ".checkpoints"
+        saved = {file.stem: file for file in folder.glob("*.safetensors")}
+        steps = [_saved_step(saved[identity]) for identity in identities if identity in saved]
+        return [step for step in steps if step is not None]
+
     def write(
         self,
         config: RunConfig,
@@ -121,6 +129,15 @@ class Store:
                 save_tensors(scratch / WEIGHTS, weights)
         self.checkpoint(config).unlink(missing_ok=True)
         return folder
+
+
+def _saved_step(file: Path) -> int | None:
+    """None if it is gone or damaged."""
+    try:
+        with safe_open(file, framework="numpy") as snapshot:  # reads its header alone
+            return int((snapshot.metadata() or {})["step"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
 
 
 def _has_other_schema(folder: Path) -> bool:

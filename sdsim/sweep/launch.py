@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hydra._internal.callbacks import Callbacks  # a HydraContext cannot be made without
 from hydra.core.config_loader import ConfigLoader
@@ -36,6 +37,10 @@ _LAUNCHES = 3  # in a row that may fail without any run done
 logger = logging.getLogger(__name__)
 
 
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Takes the number of stored runs, that of all runs, and a word on those that have begun."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a sweep has come to.
@@ -54,7 +59,7 @@ class Outcome:
 def sweep(
     command: str,
     arguments: list[str],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = lambda done, total, note: None,
 ) -> Outcome:
     """Train what the store lacks of a grid, through the Hydra launcher of the config.
 
@@ -65,7 +70,7 @@ def sweep(
     Args:
         command: the primary config, ``"sweep"`` or ``"train"``.
         arguments: Hydra overrides; ``key=1,2,3`` is an axis.
-        on_progress: called, from another thread, with the number of stored runs and of all runs.
+        on_progress: see `Progress`; called from another thread.
 
     Raises:
         ValueError: for a grid or an override that describes no valid run, or a store or device
@@ -93,7 +98,7 @@ def check(plan: Plan) -> None:
     Store(plan.job.store).check()
 
 
-def launch(plan: Plan, loader: ConfigLoader, on_progress: Callable[[int, int], None]) -> Outcome:
+def launch(plan: Plan, loader: ConfigLoader, on_progress: Progress) -> Outcome:
     """Launch what is missing until the store has all runs of a plan, or time is up."""
     store, identities = Store(plan.job.store), list(plan.runs)
     budget = plan.grid.seconds
@@ -198,10 +203,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _watched(
-    store: Store, identities: list[str], on_progress: Callable[[int, int], None]
-) -> Iterator[None]:
-    """Report how many runs the store has, whatever launcher does the work."""
+def _watched(store: Store, identities: list[str], on_progress: Progress) -> Iterator[None]:
+    """Report how far the runs are, by their store, whatever launcher does the work."""
     stop = threading.Event()
     missing = set(identities)
 
@@ -210,7 +213,8 @@ def _watched(
         while not last_look:
             last_look = stop.wait(_POLL_SECONDS)
             missing.difference_update([run for run in missing if run in store])
-            on_progress(len(identities) - len(missing), len(identities))
+            note = _begun(store.begun(missing))
+            on_progress(len(identities) - len(missing), len(identities), note)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -219,3 +223,16 @@ def _watched(
     finally:
         stop.set()
         watcher.join()
+
+
+def _begun(steps: list[int]) -> str:
+    """Of runs that are not finished but have a snapshot, after so many steps.
+
+    >>> _begun([1200, 3400]), _begun([800]), _begun([])
+    ('2 begun (steps 1,200 to 3,400)', '1 begun (step 800)', '')
+    """
+    if not steps:
+        return ""
+    least, most = min(steps), max(steps)
+    reached = f"step {most:,}" if least == most else f"steps {least:,} to {most:,}"
+    return f"{len(steps)} begun ({reached})"

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sdsim.config import (
     ADDED_FIELDS,
@@ -22,8 +23,10 @@ from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD
 from sdsim.store.store import Store
 from sdsim.store.table import config_columns, load
+from sdsim.training import checkpoint
 from sdsim.training.result import QuantizedResult, RunResult, finite_or_none
 from sdsim.training.run import execute
+from sdsim.training.trainer import SequentialTrainer
 
 Invent = Callable[..., RunResult]
 
@@ -476,3 +479,20 @@ def test_a_model_of_ones_own_says_how_it_reads(
     result = replace(invented_result(own, [1, 2]), bidirectional_prefix=said)
     store.write(own, result, device="cpu")
     assert load(store.path)["reader"].to_list() == [reader] * 2
+
+
+def test_runs_that_have_begun_say_how_far_they_are(
+    store: Store, small_run: RunConfig, invented_result: Invent
+) -> None:
+    configs = [replace(small_run, seed=seed) for seed in range(4)]
+    identities = [run_id(config) for config in configs]
+    assert store.begun(identities) == []
+    for steps, config in zip((2, 3), configs, strict=False):
+        trainer = SequentialTrainer(config, torch.device("cpu"))
+        for _ in range(steps):
+            trainer.step()
+        checkpoint.save(store.checkpoint(config), trainer.snapshot(0, 0.0))
+    store.checkpoint(configs[2]).write_bytes(b"half of a")
+    store.write(configs[3], invented_result(configs[3], [90, 60]), device="cpu")
+    assert sorted(store.begun(identities)) == [2, 3]
+    assert store.begun(identities[1:]) == [3]

@@ -260,8 +260,11 @@ def test_a_time_budget_stops_a_sweep_that_the_same_command_ends(tmp_path: Path) 
             break
     (checkpoint,) = checkpoints
     assert checkpoint.suffix == ".safetensors"
-    done = sweep("sweep", command)
+    notes = []
+    done = sweep("sweep", command, lambda done, total, note: notes.append(note))
     assert counts(done) == (1, 1)
+    assert notes[0].startswith("1 begun (step ")
+    assert notes[-1] == ""
     assert not list((tmp_path / ".checkpoints").iterdir())
     assert load(done.store.path)["steps_done"].to_list() == [3000]
 
