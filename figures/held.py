@@ -35,6 +35,7 @@ _QUANTITIES = (
     ("proved", "Proved by accuracy", ORDINAL_COLOURS[3]),
 )
 _RUN = ("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed")
+_HELD = ("held", "held_low", "held_high")
 _COLUMNS, _ROW_HEIGHT = 3, 2.0
 _HUNDREDTH = 0.01  # of a bit: a probe spreads a little of its probability evenly over all sets
 
@@ -88,7 +89,8 @@ def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFr
     Returns:
         A row per run and slice that was probed: run_id, model, passes, universe_size, size_a,
         size_b, seed, accuracy, state_bits; held with its interval (held_low, held_high); proved,
-        null for several readings.
+        null for several readings. The run's efficiency is in two parts: filled, held / state_bits
+        (at least: the probe may miss some), and used, proved / held.
     """
     probed = _probed(table, select)
     if probed.is_empty():
@@ -102,7 +104,11 @@ def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFr
         proved.append(None if bits is None else min(bits, everything))
     return (
         probed.with_columns(proved=pl.Series(proved, dtype=pl.Float64))
-        .select(*_RUN, "accuracy", "state_bits", "held", "held_low", "held_high", "proved")
+        .with_columns(
+            filled=pl.col("held") / pl.col("state_bits"),
+            used=pl.when(pl.col("held") > 0).then(pl.col("proved") / pl.col("held")),
+        )
+        .select(*_RUN, "accuracy", "state_bits", *_HELD, "proved", "filled", "used")
         .sort("model", "passes", "size_a", "state_bits", "seed")
     )
 
@@ -119,7 +125,7 @@ def over_time(table: pl.DataFrame, select: Selection = "validation") -> pl.DataF
         return probed
     return (
         probed.filter(pl.len().over("run_id", "size_a", "size_b") > 1)
-        .select(*_RUN, "state_bits", "position", "held", "held_low", "held_high")
+        .select(*_RUN, "state_bits", "position", *_HELD)
         .sort("model", "passes", "size_a", "state_bits", "seed", "position")
     )
 

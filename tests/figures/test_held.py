@@ -31,6 +31,8 @@ def test_three_numbers_of_each_run(store, write_run):
         short.select("state_bits", "held", "held_low", "held_high").rows() == [(6, 3, 2.5, 3.5)] * 2
     )
     assert short["proved"].to_list() == pytest.approx([search_bits(12, 2, 4, 1 - 0.8)] * 2)
+    assert short["filled"].to_list() == [3 / 6] * 2
+    assert short["used"].to_list() == pytest.approx([search_bits(12, 2, 4, 1 - 0.8) / 3] * 2)
     long = drawing.data.filter(size_a=4)
     proves_more = long["proved"][0] > 0.75
     note = drawing.figure._supxlabel.get_text()
