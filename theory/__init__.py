@@ -23,6 +23,7 @@ From bottom to top; each imports only what is named before it:
 | one pass, so many bits | `search_accuracy`, `decision_accuracy`, `recall_accuracy` | upper bound |
 | one pass, error δ, by INDEX alone | `index_bits` | lower bound |
 | one pass, error δ | `one_pass.filters.fingerprint_bits` | sufficient |
+| one pass, searching, so many bits | `bitmap_search_accuracy` | a bit each for some elements |
 | one pass, error δ | `one_pass.filters.membership_bits` | least of filters |
 | conversation of two parties | `two_way_bits` | lower bound |
 | p passes | `multi_pass_bits` | lower bound |
@@ -40,6 +41,7 @@ from .algorithms.multi_pass import JustReadTwice, MultiPass
 from .algorithms.one_pass import Fingerprint, OnePass, coin_count
 from .memory import MemoryNeed, memory_needs
 from .one_pass.automata import Profile, profile
+from .one_pass.bitmap import bitmap_held_bits, bitmap_search_accuracy
 from .one_pass.exact import all_told_apart, one_pass_bits, one_pass_search_bits
 from .one_pass.rate_distortion import (
     decision_accuracy,
@@ -66,6 +68,8 @@ __all__ = [
     "StreamingAlgorithm",
     "Token",
     "all_told_apart",
+    "bitmap_held_bits",
+    "bitmap_search_accuracy",
     "coin_count",
     "decision_accuracy",
     "decision_bits",

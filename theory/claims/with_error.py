@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import combinations, permutations, product
@@ -9,6 +10,7 @@ from math import comb, exp, isclose, log2
 
 import numpy as np
 
+from ..one_pass.bitmap import bitmap_held_bits, bitmap_search_accuracy
 from ..one_pass.exact import all_told_apart
 from ..one_pass.filters import fingerprint_bits
 from ..one_pass.optima import best_accuracies
@@ -23,7 +25,7 @@ from ..one_pass.rate_distortion import (
 from ..one_pass.with_error import index_bits, index_length
 from ..setting import Problem, sizes_up_to
 from .claim import Claim, Evidence, require
-from .instances import subsets
+from .instances import Subset, subsets
 
 
 def _fano_holds(length: int, bits: int, errors: int) -> bool:
@@ -272,6 +274,35 @@ def check_fingerprints() -> Evidence:
     return Evidence(instances, "all disjoint A, B with n ≤ 6 that 11 cells are enough for")
 
 
+def check_bitmap() -> Evidence:
+    """The best guess from every bitmap and every B, counted over all sets A that leave both so."""
+    instances = 0
+    for n, a, b in sizes_up_to(6, shared=1):
+        seconds, firsts = subsets(range(n), b), subsets(range(n), a)
+        for bits in range(n + 1):
+            counts: Counter[tuple[Subset, Subset, int]] = Counter()
+            bitmaps: Counter[Subset] = Counter()
+            for first in firsts:
+                bitmap = frozenset(x for x in first if x < bits)
+                bitmaps[bitmap] += 1
+                for second in seconds:
+                    common = first & second
+                    if len(common) == 1:
+                        counts[bitmap, second, min(common)] += 1
+            best: dict[tuple[Subset, Subset], int] = {}
+            for (bitmap, second, _), count in counts.items():
+                best[bitmap, second] = max(count, best.get((bitmap, second), 0))
+            accuracy = Fraction(sum(best.values()), counts.total())
+            case = f"n = {n}, a = {a}, b = {b}, {bits} bits"
+            said = bitmap_search_accuracy(n, a, b, bits)
+            require(accuracy == said, f"{case}: accuracy {accuracy}, not {said}")
+            shares = [count / len(firsts) for count in bitmaps.values()]
+            held = -sum(share * log2(share) for share in shares)
+            require(isclose(held, bitmap_held_bits(n, a, bits), abs_tol=1e-9), f"{case}: {held}")
+            instances += counts.total()
+    return Evidence(instances, "all A, B with one common element, n ≤ 6, and all parts 0 … k - 1")
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "INDEX",
@@ -338,5 +369,13 @@ CLAIMS: tuple[Claim, ...] = (
         check_fingerprints,
         hypotheses="one pass; a universal family, public coins; 0 < δ < 1/2",
         strength="construction",
+    ),
+    Claim(
+        "bitmap",
+        "From one bit for each of k elements the common element is named as often as "
+        "`bitmap_search_accuracy` says, and no oftener; they hold `bitmap_held_bits` of A.",
+        check_bitmap,
+        hypotheses="one pass, one common element, uniform",
+        strength="exhaustive",
     ),
 )
