@@ -11,6 +11,7 @@ import numpy as np
 from figures.axes import Floats
 from theory import (
     all_told_apart,
+    bitmap_search_accuracy,
     decision_accuracy,
     decision_bits,
     multi_pass_bits,
@@ -109,3 +110,15 @@ def _bounds_of(slice_: dict[str, Any]) -> tuple[_Bound, _Bound, tuple[int, ...]]
         alphabet = values if slice_["order"] == "context_first" else b
         return recall_bits, recall_accuracy, (a, alphabet)
     return None
+
+
+def bitmap_accuracies(slice_: dict[str, Any]) -> list[float]:
+    """Accuracy of one bit for each of k elements, for k = 0, 1 … n; empty where it is not known.
+
+    Args:
+        slice_: as in `proved_bits`.
+    """
+    if slice_["task"] != "set_disjointness" or _answer(slice_) != "token":
+        return []
+    n, a, b = slice_["universe_size"], slice_["size_a"], slice_["size_b"]
+    return [float(bitmap_search_accuracy(n, a, b, bits)) for bits in range(n + 1)]

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from figures.axes import bits_axis
-from figures.bounds import best_accuracy, proved_bits, zero_error_bits
+from figures.bounds import best_accuracy, bitmap_accuracies, proved_bits, zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
-from figures.palette import ORDINAL_COLOURS, model_label
+from figures.palette import ORDINAL_COLOURS, VIOLET, model_label
 from figures.pooling import by_slice
 from figures.runs import chosen_runs, differences, provenance_note
 from figures.style import (
@@ -46,20 +46,29 @@ _SIZES = ("width", "feature_dim", "state_bits_per_number")
 
 _SLICE = ("size_a", "size_b", "order", "chance", "last_set_chance")
 _ROW_HEIGHT = 1.75
+_BITMAP_LINE: dict[str, Any] = {
+    "color": VIOLET,
+    "linestyle": (0, (4, 1, 1, 1, 1, 1)),
+    "linewidth": 0.9,
+    "label": "Bitmap of k elements",
+}
 _NEEDED_NOTE = """\
 Each model reads A, then B, and what it knows of A crosses the boundary between them in a budget \
 of bits that it was trained with. Marks: the bits with which accuracy comes {target:.0%} of the \
 way from what takes no memory of A (naming any token of B, 1/|B|) to 1, read off between the \
 budgets that were tried; lines through them: where the ends of its intervals do; small marks: \
 single seeds. {intervals}Arrows up: no budget that was tried is enough; down: the smallest is \
-already. Shaded: proved impossible at that accuracy for whatever \
-reads once, on average over uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; \
-dots: log₂ C(n, min(|A|, |B|)), what Algorithm 3 stores on two readings (no bound). \
-{unfinished}"""
+already. Shaded: proved impossible at that accuracy for whatever reads once, on average over \
+uniform instances. Dashes: log₂ C(n, |A|), all of A without errors; dots: \
+log₂ C(n, min(|A|, |B|)), what Algorithm 3 stores on two readings (no bound). \
+{bitmap}{unfinished}"""
 _ACCURACY_NOTE = """\
 Each panel: accuracy against the bits that cross from A to B, seeds pooled; small marks: single \
-seeds. {intervals}Shaded: proved impossible for whatever reads once, on \
-average over uniform instances. {floor}{unfinished}"""
+seeds. {intervals}Shaded: proved impossible for whatever reads once, on average over uniform \
+instances. {bitmap}{floor}{unfinished}"""
+_BITMAP = (
+    "Bitmap of k elements: k bits say which of k elements are in A, nothing tells of the others. "
+)
 _UNFINISHED = "Open marks: accuracy of some run still rose when training reached its limit. "
 
 
@@ -99,7 +108,12 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
     used = runs.join(slices, on="setting", how="semi")
     unfinished = _UNFINISHED if (rows["converged"] < rows["runs"]).any() else ""
     intervals = intervals_note(rows["seeds"])
-    note = _NEEDED_NOTE.format(target=TARGET, intervals=intervals, unfinished=unfinished)
+    note = _NEEDED_NOTE.format(
+        target=TARGET,
+        intervals=intervals,
+        bitmap=_BITMAP if rows["bitmap"].is_not_null().any() else "",
+        unfinished=unfinished,
+    )
     add_note(figure, note + provenance_note(table, used))
     return Drawing(figure, rows.drop("single"))
 
@@ -144,6 +158,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
     unfinished = _UNFINISHED if (slices["converged"] < slices["seeds"]).any() else ""
     note = _ACCURACY_NOTE.format(
         floor=last_set_note(slices["last_set_chance"]),
+        bitmap=_BITMAP if any(map(bitmap_accuracies, panels.iter_rows(named=True))) else "",
         intervals=intervals_note(slices["seeds"]),
         unfinished=unfinished,
     )
@@ -178,6 +193,7 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
         once = described | {"passes": 1}
         proved, stored = proved_bits(once, target), zero_error_bits(once)
         alike = len({tuple(seeds) for seeds in points["seed_list"].to_list()}) == 1
+        bitmap = bitmap_accuracies(once)
         accuracies = zip(*points["single"].to_list(), strict=True) if alike else ()
         single = [_reached(bits, list(each), target) for each in accuracies]
         rows.append(
@@ -193,6 +209,7 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
                 "single": single,
                 "proved": proved,
                 "stored": None if stored is None else float(stored),
+                "bitmap": _reached(range(1, len(bitmap)), bitmap[1:], target) if bitmap else None,
                 "ratio": reached / proved if reached and proved else None,
                 "runs": points["seeds"].sum(),
                 "converged": None if points["converged"].has_nulls() else points["converged"].sum(),
@@ -266,6 +283,8 @@ def _draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
         )
     ]
     ax.plot(sizes, bounds["stored"].to_list(), "--", color="0.4", linewidth=0.8, label="All of A")
+    if bounds["bitmap"].is_not_null().all():
+        ax.plot(sizes, bounds["bitmap"].to_list(), **_BITMAP_LINE)
     if sizes == [rows["total"][0] - size for size in sizes[::-1]]:
         ax.plot(sizes, shorter, ":", color="0.4", linewidth=0.9, label="All of the shorter set")
     for passes in rows["passes"].unique().sort():
@@ -333,3 +352,5 @@ def _draw_accuracy_panel(
     if possible is not None:
         ax.fill_between(held, possible, 1.05, color="0.87", linewidth=0, zorder=0)
         ax.plot(held, possible, color="0.2", linewidth=0.9, label="Bound, one reading", zorder=1)
+    if bitmap := bitmap_accuracies(first):
+        ax.plot(range(1, len(bitmap)), bitmap[1:], **_BITMAP_LINE)

@@ -12,6 +12,7 @@ from figures import (
     bench,
     bits,
     budget,
+    code,
     gap,
     held,
     memory,
@@ -42,6 +43,7 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
     "needed": budget.draw_needed,
     "held": held.draw,
     "held_over_time": held.draw_over_time,
+    "code": code.draw,
     "steps": order.draw_over_steps,
     "rates": rates.draw,
 }

@@ -14,14 +14,16 @@ from sdsim.commands.console import Bar, as_table, console
 from sdsim.config import STRICT, Count
 
 if TYPE_CHECKING:
-    from sdsim.store.held import Held
+    from sdsim.store.held import CodeNumber, Held
     from synthetic import SetDisjointness
 
 logger = logging.getLogger(__name__)
 
 HELP = """\
 sdsim probe: measure how many bits of A the states of stored models hold: a lower bound, by a probe
-that names A from the state. For runs of set disjointness that were stored with keep=weights.
+that names A from the state. For runs of set disjointness that were stored with keep=weights. Of
+models with a budget of bits, also how much of each number that crosses from A to B is the
+membership of a single element.
 
   sdsim sweep sweep=memory keep=weights store=runs/memory
   sdsim probe store=runs/memory                    at the boundary between A and B
@@ -34,7 +36,7 @@ class Config:
     """Settings of ``sdsim probe``.
 
     Attributes:
-        store: folder of runs; each gets a held.csv.
+        store: folder of runs; each gets a held.csv, and with a budget a code.csv.
         runs: their ids; empty: all that have weights.
         positions: boundary, the first one between A and B; or all: after every token.
         examples: that a probe is trained and tested on.
@@ -52,7 +54,7 @@ def run(config: Config) -> None:
     """Probe the runs that were not probed so before, and print what their states hold."""
     import torch
 
-    from sdsim.store.held import read_held, write_held
+    from sdsim.store.held import CodeNumber, Held, read_rows, write_rows
     from sdsim.store.weights import runs_with_weights
 
     store = Path(config.store)
@@ -64,7 +66,7 @@ def run(config: Config) -> None:
     with Bar("probing", "runs") as bar:
         for done, name in enumerate(names):
             bar.show(done, len(names))
-            rows = {row.place: row for row in read_held(store / name)}
+            rows = {row.place: row for row in read_rows(store / name, Held)}
             try:
                 positions = _positions(config, name)
                 wanted = [
@@ -75,7 +77,10 @@ def run(config: Config) -> None:
                 known = {place for place, row in rows.items() if row.examples == config.examples}
                 if not known.issuperset(wanted):
                     rows |= {row.place: row for row in _probe(config, name, positions)}
-                    write_held(store / name, [rows[place] for place in sorted(rows)])
+                    write_rows(store / name, Held, [rows[place] for place in sorted(rows)])
+                counted = {number.examples for number in read_rows(store / name, CodeNumber)}
+                if counted != {config.examples} and (code := _code(config, name, positions)):
+                    write_rows(store / name, CodeNumber, code)
             except ValueError as error:
                 if config.runs:
                     raise
@@ -130,6 +135,35 @@ def _probe(
                 config.examples,
             )
             for position, held in found
+        ]
+    return rows
+
+
+def _code(
+    config: Config, name: str, positions: list[tuple[SetDisjointness, list[int]]]
+) -> list[CodeNumber]:
+    """What each number says that crosses the first boundary; nothing without such numbers."""
+    from sdsim.store.held import CodeNumber
+    from sdsim.store.weights import load_model
+    from sdsim.training.code import explained_by_elements
+    from sdsim.training.probe import reader_within, states_over_time
+
+    model = load_model(config.store, name)
+    if not model.config.has_budget or model.config.state_quantized_at != "boundaries":
+        return []
+    rows = []
+    for task, _ in positions:
+        (snapshot,) = states_over_time(
+            reader_within(model, task),
+            task,
+            [task.segment_boundaries[0]],
+            examples=config.examples,
+            seed=0,
+        )
+        found = explained_by_elements(snapshot.states, snapshot.sets, task.universe_size)
+        rows += [
+            CodeNumber(task.size_a, task.size_b, number, *explained, config.examples)
+            for number, explained in enumerate(found)
         ]
     return rows
 

@@ -1,4 +1,4 @@
-"""What the states of a stored run hold of A: rows of a file beside its record."""
+"""What the states of a stored run hold of A: rows of files beside its record."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, get_type_hints
 
 from sdsim.files import write_text
 
 HELD = "held.csv"
-"""Name of the file in a run's folder."""
+"""Name of the file in a run's folder that has rows of `Held`."""
+
+CODE = "code.csv"
+"""That which has rows of `CodeNumber`."""
 
 
 class Held(NamedTuple):
@@ -41,30 +44,53 @@ class Held(NamedTuple):
         return self.size_a, self.size_b, self.position
 
 
-def write_held(folder: Path, rows: Sequence[Held]) -> None:
-    """Write a run's rows, in place of those that it had."""
+class CodeNumber(NamedTuple):
+    """Which element a number that crosses the first boundary speaks of, in a test slice.
+
+    Attributes:
+        size_a, size_b: of the slice.
+        number: from 0.
+        element, share: of `sdsim.training.code.Explained`.
+        examples: that it was counted on.
+    """
+
+    size_a: int
+    size_b: int
+    number: int
+    element: int
+    share: float
+    examples: int
+
+
+_Row = TypeVar("_Row", Held, CodeNumber)
+_FILES: dict[type[Held] | type[CodeNumber], str] = {Held: HELD, CodeNumber: CODE}
+
+
+def write_rows(folder: Path, kind: type[_Row], rows: Sequence[_Row]) -> None:
+    """Write a run's rows of a kind, in place of those that it had."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Held._fields)
+    writer.writerow(kind._fields)
     writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows)
-    write_text(folder / HELD, text.getvalue())
+    write_text(folder / _FILES[kind], text.getvalue())
 
 
-def read_held(folder: Path) -> list[Held]:
-    """A run's rows; none where nothing was probed.
+def read_rows(folder: Path, kind: type[_Row]) -> list[_Row]:
+    """A run's rows of a kind; none where nothing was probed.
 
     Raises:
         ValueError: for a damaged file.
     """
-    file = folder / HELD
+    file = folder / _FILES[kind]
     if not file.exists():
         return []
+    types = get_type_hints(kind).values()
     try:
         header, *lines = csv.reader(file.read_text(encoding="utf-8").splitlines())
-        if tuple(header) != Held._fields:
+        if tuple(header) != kind._fields:
             raise ValueError(f"columns {', '.join(header)}")
         return [
-            Held(*map(int, line[:3]), *map(float, line[3:7]), *map(int, line[7:])) for line in lines
+            kind(*[read(text) for read, text in zip(types, line, strict=True)]) for line in lines
         ]
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error})") from error

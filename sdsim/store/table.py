@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 
 from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig, added_fields
 from sdsim.store.architecture import architecture, reader
-from sdsim.store.held import Held, read_held
+from sdsim.store.held import CodeNumber, Held, read_rows
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD, Record, read_record
 from sdsim.training.result import SliceResult
@@ -35,7 +36,7 @@ def load(path: Path | str) -> pl.DataFrame:
     state_bytes; params, train_loss, diverged (a loss of a network is not finite), steps_done,
     converged, ensemble, seconds, device, versions, commit; quantized, a list of structs with bits
     (per number), state_bits (in all) and correct; held, a list of structs with position, bits,
-    low and high, what `sdsim probe` found.
+    low and high, and code, one with number, element and share: what `sdsim probe` found.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
     other stores in it are not read.
@@ -51,7 +52,8 @@ def load(path: Path | str) -> pl.DataFrame:
         if entry.name.startswith(".") or entry.name in _OTHER_FILES or _is_store(entry):
             continue
         try:
-            rows.extend(_rows(read_record(entry), read_held(entry)))
+            held, code = read_rows(entry, Held), read_rows(entry, CodeNumber)
+            rows.extend(_rows(read_record(entry), held, code))
         except ValueError as error:
             logger.warning("skipped: %s", error)
     if not rows:
@@ -107,7 +109,7 @@ def last_set_chance(task: dict[str, Any], size_b: int) -> float | None:
     return 1 / size_b if task["name"] == "set_disjointness" and asks_for_tokens else None
 
 
-def _rows(record: Record, held: list[Held]) -> list[dict[str, Any]]:
+def _rows(record: Record, held: list[Held], code: list[CodeNumber]) -> list[dict[str, Any]]:
     """A row of the table for each slice of a run."""
     losses = [record.train_loss, *(measured.loss for measured in record.slices)]
     is_network = "machine" not in record.config["model"]
@@ -132,13 +134,21 @@ def _rows(record: Record, held: list[Held]) -> list[dict[str, Any]]:
         | _slice_columns(measured, record.config["test"].get("validation", 0))
         | {
             "last_set_chance": last_set_chance(record.config["task"], measured.size_b),
-            "held": [
-                {name: getattr(row, name) for name in ("position", "bits", "low", "high")}
-                for row in held
-                if (row.size_a, row.size_b) == (measured.size_a, measured.size_b)
-            ],
+            "held": _of_slice(measured, held, ("position", "bits", "low", "high")),
+            "code": _of_slice(measured, code, ("number", "element", "share")),
         }
         for measured in record.slices
+    ]
+
+
+def _of_slice(
+    measured: SliceResult, rows: Sequence[Held | CodeNumber], names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Some fields of the rows of a slice."""
+    return [
+        {name: getattr(row, name) for name in names}
+        for row in rows
+        if (row.size_a, row.size_b) == (measured.size_a, measured.size_b)
     ]
 
 

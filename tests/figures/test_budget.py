@@ -6,7 +6,7 @@ from figures import budget
 from figures.drawing import NothingToDraw
 from sdsim.store.intervals import accuracy_interval
 from sdsim.store.table import load
-from theory import one_pass_search_bits, search_bits
+from theory import bitmap_search_accuracy, one_pass_search_bits, search_bits
 
 SIZES = ((2, 6), (4, 4), (6, 2))
 ACCURACIES = {(2, 6): (20, 60, 100), (4, 4): (40, 70, 100), (6, 2): (50, 60, 90)}
@@ -76,6 +76,20 @@ def test_readings_are_lines_and_models_are_panels(store, write_run):
     labels = [line.get_label() for line in drawing.figure.axes[0].lines]
     assert "Read once" in labels
     assert "Read twice" in labels
+
+
+def test_a_bitmap_stands_beside_them(store, write_run):
+    write_all(write_run)
+    drawing = budget.draw_needed(load(store))
+    bits = drawing.data.filter(size_a=6)["bitmap"].item()
+    below, above = (float(bitmap_search_accuracy(16, 6, 2, k)) for k in (10, 11))
+    assert below < 0.95 <= above
+    assert bits == pytest.approx(10 * 1.1 ** ((0.95 - below) / (above - below)))
+    for drawn in (drawing, budget.draw_accuracy(load(store))):
+        assert "Bitmap of k elements: k bits" in " ".join(
+            drawn.figure._supxlabel.get_text().split()
+        )
+        assert "Bitmap of k elements" in [line.get_label() for line in drawn.figure.axes[0].lines]
 
 
 def test_runs_that_have_not_converged_are_open(store, write_run):

@@ -6,7 +6,7 @@ import pytest
 
 from figures import held
 from figures.drawing import NothingToDraw
-from sdsim.store.held import Held, write_held
+from sdsim.store.held import Held, write_rows
 from sdsim.store.table import load
 from theory import search_bits
 
@@ -20,7 +20,7 @@ def test_three_numbers_of_each_run(store, write_run):
             Held(2, 4, 4, 3.0, 2.5, 3.5, 6.04, 60),
             Held(4, 2, 6, 0.5, 0.0, 0.75, 8.95, 60),
         ]
-        write_held(folder, rows)
+        write_rows(folder, Held, rows)
     drawing = held.draw(load(store))
     assert [ax.get_title() for ax in drawing.figure.axes] == [
         "GRU\n|A| = 2, |B| = 4",
@@ -50,7 +50,8 @@ def test_bits_held_over_time(store, write_run):
         write_run({(2, 4): 8, (4, 2): 6}, numbers=6, seed=seed)
     for number, folder in enumerate(path for path in store.iterdir() if path.name[0] != "."):
         rows = [Held(2, 4, t, t + number, 0.0, 9.0, 6.04, 60) for t in (3, 4, 5)]
-        write_held(folder, [*rows, Held(4, 2, 6, 0.5, 0.0, 0.75, 8.95, 60)])  # at one place alone
+        at_one_place = Held(4, 2, 6, 0.5, 0.0, 0.75, 8.95, 60)
+        write_rows(folder, Held, [*rows, at_one_place])
     drawing = held.draw_over_time(load(store))
     (ax,) = drawing.figure.axes
     assert ax.get_title() == "GRU\n|A| = 2, |B| = 4"
@@ -65,6 +66,6 @@ def test_bits_held_over_time(store, write_run):
 def test_a_boundary_alone_is_no_course_of_time(store, write_run):
     write_run({(2, 4): 8}, numbers=6)
     (folder,) = (path for path in store.iterdir() if path.name[0] != ".")
-    write_held(folder, [Held(2, 4, 4, 3.0, 2.5, 3.5, 6.04, 60)])
+    write_rows(folder, Held, [Held(2, 4, 4, 3.0, 2.5, 3.5, 6.04, 60)])
     with pytest.raises(NothingToDraw, match="positions=all"):
         held.draw_over_time(load(store))

@@ -9,7 +9,7 @@ import torch
 from sdsim.commands.probe import Config, run
 from sdsim.config import RunConfig, TaskConfig, run_id
 from sdsim.models import LanguageModel
-from sdsim.store.held import HELD, Held, read_held, write_held
+from sdsim.store.held import CODE, HELD, CodeNumber, Held, read_rows, write_rows
 from sdsim.store.table import load
 from sdsim.sweep.job import Job, run_job
 from sdsim.training.probe import held_bits_over_time, reader_within
@@ -27,7 +27,7 @@ def test_each_run_is_probed_once(budgeted: RunConfig, tmp_path: Path) -> None:
     run_job(Job(budgeted, store=str(tmp_path), keep="weights"))
     run(Config(str(tmp_path), examples=60))
     file = tmp_path / run_id(budgeted) / HELD
-    rows = read_held(file.parent)
+    rows = read_rows(file.parent, Held)
     assert [(row.size_a, row.size_b, row.position) for row in rows] == [(2, 4, 4), (4, 2, 6)]
     for row in rows:
         assert 0 <= row.low <= row.bits <= row.high <= row.total_bits
@@ -35,13 +35,19 @@ def test_each_run_is_probed_once(budgeted: RunConfig, tmp_path: Path) -> None:
     written = file.stat().st_mtime_ns
     run(Config(str(tmp_path), examples=60))
     assert file.stat().st_mtime_ns == written
+    numbers = read_rows(file.parent, CodeNumber)
+    assert [(row.size_a, row.number) for row in numbers] == [
+        (size_a, number) for size_a in (2, 4) for number in range(3)
+    ]
+    assert all(0 <= row.share <= 1 and 0 <= row.element < 8 for row in numbers)
     table = load(tmp_path)
+    assert [len(code) for code in table["code"]] == [3, 3]
     assert [[row["position"] for row in held] for held in table["held"]] == [[4], [6]]
     run(Config(str(tmp_path), examples=50, positions="all"))
     assert file.stat().st_mtime_ns > written
-    assert len(read_held(file.parent)) == 2 * 9
+    assert len(read_rows(file.parent, Held)) == 2 * 9
     run(Config(str(tmp_path), examples=60))  # what was measured elsewhere stays
-    assert len(read_held(file.parent)) == 2 * 9
+    assert len(read_rows(file.parent, Held)) == 2 * 9
 
 
 def test_at_a_boundary_the_codes_alone_are_carried(budgeted: RunConfig) -> None:
@@ -90,10 +96,16 @@ def test_errors_are_one_line(
     folder = tmp_path / run_id(other)
     (folder / HELD).write_text("position\n")
     with pytest.raises(ValueError, match="is damaged"):
-        read_held(folder)
+        read_rows(folder, Held)
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    numbers = [CodeNumber(2, 4, 0, 7, 0.25, 60)]
+    write_rows(tmp_path, CodeNumber, numbers)
+    assert read_rows(tmp_path, CodeNumber) == numbers
+    (tmp_path / CODE).write_text("size_a,size_b,number,element,share,examples\n1,2,3\n")
+    with pytest.raises(ValueError, match="is damaged"):
+        read_rows(tmp_path, CodeNumber)
     rows = [Held(2, 4, 4, 1.25, 0.5, 2.0, 6.5, 60), Held(4, 2, 6, 0.0, 0.0, 0.25, 8.0, 60)]
-    write_held(tmp_path, rows)
-    assert read_held(tmp_path) == rows
+    write_rows(tmp_path, Held, rows)
+    assert read_rows(tmp_path, Held) == rows
