@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def by_rate(rated: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         A row per setting that was run at several rates and rate: experiment, architecture, model,
-        variant, width, feature_dim, budget, features, setting, rate; state_bytes (the largest over
+        variant, width, feature_dim, budget, features, setting, rate; state_bits (the largest over
         the slices); diverged, the number of runs that did, which are in no mean;
         validation_accuracy, null where there is none; what `figures.pooling.pool` has of the test
         examples, null where every run diverged; chosen, whether this rate is.
@@ -89,14 +90,14 @@ def by_rate(rated: pl.DataFrame) -> pl.DataFrame:
     several = rated.filter(pl.col("chosen_by") != "only").with_columns(rate="lr")
     kept = ~pl.col("diverged")
     described = several.group_by(keys, maintain_order=True).agg(
-        pl.col("state_bytes").max(),
+        pl.col("state_bits").max(),
         pl.col("run_id").filter("diverged").n_unique().alias("diverged"),
         pl.col("validation_accuracy").filter(kept).mean(),
         (pl.col("rate") == pl.col("chosen_lr")).first().alias("chosen"),
     )
     measured = pool(several.filter(kept), keys).drop("lr")
     return described.join(measured, on=keys, how="left", nulls_equal=True).sort(
-        "experiment", "architecture", "model", "variant", "state_bytes", "setting", "rate"
+        "experiment", "architecture", "model", "variant", "state_bits", "setting", "rate"
     )
 
 
@@ -122,7 +123,7 @@ def _draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
         at = setting.drop_nulls("accuracy")
         draw_intervals(ax, at["rate"], at, "accuracy", colour, across=False)
         handles += ax.plot(at["rate"], at["accuracy"], "o-", color=colour, markersize=3)
-        names.append(f"{setting['state_bytes'][0]:,} B")
+        names.append(_size(setting.row(0, named=True)))
         validated = at.drop_nulls("validation_accuracy")
         ax.plot(*validated["rate", "validation_accuracy"], "--", color=colour, linewidth=0.8)
         _draw_chosen(ax, setting, colour)
@@ -139,6 +140,13 @@ def _draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
     name = f"{model_label(first['model'])} {printable(first['variant'])}".rstrip()
     ax.set_title("\n".join([*filter(None, [printable(first["experiment"])]), name]))
     ax.legend(handles, names, fontsize=6, loc="best")
+
+
+def _size(setting: dict[str, Any]) -> str:
+    """Of a setting's state, as the legend has it."""
+    if setting["state_bits_per_number"]:  # a budget; else 0, or null of an algorithm
+        return f"{setting['state_bits']:,} bits"
+    return f"{ceil(setting['state_bits'] / 8):,} B"
 
 
 def _draw_chosen(ax: Axes, setting: pl.DataFrame, colour: str) -> None:

@@ -146,6 +146,14 @@ def test_no_panel_has_more_than_six_lines(store, write_run, validated):
     assert drawing.data["validation_accuracy"].is_null().all() == (not validated)
 
 
+def test_budgets_are_told_apart_in_bits(store, write_run):
+    for numbers in (4, 6):
+        for lr in (1e-3, 2e-3):
+            write_run(pair(5), numbers=numbers, lr=lr)
+    (ax,) = [ax for ax in rates.draw(load(store)).figure.axes if ax.get_legend() is not None]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["4 bits", "6 bits"]
+
+
 def test_one_rate_is_no_figure(store, write_run):
     write_run(pair(5))
     with pytest.raises(NothingToDraw, match="two learning rates"):
