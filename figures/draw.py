@@ -12,6 +12,7 @@ from figures import (
     bench,
     bits,
     budget,
+    curves,
     gap,
     held,
     memory,
@@ -43,6 +44,8 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
     "held": held.draw,
     "held_over_time": held.draw_over_time,
     "steps": order.draw_over_steps,
+    "curves": curves.draw,
+    "curves_by_order": curves.draw_by_order,
     "rates": rates.draw,
 }
 """File name and function of each figure, called as ``draw(table, select=…)``.
