@@ -31,7 +31,7 @@ from figures.style import (
 )
 from sdsim.config import Selection
 
-_ORDERS = {
+ORDERS = {
     "short_first": "Short set first (|A| < |B|)",
     "long_first": "Long set first (|A| > |B|)",
     "query_first": "Question first",
@@ -76,11 +76,11 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     for row, (experiment, series) in zip(grid, rows, strict=True):
         of_task = measured.filter(experiment=experiment)
         for ax, order in zip(
-            row, [name for name in _ORDERS if name in of_task["order"]], strict=True
+            row, [name for name in ORDERS if name in of_task["order"]], strict=True
         ):
             here = of_task.filter(order=order)
             is_bound |= _draw_panel(ax, here, {key: styles[key] for key in series})
-            ax.set_title(_ORDERS[order])
+            ax.set_title(ORDERS[order])
         row[0].set_ylabel(f"{task_label(experiment)}\nAccuracy".lstrip())
     for ax in grid[-1]:
         ax.set_xlabel("Recurrent state per sequence, bits (log scale)")
@@ -135,7 +135,7 @@ def points(runs: pl.DataFrame) -> pl.DataFrame:
     described = ("task", "options", "passes", "universe_size", "vocab_size", "size_a", "size_b")
     pooled = (
         pool(
-            runs.filter(pl.col("order").is_in(list(_ORDERS))),
+            runs.filter(pl.col("order").is_in(list(ORDERS))),
             keys,
             pl.col("state_bits").max(),
             pl.col("chance", "last_set_chance").mean(),

@@ -241,7 +241,7 @@ def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.
     with_budget = table.filter(pl.col("state_bits_per_number").fill_null(0) > 0)
     if with_budget.is_empty():
         raise NothingToDraw("no run had a budget of bits")
-    runs = chosen_runs(with_budget, axis="passes", select=select)
+    runs = chosen_runs(with_budget, axes=("passes",), select=select)
     trained = pl.when(pl.col("train_sizes").map_elements(_count, pl.Int64) > 1).then(
         pl.lit("mixed")
     )

@@ -48,7 +48,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         ax.set_title(f"{model_label(panel['model'])}{times}, n = {panel['universe_size']}")
     label_outside(grid, len(panels), "Bits carried", "Share of one element")
     add_legend(figure)
-    used = chosen_runs(table, axis="passes", select=select).join(rows, on="run_id", how="semi")
+    used = chosen_runs(table, axes=("passes",), select=select).join(rows, on="run_id", how="semi")
     note = _NOTE.format(provenance=provenance_note(table, used))
     add_note(figure, note)
     return Drawing(figure, rows)
@@ -66,7 +66,7 @@ def shares(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFram
         return table.clear()
     code = pl.col("code").list
     return (
-        chosen_runs(table, axis="passes", select=select)
+        chosen_runs(table, axes=("passes",), select=select)
         .filter(code.len() > 0)
         .select(
             *("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed"),

@@ -13,6 +13,7 @@ from figures import (
     bits,
     budget,
     code,
+    curves,
     gap,
     held,
     memory,
@@ -45,6 +46,8 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
     "held_over_time": held.draw_over_time,
     "code": code.draw,
     "steps": order.draw_over_steps,
+    "curves": curves.draw,
+    "curves_by_order": curves.draw_by_order,
     "rates": rates.draw,
 }
 """File name and function of each figure, called as ``draw(table, select=…)``.

@@ -137,7 +137,7 @@ def _probed(table: pl.DataFrame, select: Selection) -> pl.DataFrame:
     is_probed = (pl.col("held").list.len() > 0) & (pl.col("task") == "set_disjointness")
     found = {"position": "position", "held_low": "low", "held_high": "high", "held": "bits"}
     return (
-        chosen_runs(table, axis="passes", select=select)
+        chosen_runs(table, axes=("passes",), select=select)
         .filter(is_probed)
         .explode("held")
         .with_columns(**{name: pl.col("held").struct.field(field) for name, field in found.items()})
@@ -145,7 +145,7 @@ def _probed(table: pl.DataFrame, select: Selection) -> pl.DataFrame:
 
 
 def _provenance(table: pl.DataFrame, rows: pl.DataFrame, select: Selection) -> str:
-    chosen = chosen_runs(table, axis="passes", select=select)
+    chosen = chosen_runs(table, axes=("passes",), select=select)
     return provenance_note(table, chosen.join(rows, on="run_id", how="semi"))
 
 

@@ -32,7 +32,7 @@ from figures.style import (
 )
 from sdsim.config import Selection
 
-_PANELS = {
+PANELS = {
     "long_first": "Long set first\n(|A| > |B|)",
     "short_first": "Short set first\n(|A| < |B|)",
     "gap": "Difference\n(short first minus long first)",
@@ -95,7 +95,7 @@ def draw_over_steps(table: pl.DataFrame, *, select: Selection = "validation") ->
         NothingToDraw: unless a model of one size was trained for two numbers of steps.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(networks(table), axis="steps", select=select)
+    runs = chosen_runs(networks(table), axes=("steps",), select=select)
     size = pl.format("{} B", "state_bytes")
     several = pl.col("state_bytes").n_unique().over("experiment", "model", "variant") > 1
     lines = pl.concat_str("variant", pl.when(several).then(size), separator=" ", ignore_nulls=True)
@@ -127,14 +127,14 @@ def _draw_rows(
     styles = series_styles(settings.select("model", "variant").iter_rows())
     experiments = settings["experiment"].unique(maintain_order=True).to_list()
     figure = Figure(figsize=(PAGE_WIDTH, 1.3 + 2.6 * len(experiments)), layout="constrained")
-    grid = figure.subplots(len(experiments), len(_PANELS), squeeze=False, sharex=True)
+    grid = figure.subplots(len(experiments), len(PANELS), squeeze=False, sharex=True)
     for row, experiment in zip(grid, experiments, strict=True):
         here = pl.col("experiment") == experiment
-        for ax, panel in zip(row, _PANELS, strict=True):
+        for ax, panel in zip(row, PANELS, strict=True):
             _draw_panel(ax, panel, settings.filter(here), seeds.filter(here), styles, x)
         row[0].set_ylabel(f"{task_label(experiment)}\nAccuracy".lstrip())
         row[2].set_ylabel("Accuracy difference")
-    for ax, title in zip(grid[0], _PANELS.values(), strict=True):
+    for ax, title in zip(grid[0], PANELS.values(), strict=True):
         ax.set_title(title)
     return figure, grid
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
 from figures.style import printable
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale.
@@ -14,6 +17,11 @@ GREY, BROWN, VIOLET = "#777777", "#7A4A12", "#6A3D9A"  # not theirs; each with m
 
 ORDINAL_COLOURS = (BLUE, GREEN, ORANGE, VERMILION, PURPLE, BLACK)
 """Of the values of a number, such as passes, in order."""
+
+
+def ordinal_colours(count: int) -> list[str]:
+    """Colours of so many values of a number that show their order, from dark to light."""
+    return [to_hex(colormaps["plasma"](0.85 * place / max(1, count - 1))) for place in range(count)]
 
 
 @dataclass(frozen=True)

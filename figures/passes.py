@@ -57,7 +57,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     unlimited = table.filter(pl.col("state_bits_per_number").fill_null(0) == 0)
     if unlimited.is_empty():
         raise NothingToDraw("every run had a budget of bits")
-    runs = chosen_runs(unlimited, axis="passes", select=select)
+    runs = chosen_runs(unlimited, axes=("passes",), select=select)
     ordered = runs.filter(pl.col("order") != "equal")
     trained = networks(ordered).filter(pl.col("passes").n_unique().over(SERIES) > 1)
     if trained.is_empty():
@@ -104,7 +104,7 @@ def gains(runs: pl.DataFrame) -> pl.DataFrame:
     """What one more pass gains.
 
     Args:
-        runs: of ``chosen_runs(…, axis="passes")``.
+        runs: of ``chosen_runs(…, axes=("passes",))``.
 
     Returns:
         A row per experiment, model, variant, sizes of it, order and passes p: state_bits, what

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import polars as pl
@@ -76,14 +76,14 @@ def chosen_runs(
     table: pl.DataFrame,
     *,
     passes: Passes = "task",
-    axis: str | None = None,
+    axes: Sequence[str] = (),
     select: Selection = "validation",
 ) -> pl.DataFrame:
     """The runs that figures show: every setting at its chosen learning rate.
 
     Args:
         table: from `sdsim.store.table.load`; a row per run and slice.
-        passes, axis: see `rated_runs`.
+        passes, axes: see `rated_runs`.
         select: ``"released"``: instead, of each setting and order the slices of its best run, as a
             run whose seed is null.
 
@@ -93,7 +93,7 @@ def chosen_runs(
     Raises:
         ValueError: if no run is left; also see `rated_runs`.
     """
-    runs = rated_runs(table, passes=passes, axis=axis).filter(~pl.col("diverged"))
+    runs = rated_runs(table, passes=passes, axes=axes).filter(~pl.col("diverged"))
     if runs.is_empty():
         raise ValueError("every stored run diverged: there is no accuracy to show")
     if select == "released":
@@ -104,7 +104,7 @@ def chosen_runs(
 
 
 def rated_runs(
-    table: pl.DataFrame, *, passes: Passes = "task", axis: str | None = None
+    table: pl.DataFrame, *, passes: Passes = "task", axes: Sequence[str] = ()
 ) -> pl.DataFrame:
     """The runs at all learning rates, and which of the rates is chosen.
 
@@ -113,8 +113,8 @@ def rated_runs(
         passes: what the number of passes belongs to: to the task, so that runs that differ in it
             never share a panel; or to the variant of the model, so that they are series of one
             panel.
-        axis: a setting that is an axis of the figure, such as passes: it belongs to neither, its
-            column alone tells runs apart.
+        axes: settings that the figure itself shows, such as passes on an axis: they belong to
+            neither, their columns alone tell runs apart.
 
     Returns:
         Its rows, without the slices that tell nothing, and with more columns:
@@ -138,14 +138,14 @@ def rated_runs(
     # orders are slices of one setting, as they are of one run in set disjointness.
     runs = runs.with_columns(options=pl.col("options").map_elements(_without_order, pl.String))
     runs = runs.with_columns(lr=pl.when(pl.col("machine").is_null()).then("lr"))
-    return _with_chosen_rate(_with_settings(runs, passes, axis))
+    return _with_chosen_rate(_with_settings(runs, passes, axes))
 
 
-def _with_settings(runs: pl.DataFrame, passes: Passes, axis: str | None) -> pl.DataFrame:
+def _with_settings(runs: pl.DataFrame, passes: Passes, axes: Sequence[str]) -> pl.DataFrame:
     """The runs with the columns setting, experiment and variant."""
-    task = [name for name in TASK if name != axis and (name != "passes" or passes == "task")]
+    task = [name for name in TASK if name not in axes and (name != "passes" or passes == "task")]
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
-    elsewhere = {"model", *task, *SIZES, axis}
+    elsewhere = {"model", *task, *SIZES, *axes}
     variant = [name for name in setting if name not in elsewhere]
     return runs.with_columns(
         setting=pl.col("run_id").first().over(setting),

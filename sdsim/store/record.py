@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,13 @@ from pydantic.dataclasses import dataclass
 from sdsim.config import STRICT, RunConfig, config_id, run_id
 from sdsim.reading import reason
 from sdsim.store.provenance import commit, versions
-from sdsim.training.result import CurvePoint, RunResult, SliceResult
+from sdsim.training.result import RunResult, SliceResult
 
 SCHEMA = 4
 """Version of the run files; those of another version are refused by name."""
 
 RECORD = "run.json"
 """Name of the file in a run's folder."""
-
-CURVE = "curve.csv"
-"""Name of the file beside it: step, loss, accuracy over each hundredth of the training."""
 
 
 class OtherSchemaError(ValueError):
@@ -99,23 +95,6 @@ class Record:
 
 
 _RECORD = TypeAdapter(Record)
-
-
-def curve_text(curve: Sequence[CurvePoint], sizes: Sequence[tuple[int, int]]) -> str:
-    """The content of a curve's file; what is not known or not finite is left empty.
-
-    Args:
-        curve: of a run.
-        sizes: of its train tasks, which name the columns of their accuracies.
-    """
-    names = [f"accuracy_{a}_{b}" for a, b in sizes] if len(sizes) > 1 else []
-    lines = [",".join(["step", "loss", "accuracy", *names])]
-    for point in curve:
-        numbers = (point.loss, point.accuracy, *point.by_task)
-        lines.append(
-            ",".join([str(point.step), *("" if x is None else f"{x:.6g}" for x in numbers)])
-        )
-    return "\n".join(lines) + "\n"
 
 
 def read_record(folder: Path) -> Record:

@@ -15,13 +15,12 @@ from safetensors import SafetensorError, safe_open
 
 from sdsim.config import RunConfig, run_id
 from sdsim.files import atomic_folder, check_writable, write_text
+from sdsim.store.curve import CURVE, curve_text
 from sdsim.store.record import (
-    CURVE,
     RECORD,
     SCHEMA,
     OtherSchemaError,
     Record,
-    curve_text,
     read_record,
 )
 from sdsim.store.weights import WEIGHTS

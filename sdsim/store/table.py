@@ -14,15 +14,22 @@ import polars as pl
 
 from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig, added_fields
 from sdsim.store.architecture import architecture, reader
+from sdsim.store.curve import read_curve
 from sdsim.store.held import CodeNumber, Held, read_rows
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD, Record, read_record
-from sdsim.training.result import SliceResult
+from sdsim.training.result import CurvePoint, SliceResult
 
 logger = logging.getLogger(__name__)
 
 _OTHER_FILES = {"figures", "README.md"}
 _SORTED = ("model", "state_bits", "width", "feature_dim", "lr", "seed", "size_a", "size_b")
+_CURVE_FIELDS = {
+    "step": pl.Int64,
+    "loss": pl.Float64,
+    "accuracy": pl.Float64,
+    "slice_accuracy": pl.Float64,
+}
 
 
 def load(path: Path | str) -> pl.DataFrame:
@@ -36,10 +43,13 @@ def load(path: Path | str) -> pl.DataFrame:
     state_bytes; params, train_loss, diverged (a loss of a network is not finite), steps_done,
     converged, ensemble, seconds, device, versions, commit; quantized, a list of structs with bits
     (per number), state_bits (in all) and correct; held, a list of structs with position, bits,
-    low and high, and code, one with number, element and share: what `sdsim probe` found.
+    low and high, and code, one with number, element and share: what `sdsim probe` found; curve, a
+    list of structs with step, loss and accuracy, as in `CurvePoint`, and slice_accuracy, on the
+    sizes of the slice, null where this is not known.
 
     What is in the folder but is no run, or cannot be read, is named in a warning and left alone;
-    other stores in it are not read.
+    other stores in it are not read. A run whose learning curve is damaged is read without it, and
+    a warning says so.
 
     Raises:
         ValueError: if there is no such folder or it holds no run.
@@ -52,8 +62,9 @@ def load(path: Path | str) -> pl.DataFrame:
         if entry.name.startswith(".") or entry.name in _OTHER_FILES or _is_store(entry):
             continue
         try:
+            record = read_record(entry)
             held, code = read_rows(entry, Held), read_rows(entry, CodeNumber)
-            rows.extend(_rows(read_record(entry), held, code))
+            rows.extend(_rows(record, held, code, _curve(entry, record)))
         except ValueError as error:
             logger.warning("skipped: %s", error)
     if not rows:
@@ -63,8 +74,18 @@ def load(path: Path | str) -> pl.DataFrame:
     table = table.with_columns(  # these may be null throughout
         pl.col("converged").cast(pl.Boolean),
         pl.col("validation_correct", "validation_accuracy").cast(pl.Float64),
+        pl.col("curve").cast(pl.List(pl.Struct(_CURVE_FIELDS))),
     )
     return table.with_columns(**dict.fromkeys(missing, pl.lit(None))).sort(*_SORTED, "run_id")
+
+
+def _curve(folder: Path, record: Record) -> list[CurvePoint]:
+    """A run's curve; what the run measured stands without it."""
+    try:
+        return read_curve(folder, record.config["task"]["train_sizes"])
+    except ValueError as error:
+        logger.warning("read without its learning curve: %s", error)
+        return []
 
 
 def _is_store(entry: Path) -> bool:
@@ -109,7 +130,9 @@ def last_set_chance(task: dict[str, Any], size_b: int) -> float | None:
     return 1 / size_b if task["name"] == "set_disjointness" and asks_for_tokens else None
 
 
-def _rows(record: Record, held: list[Held], code: list[CodeNumber]) -> list[dict[str, Any]]:
+def _rows(
+    record: Record, held: list[Held], code: list[CodeNumber], curve: Sequence[CurvePoint]
+) -> list[dict[str, Any]]:
     """A row of the table for each slice of a run."""
     losses = [record.train_loss, *(measured.loss for measured in record.slices)]
     is_network = "machine" not in record.config["model"]
@@ -136,8 +159,36 @@ def _rows(record: Record, held: list[Held], code: list[CodeNumber]) -> list[dict
             "last_set_chance": last_set_chance(record.config["task"], measured.size_b),
             "held": _of_slice(measured, held, ("position", "bits", "low", "high")),
             "code": _of_slice(measured, code, ("number", "element", "share")),
+            "curve": _curve_on(curve, record.config["task"]["train_sizes"], sizes),
         }
-        for measured in record.slices
+        for measured, sizes in zip(
+            record.slices,
+            record.config["task"]["test_sizes"] or record.config["task"]["train_sizes"],
+            strict=True,
+        )
+    ]
+
+
+def _curve_on(
+    curve: Sequence[CurvePoint], train_sizes: list[list[int]], sizes: list[int]
+) -> list[dict[str, Any]]:
+    """The points of a run, with the accuracy on one pair of its sizes."""
+    place = train_sizes.index(sizes) if sizes in train_sizes else None
+    alone = len(train_sizes) == 1
+
+    def on_sizes(point: CurvePoint) -> float | None:
+        if place is None:
+            return None
+        return point.accuracy if alone else dict(enumerate(point.by_task)).get(place)
+
+    return [
+        {
+            "step": point.step,
+            "loss": point.loss,
+            "accuracy": point.accuracy,
+            "slice_accuracy": on_sizes(point),
+        }
+        for point in curve
     ]
 
 

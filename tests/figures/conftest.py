@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from sdsim.config import (
     TrainConfig,
 )
 from sdsim.store.store import Store
-from sdsim.training.result import QuantizedResult, RunResult, SliceResult
+from sdsim.training.result import CurvePoint, QuantizedResult, RunResult, SliceResult
 from sdsim.training.tasks import eval_tasks
 
 MIXERS = {
@@ -66,6 +66,7 @@ def write_run(store: Path) -> WriteRun:
         numbers: int | None = None,
         converged: bool | None = None,
         validation: Mapping[tuple[int, int], int] | None = None,
+        curve: Sequence[CurvePoint] = (),
     ) -> None:
         network = None
         if budget is None:
@@ -113,6 +114,7 @@ def write_run(store: Path) -> WriteRun:
             ensemble=1,
             seconds=1.0,
             converged=converged,
+            curve=list(curve),
         )
         Store(store).write(config, result, device="cpu")
 

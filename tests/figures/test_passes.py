@@ -14,7 +14,7 @@ def test_gains_are_differences_at_the_same_state(store, write_run):
     for number, right in ((1, 3), (2, 7), (4, 8)):
         write_run({(2, 4): right, (4, 2): 5}, passes=number)
     write_run({(2, 4): 9, (4, 2): 5}, passes=2, width=16)
-    gained = passes.gains(chosen_runs(load(store), axis="passes"))
+    gained = passes.gains(chosen_runs(load(store), axes=("passes",)))
     short = gained.filter(order="short_first").select("width", "passes", "gain", "gain_low").rows()
     assert short == [
         (8, 1, None, None),
@@ -30,7 +30,7 @@ def test_gains_are_paired_by_seed(store, write_run):
         write_run({(2, 4): once, (4, 2): 50}, seed=seed, examples=100)
         if twice is not None:
             write_run({(2, 4): twice, (4, 2): 50}, seed=seed, examples=100, passes=2)
-    gained = passes.gains(chosen_runs(load(store), axis="passes"))
+    gained = passes.gains(chosen_runs(load(store), axes=("passes",)))
     (row,) = gained.filter(order="short_first", passes=2).iter_rows(named=True)
     counts = [[(right, 100) for right in seeds] for seeds in ((30, 51, 69), (20, 40, 60))]
     assert row["gain"] == pytest.approx(0.1)
@@ -74,7 +74,7 @@ def test_a_label_that_speaks_of_passes_is_left_alone(store, write_run):
     for number, right in ((1, 3), (2, 7)):
         write_run({(2, 4): right, (4, 2): 5}, model="passes=3, gru", passes=number)
         write_run({(2, 4): right, (4, 2): 5}, model="gru", passes=number)
-    runs = chosen_runs(load(store), axis="passes")
+    runs = chosen_runs(load(store), axes=("passes",))
     assert runs["variant"].unique().to_list() == [""]
     gained = passes.gains(runs).filter(order="short_first", passes=2)
     assert gained["model"].to_list() == ["gru", "passes=3, gru"]
@@ -90,8 +90,8 @@ def test_what_passes_tell_apart(store, write_run):
 
     assert names() == [("passes=1", "", 1), ("passes=2", "", 2)]
     assert names(passes="variant") == [("", "passes=1", 1), ("", "passes=2", 2)]
-    assert names(axis="passes") == [("", "", 1), ("", "", 2)]
-    assert chosen_runs(load(store), axis="passes")["setting"].n_unique() == 2
+    assert names(axes=("passes",)) == [("", "", 1), ("", "", 2)]
+    assert chosen_runs(load(store), axes=("passes",))["setting"].n_unique() == 2
 
 
 def test_one_number_of_passes_is_no_figure(store, write_run):

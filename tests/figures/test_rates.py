@@ -96,7 +96,7 @@ def test_released_leaves_out_runs_that_diverged_and_keeps_passes_apart(store, wr
     for passes, right in ((1, 4), (2, 6)):
         write_run(pair(right), seed=1, passes=passes)
         write_run(pair(right - 1), seed=2, passes=passes)
-    runs = chosen_runs(load(store), axis="passes", select="released")
+    runs = chosen_runs(load(store), axes=("passes",), select="released")
     gained = gains(runs).filter(order="short_first", passes=2)
     assert gained.select("accuracy", "gain").row(0) == pytest.approx((0.6, 0.2))
 

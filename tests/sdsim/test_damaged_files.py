@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from figures import draw_bench
 from sdsim.bench.report import load_reports
 from sdsim.config import RunConfig, run_id
+from sdsim.store.curve import CURVE
 from sdsim.store.record import RECORD, SCHEMA
 from sdsim.store.store import Store
 from sdsim.store.table import load
@@ -64,6 +65,18 @@ def test_a_run_of_the_store(damage: Damage, tmp_path: Path) -> None:
     table = load(tmp_path / "store")
     assert good.parent.name in table["run_id"].unique()
     assert file.read_bytes() == before
+
+
+@settings(FUZZ, max_examples=20)
+@given(damage=byte_damage())
+def test_the_learning_curve_of_a_run(damage: Damage, tmp_path: Path) -> None:
+    """What the run measured is read all the same."""
+    source = min((RESULTS / "tiny").glob(f"*/{CURVE}"))
+    folder = tmp_path / "store" / source.parent.name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source.parent, folder)
+    (folder / CURVE).write_bytes(damage(source.read_bytes()))
+    assert load(tmp_path / "store")["run_id"].unique().to_list() == [folder.name]
 
 
 def test_every_earlier_schema_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

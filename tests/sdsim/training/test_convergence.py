@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sdsim.config import RunConfig, TrainConfig, TrainingMode, run_id
 from sdsim.models import ModelConfig
-from sdsim.store.record import CURVE, read_record
+from sdsim.store.curve import CURVE
+from sdsim.store.record import read_record
 from sdsim.store.store import Store
 from sdsim.store.table import load
 from sdsim.training import checkpoint
