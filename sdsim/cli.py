@@ -88,8 +88,8 @@ def _guarded(name: str, action: Callable[[], object], interrupted: str = "") -> 
     """Do something; what is wrong becomes one line and an exit code."""
     try:
         action()
-    except KeyboardInterrupt:
-        errors.print(f"interrupted{interrupted}")
+    except KeyboardInterrupt as interrupt:
+        errors.print(f"interrupted{str(interrupt) or interrupted}")
         return INTERRUPTED
     except BrokenPipeError:
         raise

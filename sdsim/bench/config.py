@@ -48,7 +48,8 @@ class BenchConfig:
         max_seconds: seconds that one method may take in one case; past that it is not tried at
             larger ones.
         memory_gb: memory that one method may take, GB; what needs more is not run.
-        out: folder to keep the numbers in; null: they are only printed.
+        out: folder to keep the numbers in, those of a sweep after each case; null: they are only
+            printed.
         preset: of `sdsim bench sweep`: a sweep, whose runs are trained.
         presets: of whole models: jrt, based or transformer, with _tiny, _360m or _1b3.
         members: of `sdsim bench sweep`: runs per ensemble to try.

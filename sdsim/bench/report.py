@@ -25,8 +25,9 @@ class Report:
 
     Attributes:
         what: its name.
-        title: what was measured, on what device.
-        conditions: the config, the device, versions and roofline (`ceilings`), ready for JSON.
+        title: what was measured, on what device; whether it is incomplete.
+        conditions: the config, the device, versions and roofline (`ceilings`), ready for JSON; of
+            what is incomplete, under that name, how many of its cases it has.
         table: the numbers, a row per method and case.
     """
 
@@ -36,6 +37,11 @@ class Report:
     table: pl.DataFrame
 
     @property
+    def is_complete(self) -> bool:
+        """Whether it has all its cases."""
+        return self.conditions.get("incomplete") is None
+
+    @property
     def is_drawn(self) -> bool:
         """Whether `figures` draws it; of the others, the table says it all."""
         return self.what not in ("generation", "sweep")
@@ -43,12 +49,17 @@ class Report:
     def save(self, out: Path) -> list[Path]:
         """Write ``<what>.json`` (all of it) and ``<what>.csv`` (the table); their paths."""
         out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"{self.what}{suffix}" for suffix in (".json", ".csv")]
+        path = _path(out, self.what)
+        table = path.with_suffix(".csv")
         whole = {"title": self.title, **self.conditions, "rows": self.table.to_dicts()}
-        texts = [json.dumps(whole, indent=1, ensure_ascii=False) + "\n", self.table.write_csv()]
-        for path, text in zip(paths, texts, strict=True):
-            write_text(path, text)
-        return paths
+        write_text(table, self.table.write_csv())  # first: where the report is complete, so is this
+        write_text(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        return [path, table]
+
+
+def _path(folder: Path, what: What) -> Path:
+    """Of the file that has all of a report."""
+    return folder / f"{what}.json"
 
 
 def load_reports(folder: Path) -> list[Report]:
@@ -57,7 +68,7 @@ def load_reports(folder: Path) -> list[Report]:
     Raises:
         ValueError: if there are none, or one is damaged.
     """
-    paths = [path for what in get_args(What) if (path := folder / f"{what}.json").is_file()]
+    paths = [path for what in get_args(What) if (path := _path(folder, what)).is_file()]
     if not paths:
         raise ValueError(f"bench = {str(folder)!r}: no reports of `sdsim bench` there")
     return [_load(path) for path in paths]
@@ -80,11 +91,21 @@ class _Row(BaseModel, strict=True):
     limit: _Amount = None
 
 
+class _Part(BaseModel, strict=True):
+    """What a command has added to a report that was resumed."""
+
+    commit: str | None
+
+
 class _Stored(BaseModel, strict=True):
-    """What every report has."""
+    """What every report has, and what `sdsim bench` reads of some."""
 
     title: str
     what: What
+    device: str | None = None
+    config: dict[str, Any] = {}
+    incomplete: str | None = None
+    parts: list[_Part] = []
     rows: Annotated[list[dict[str, str | int | float | None]], Field(min_length=1)]
 
 
@@ -106,16 +127,42 @@ def _load(path: Path) -> Report:
             TypeAdapter(list[_Row]).validate_python(stored.rows)
     except (*READ_ERRORS, TypeError, pl.exceptions.PolarsError) as error:
         raise ValueError(
-            f"{path} is not a report of `sdsim bench`: {reason(error)}; delete it, or measure "
+            f"{path} is not a report of `sdsim bench`: {reason(error)}; delete it and measure "
             f"{path.stem} again with out={path.parent}"
         ) from error
+    return report
+
+
+def resumable(config: BenchConfig, what: What) -> Report | None:
+    """The report in `config.out` that `measure` resumes, or returns where it is complete.
+
+    None where there is none. A sweep's alone: other benchmarks take minutes and are measured anew.
+
+    Raises:
+        ValueError: if it was measured with other settings or on another device, or is damaged.
+    """
+    if what != "sweep" or config.out is None:
+        return None
+    path = _path(Path(config.out), what)
+    if not path.is_file():
+        return None
+    from sdsim.bench import sweep
+
+    report = _load(path)
+    if found := sweep.differences(config, report.conditions):
+        raise ValueError(
+            f"out = {config.out}: {path} was measured otherwise ({'; '.join(found)}); choose "
+            "another folder, or delete it"
+        )
     return report
 
 
 def measure(
     config: BenchConfig, what: What, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
-    """Run one benchmark.
+    """Run one benchmark, or what is left of it (see `resumable`).
+
+    Reports are the caller's to save, but for a sweep with `config.out`: it is kept after each case.
 
     Args:
         config: of all benchmarks.
@@ -123,20 +170,35 @@ def measure(
         progress: called with the number of cases done and of all cases.
 
     Raises:
-        ValueError: before anything is measured, where `config.methods` names an unknown method.
+        ValueError: before anything is measured, where `config.methods` names an unknown method, and
+            where `resumable` does.
     """
     from sdsim.bench import attention, generation, models, sweep
+    from sdsim.bench.measured import Measured
+
+    def report(measured: Measured) -> Report:
+        return Report(what, measured.title, measured.conditions, measured.table)
+
+    def keep(measured: Measured) -> None:
+        if config.out is not None:
+            report(measured).save(Path(config.out))
 
     attention.check_methods(config)
+    stored = resumable(config, what)
+    so_far = None
+    if stored is not None:
+        if stored.is_complete:
+            return stored
+        so_far = Measured(stored.title, stored.conditions, stored.table)
     if what == "generation":
         measured = generation.measure(config, progress)
     elif what == "sweep":
-        measured = sweep.measure(config, progress)
+        measured = sweep.measure(config, progress, keep, so_far)
     elif what == "prefill" or what == "decode" or what == "train":
         measured = attention.measure(config, what, progress)
     else:
         measured = models.measure(config, what, progress)
-    return Report(what, measured.title, measured.conditions, measured.table)
+    return report(measured)
 
 
 def display_table(report: Report) -> pl.DataFrame:

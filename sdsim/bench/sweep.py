@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import polars as pl
 import torch
 from joblib import Parallel, delayed
+from pydantic import TypeAdapter, ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
-from kernels.bench import Roofline, measure_roofline, threads
+from kernels.bench import Roofline, device_name, measure_roofline, threads
 from sdsim.bench.config import BenchConfig
 from sdsim.bench.measured import Measured, Progress, conditions, table_of
 from sdsim.config import ModelConfig, RunConfig, TrainingMode, ensemble_key
+from sdsim.reading import reason
 from sdsim.sweep.plan import runs_of
 from sdsim.training.ensemble import EnsembleTrainer
 from sdsim.training.modes import (
@@ -29,12 +32,27 @@ from sdsim.training.tasks import train_tasks
 
 _LEAST_SECONDS = 1.0  # that one measurement takes
 
+_RESUMED_WITH = (
+    "preset",
+    "settings",
+    "members",
+    "all_members",
+    "repeats",
+    "max_seconds",
+    "compile_seconds",
+    "device",
+    "threads",
+    "workers",
+)
+"""Settings that the numbers depend on: a report of others is not resumed."""
+
 
 @dataclass(frozen=True)
 class Throughput:
     """One training mode for some runs that differ in learning rate and seed alone.
 
     Attributes:
+        ensemble: `ensemble_key` of these runs.
         model, width, feature_dim: of these runs.
         length: N, tokens of their longest train task.
         members: runs that each worker trains as one ensemble.
@@ -48,6 +66,7 @@ class Throughput:
         reason: why it was not measured.
     """
 
+    ensemble: str
     model: str
     width: int
     feature_dim: int
@@ -82,17 +101,67 @@ class Projection:
     hours: float | None
 
 
-def measure(config: BenchConfig, progress: Progress) -> Measured:
+@dataclass(frozen=True)
+class SweepTimes:
+    """What `time_sweep` has found so far.
+
+    Attributes:
+        rows: a row for each mode of each case.
+        projection: from these rows.
+        done, total: cases that were measured, and all.
+    """
+
+    rows: list[Throughput]
+    projection: Projection
+    done: int
+    total: int
+
+
+def measure(
+    config: BenchConfig,
+    progress: Progress,
+    keep: Callable[[Measured], None] = lambda measured: None,
+    so_far: Measured | None = None,
+) -> Measured:
     """Time the networks of the sweep `config.preset`: a row of `Throughput` for each mode.
 
+    Args:
+        config: of all benchmarks.
+        progress: called after each case.
+        keep: called after each case with what is measured by then.
+        so_far: an incomplete one to resume, without `differences`.
+
     Raises:
-        ValueError: for an unknown sweep, and for one without networks.
+        ValueError: for an unknown sweep, for one without networks, and for one whose runs are not
+            those of `so_far`.
     """
     device = torch.device(config.device)
     runs = [run for run in runs_of(config.preset) if isinstance(run.model, ModelConfig)]
     with threads(config.threads):
-        roofline = measure_roofline(device, torch.float32)
-    rows, projection = time_sweep(
+        earlier = (
+            _Earlier(measure_roofline(device, torch.float32)) if so_far is None else _read(so_far)
+        )
+    found = conditions(config, "sweep", device, earlier.ceilings)
+    found["parts"] = [*earlier.parts, {name: found[name] for name in ("commit", "versions")}]
+    seconds = "second" if _on_the_wall(config.workers, device) else "second of processor time"
+    title = (
+        f"sweep={config.preset}: training steps per {seconds}, {config.workers} worker(s) with "
+        f"{config.threads} thread(s), on {found['device']}"
+    )
+
+    def measured(times: SweepTimes) -> Measured:
+        table = table_of(Throughput, times.rows)
+        whole = found | {"projection": asdict(times.projection)}
+        if times.done == times.total:
+            return Measured(title, whole, table)
+        cases = f"{times.done} of {times.total} cases"
+        return Measured(f"{title}; incomplete: {cases}", whole | {"incomplete": cases}, table)
+
+    def on_case(times: SweepTimes) -> None:
+        keep(measured(times))
+        progress(times.done, times.total)
+
+    times = time_sweep(
         runs,
         config.members,
         count=config.settings,
@@ -103,26 +172,55 @@ def measure(config: BenchConfig, progress: Progress) -> Measured:
         repeats=config.repeats,
         max_seconds=config.max_seconds,
         max_compile_seconds=config.compile_seconds,
-        roofline=roofline,
-        progress=progress,
+        roofline=earlier.ceilings,
+        earlier=earlier.rows,
+        on_case=on_case,
     )
-    found = conditions(config, "sweep", device, roofline) | {"projection": asdict(projection)}
-    seconds = "second" if _on_the_wall(config.workers, device) else "second of processor time"
-    title = (
-        f"sweep={config.preset}: training steps per {seconds}, {config.workers} worker(s) with "
-        f"{config.threads} thread(s), on {found['device']}"
-    )
-    table = table_of(Throughput, rows)
-    return Measured(title, found, table)
+    return measured(times)
+
+
+def differences(config: BenchConfig, conditions: dict[str, Any]) -> list[str]:
+    """In what a report was measured otherwise than it would be now: settings, device; in words."""
+    stored = conditions.get("config", {}) | {"device": conditions.get("device")}
+    now = asdict(config) | {"device": device_name(torch.device(config.device))}
+    found = {
+        name: (stored.get(name), list(value) if isinstance(value, tuple) else value)
+        for name, value in now.items()
+        if name in _RESUMED_WITH
+    }
+    return [f"{name} = {old}, now {new}" for name, (old, new) in found.items() if old != new]
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What a resumed report needs of the earlier one, by the names under which it is stored."""
+
+    ceilings: Roofline
+    rows: list[Throughput] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _read(so_far: Measured) -> _Earlier:
+    """That of a report, which may be damaged."""
+    try:
+        return TypeAdapter(_Earlier).validate_python(
+            so_far.conditions | {"rows": so_far.table.to_dicts()}
+        )
+    except ValidationError as error:
+        raise ValueError(
+            f"out: the report there cannot be resumed: {reason(error)}; delete it"
+        ) from error
 
 
 def display_table(table: pl.DataFrame) -> pl.DataFrame:
     """The table without its reasons, which `notes` lists."""
-    return table.drop("reason").rename({"way": "mode"})
+    return table.drop("reason", *({"ensemble"} & {*table.columns})).rename({"way": "mode"})
 
 
 def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
-    """The meaning of the columns, the projection, and what was not measured."""
+    """The meaning of the columns, the projection, what was not measured, in how many parts."""
+    cases, parts = conditions.get("incomplete"), conditions.get("parts", [])
+    commits = ", ".join(dict.fromkeys(part["commit"] or "unknown" for part in parts))
     columns = ("model", "width", "members", "way", "reason")
     left_out = [
         f"  {model}, width {width}, {members} members, {mode}: {reason}"
@@ -134,6 +232,8 @@ def notes(table: pl.DataFrame, conditions: dict[str, Any]) -> list[str]:
         "that their matrix products alone attain",
         _in_words(Projection(**conditions["projection"])),
         *(["not measured:", *left_out] if left_out else []),
+        *([f"incomplete: {cases}; the same command measures the rest"] if cases else []),
+        *([f"measured in {len(parts)} parts, at commit {commits}"] if len(parts) > 1 else []),
     ]
 
 
@@ -160,8 +260,9 @@ def time_sweep(
     max_seconds: float = 60.0,
     max_compile_seconds: float = 0.0,
     roofline: Roofline | None = None,
-    progress: Progress = lambda done, total: None,
-) -> tuple[list[Throughput], Projection]:
+    earlier: Sequence[Throughput] = (),
+    on_case: Callable[[SweepTimes], None] = lambda times: None,
+) -> SweepTimes:
     """Measure ensembles of a sweep, and project what all of its runs take.
 
     The first and the last ensemble are measured at all numbers of members, the others at as many as
@@ -181,18 +282,23 @@ def time_sweep(
             tried.
         max_compile_seconds: that compiling may take with one number of members, by estimate.
         roofline: of the device; None: nothing is held against it.
-        progress: called after each case with the number of cases done and of all cases.
+        earlier: rows of a call that was broken off. Ensembles that these have at all numbers of
+            members are not measured again. The rows of an ensemble that was broken off are dropped:
+            they do not say which modes are too slow for more members, nor what was compiled.
+        on_case: called after each case with what was found by then.
 
     Raises:
-        ValueError: without runs.
+        ValueError: without runs, or where `earlier` is of others.
     """
     ensembles = _ensembles(runs)
     sizes = _sizes(ensembles, members, count, all_members=all_members)
-    total, done = sum(map(len, sizes.values())), 0
-    rows: list[Throughput] = []
-    seconds_per_step: dict[int, float] = {}  # of a member, by the ensemble's place
+    rows = _whole(earlier, sizes)
+    known = {row.ensemble for row in rows}
+    total, done = sum(map(len, sizes.values())), sum(len(sizes[key]) for key in known)
     with Parallel(n_jobs=workers) as pool:
-        for place, chosen in sizes.items():
+        for key, chosen in sizes.items():
+            if key in known:
+                continue
             meter = _Meter(
                 pool,
                 device,
@@ -204,46 +310,55 @@ def time_sweep(
                 roofline,
             )
             for size in chosen:
-                found = meter.measure(_members(ensembles[place], size))
-                rows += found
-                best = max((row.member_steps_per_second or 0.0 for row in found), default=0.0)
-                if size == len(ensembles[place]) and best:
-                    seconds_per_step[place] = 1 / best
+                rows += meter.measure(_members(ensembles[key], size))
                 done += 1
-                progress(done, total)
-    return rows, _projection(ensembles, seconds_per_step)
+                on_case(SweepTimes([*rows], _projection(ensembles, rows), done, total))
+    return SweepTimes(rows, _projection(ensembles, rows), done, total)
 
 
-def _ensembles(runs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """The runs, those together that differ in learning rate and seed alone."""
+def _ensembles(runs: Sequence[RunConfig]) -> dict[str, list[RunConfig]]:
+    """The runs, those together that differ in learning rate and seed alone, by `ensemble_key`."""
     alike: dict[str, list[RunConfig]] = {}
     for run in runs:
         alike.setdefault(ensemble_key(run), []).append(run)
     if not alike:
         raise ValueError("a sweep without networks has nothing to train")
-    return list(alike.values())
+    return alike
 
 
 def _sizes(
-    ensembles: Sequence[Sequence[RunConfig]],
+    ensembles: Mapping[str, Sequence[RunConfig]],
     members: Sequence[int],
     count: int | None,
     *,
     all_members: bool,
-) -> dict[int, list[int]]:
-    """The places of the ensembles to measure, evenly chosen, and each one's numbers of members."""
-    last = len(ensembles) - 1
-    count = min(len(ensembles), count or len(ensembles))
-    places = sorted({round(i * last / max(1, count - 1)) for i in range(count)})
+) -> dict[str, list[int]]:
+    """The ensembles to measure, evenly chosen, and each one's numbers of members."""
+    keys = list(ensembles)
+    count = min(len(keys), count or len(keys))
+    chosen = [keys[round(i * (len(keys) - 1) / max(1, count - 1))] for i in range(count)]
     return {
-        place: sorted(
+        key: sorted(
             {
-                len(ensembles[place]),
-                *(members if all_members or place in (places[0], places[-1]) else ()),
+                len(ensembles[key]),
+                *(members if all_members or key in (chosen[0], chosen[-1]) else ()),
             }
         )
-        for place in places
+        for key in chosen
     }
+
+
+def _whole(rows: Sequence[Throughput], sizes: Mapping[str, Sequence[int]]) -> list[Throughput]:
+    """The rows of the ensembles that were measured at all their numbers of members."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        found[row.ensemble].add(row.members)
+    if found.keys() - sizes.keys():
+        raise ValueError(
+            "out: the report there is of runs that the sweep no longer has; choose another folder, "
+            "or delete it"
+        )
+    return [row for row in rows if found[row.ensemble] == {*sizes[row.ensemble]}]
 
 
 def _members(runs: Sequence[RunConfig], size: int) -> list[RunConfig]:
@@ -255,14 +370,20 @@ def _members(runs: Sequence[RunConfig], size: int) -> list[RunConfig]:
 
 
 def _projection(
-    ensembles: Sequence[Sequence[RunConfig]], seconds_per_step: dict[int, float]
+    ensembles: Mapping[str, Sequence[RunConfig]], rows: Sequence[Throughput]
 ) -> Projection:
+    best: dict[str, float] = {}  # steps per second of all members
+    for row in rows:
+        if row.member_steps_per_second and row.members == len(ensembles[row.ensemble]):
+            rate = row.member_steps_per_second
+            best[row.ensemble] = max(rate, best.get(row.ensemble, 0.0))
+    seconds_per_step = {key: 1 / rate for key, rate in best.items()}
     mean = sum(seconds_per_step.values()) / max(1, len(seconds_per_step))
-    steps = [sum(run.train.steps for run in runs) for runs in ensembles]
-    seconds = sum(seconds_per_step.get(place, mean) * number for place, number in enumerate(steps))
+    steps = {key: sum(run.train.steps for run in runs) for key, runs in ensembles.items()}
+    seconds = sum(seconds_per_step.get(key, mean) * number for key, number in steps.items())
     return Projection(
-        sum(map(len, ensembles)),
-        sum(steps),
+        sum(map(len, ensembles.values())),
+        sum(steps.values()),
         len(ensembles),
         len(seconds_per_step),
         seconds / 3600 if mean else None,
@@ -355,6 +476,7 @@ class _Meter:
         if rate and self.roofline is not None and self.workers == 1:
             attained = rate * operations(configs[0]) / self.roofline.operations_per_second
         return Throughput(
+            ensemble_key(configs[0]),
             model.name,
             model.width,
             model.feature_dim,

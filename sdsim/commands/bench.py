@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from sdsim.bench.config import BenchConfig, What
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console, print_paths
 from sdsim.commands.figures import draw_reports
+from sdsim.display import shown
 from sdsim.files import check_writable
+
+if TYPE_CHECKING:
+    from sdsim.bench.report import Report
 
 HELP = """\
 sdsim bench: measure on this machine, side by side: medians and quartiles of several calls.
@@ -34,27 +38,58 @@ sdsim bench: measure on this machine, side by side: medians and quartiles of sev
 
 Lengths are N; the encoder reads N/2 of them. With `out`, the numbers are kept there as JSON and
 CSV, and drawn; `sdsim figures bench=<folder>` draws them again.
+
+With `out`, a sweep is kept after each case and may be stopped at any time (Ctrl-C, kill -9): the
+same command resumes it from the first ensemble that is not complete. A complete one is printed and
+not measured again, unless you delete <out>/sweep.json. A sweep of other settings, or of another
+device, needs a folder of its own. The other benchmarks are kept at their end, and always measured.
 """
 
 
 def run(config: BenchConfig) -> None:
     """Measure, print, and keep what was asked for."""
-    from sdsim.bench.report import display_table, measure, notes
+    from sdsim.bench.report import display_table, notes, resumable
     from sdsim.training.device import check_device
 
     check_device(config.device)
     out = None if config.out is None else Path(config.out)
     if out is not None:
         check_writable(out, "out")
+    stored = {what: resumable(config, what) for what in config.what}
     for what in config.what:
-        with Bar(f"measuring {what}", "cases") as bar:
-            report = measure(config, what, bar.show)
+        before = stored[what]
+        if before is not None and not before.is_complete:
+            console.print(f"{_kept(config, before)}; measuring the rest", soft_wrap=True)
+        report = _measure(config, what)
         console.print(as_table(display_table(report), report.title))
         for line in notes(report):
             console.print(line, soft_wrap=True)
-        if out is not None:
+        if before is not None and before.is_complete:
+            again = "; to measure again, delete it"
+            console.print(f"{_kept(config, before)}{again}", soft_wrap=True)
+        elif out is not None:
             print_paths(report.save(out))
             draw_reports([report], out)
+
+
+def _measure(config: BenchConfig, what: What) -> Report:
+    """`measure` with a bar; where it is interrupted, what is kept is said."""
+    from sdsim.bench.report import measure, resumable
+
+    try:
+        with Bar(f"measuring {what}", "cases") as bar:
+            return measure(config, what, bar.show)
+    except KeyboardInterrupt as interrupt:
+        if (kept := resumable(config, what)) is None:
+            raise
+        rest = "the same command measures the rest"
+        raise KeyboardInterrupt(f": {_kept(config, kept)}; {rest}") from interrupt
+
+
+def _kept(config: BenchConfig, report: Report) -> str:
+    """How much of a report there is in `config.out`, in words."""
+    path = shown(f"{config.out}/{report.what}.json")
+    return f"{path} has {report.conditions.get('incomplete', 'all cases')}"
 
 
 def shorthand(words: list[str]) -> list[str]:

@@ -37,7 +37,8 @@ class Command:
         texts: settings whose values are taken as written, interpolations included; see also
             `text_settings`.
         shorthand: rewrites words of its own to overrides.
-        interrupted: what to add where it says that it was interrupted.
+        interrupted: what to add where it says that it was interrupted; a `KeyboardInterrupt` with a
+            text of its own has the last word.
     """
 
     name: str

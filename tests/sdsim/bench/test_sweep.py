@@ -54,26 +54,27 @@ def invented(
 def test_throughput_and_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "throughput", invented)
     seen: list[tuple[int, int]] = []
-    rows, projection = time_sweep(
+    times = time_sweep(
         some_runs([4, 8, 16], seeds=3),
         [1, 6],
         device=CPU,
-        progress=lambda done, total: seen.append((done, total)),
+        on_case=lambda times: seen.append((times.done, times.total)),
     )
     found = {
         (row.width, row.members, row.way): (row.member_steps_per_second, row.speedup)
-        for row in rows
+        for row in times.rows
     }
     expected = {(8, 3, "sequential"): (450, 1), (8, 3, "vmap"): (900, 2)}
     for width in (4, 16):
         expected |= {(width, members, "sequential"): (3600 / width, 1) for members in (1, 3, 6)}
         expected |= {(width, members, "vmap"): (7200 / width, 2) for members in (3, 6)}
     assert found == expected
-    for row in rows:
+    for row in times.rows:
         assert row.steps_per_second is not None
         assert row.steps_per_second * row.members == row.member_steps_per_second
     assert seen == [(done, 7) for done in range(1, 8)]
     hours = 300 * (4 + 8 + 16) / 7200 / 3600
+    projection = times.projection
     assert (projection.runs, projection.steps) == (9, 900)
     assert (projection.settings, projection.measured) == (3, 3)
     assert projection.hours == pytest.approx(hours)
@@ -81,7 +82,7 @@ def test_throughput_and_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_ensembles_that_are_not_measured_take_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "throughput", invented)
-    _, projection = time_sweep(some_runs([4, 8, 16], 2), [2], count=2, device=CPU)
+    projection = time_sweep(some_runs([4, 8, 16], 2), [2], count=2, device=CPU).projection
     assert projection.measured == 2
     assert projection.hours == pytest.approx(200 * (4 + 10 + 16) / 7200 / 3600)
 
@@ -91,12 +92,12 @@ def test_what_cannot_be_trained_with_vmap_says_so(monkeypatch: pytest.MonkeyPatc
         return 0.0 if mode == "vmap" else invented(mode, configs, *rest, **others)
 
     monkeypatch.setattr(sweep, "throughput", no_vmap)
-    rows, projection = time_sweep(some_runs([4], 2), [2], device=CPU)
-    assert [(row.way, row.speedup, row.reason) for row in rows] == [
+    times = time_sweep(some_runs([4], 2), [2], device=CPU)
+    assert [(row.way, row.speedup, row.reason) for row in times.rows] == [
         ("sequential", 1, None),
         ("vmap", None, "cannot be done so, or not in this memory"),
     ]
-    assert projection.hours == pytest.approx(200 * 4 / 3600 / 3600)
+    assert times.projection.hours == pytest.approx(200 * 4 / 3600 / 3600)
 
 
 def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
@@ -105,7 +106,7 @@ def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
     clock = itertools.count(0, 20)
     monkeypatch.setattr(sweep, "throughput", invented)
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    rows, _ = time_sweep(some_runs([4], 1), [1, 2, 4], device=CPU, max_seconds=30)
+    rows = time_sweep(some_runs([4], 1), [1, 2, 4], device=CPU, max_seconds=30).rows
     assert {row.members: row.reason for row in rows if row.way == "vmap"} == {
         2: None,
         4: "takes too long",
@@ -114,9 +115,9 @@ def test_a_mode_that_timed_out_is_not_tried_at_larger_sizes(
 
 def test_a_measurement_ends_with_the_step_that_exceeds_the_limit() -> None:
     """Really: not one round of two train tasks is done."""
-    rows, projection = time_sweep(some_runs([4], 1), [1, 2], device=CPU, max_seconds=1e-6)
-    assert [row.reason for row in rows] == ["takes too long"] * 3
-    assert projection.hours is None
+    times = time_sweep(some_runs([4], 1), [1, 2], device=CPU, max_seconds=1e-6)
+    assert [row.reason for row in times.rows] == ["takes too long"] * 3
+    assert times.projection.hours is None
 
 
 def test_compiled_programs_are_measured_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,14 +132,14 @@ def test_compiled_programs_are_measured_beside_the_others(monkeypatch: pytest.Mo
         return "too long" if len(configs) == 4 else None
 
     monkeypatch.setattr(sweep, "why_not_compiled", why_not_compiled)
-    rows, _ = time_sweep(
+    rows = time_sweep(
         some_runs([4, 8, 16], 1),
         [4],
         all_members=True,
         device=CPU,
         max_compile_seconds=50,
         roofline=Roofline(1e9, 1e9),
-    )
+    ).rows
     assert asked == [(1, 50), (4, 50)] * 3
     found = {(row.width, row.members): row for row in rows if row.way == "compiled"}
     assert {key: row.reason for key, row in found.items()} == {
@@ -156,9 +157,9 @@ def test_compiled_programs_are_measured_beside_the_others(monkeypatch: pytest.Mo
 
 def test_workers_measure_at_the_same_time() -> None:
     """Really: the numbers are this machine's."""
-    alone, _ = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1)
-    both, _ = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1, workers=2)
-    for (row,) in (alone, both):
+    alone = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1)
+    both = time_sweep(some_runs([4], 1), [1], device=CPU, repeats=1, workers=2)
+    for (row,) in (alone.rows, both.rows):
         assert row.member_steps_per_second is not None
         assert row.member_steps_per_second > 0
 
@@ -177,7 +178,9 @@ def test_the_report_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
         memory_gb=1.0, out=None, preset="mine", members=(1, 2), settings=None, workers=1,
     )  # fmt: skip
     report = measure(config, "sweep")
-    assert display_table(report).filter(members=2, mode="vmap")["speedup"].to_list() == [2, 2]
+    displayed = display_table(report)
+    assert "ensemble" not in displayed.columns
+    assert displayed.filter(members=2, mode="vmap")["speedup"].to_list() == [2, 2]
     text = " ".join(notes(report))
     assert "all 4 runs, 400 steps" in text
     assert "2 of 2 ensembles" in text
