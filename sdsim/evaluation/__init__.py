@@ -1,0 +1,1 @@
+"""Question answering over texts, asked once and twice: prompts, scores, statistics, models."""
