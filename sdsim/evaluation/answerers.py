@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -22,6 +22,7 @@ from huggingface_hub.constants import CONFIG_NAME
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
 
+from sdsim.evaluation.answers import Dtype
 from sdsim.evaluation.prompts import answer_line
 from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.text.config import SamplingConfig, Strategy
@@ -29,8 +30,6 @@ from sdsim.text.generate import generate
 from sdsim.text.pretrained import PretrainedModel, load_pretrained
 from sdsim.text.run_folder import trained_model
 from sdsim.text.tokenizer import encode, ids_of
-
-Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length")
 """Where configs of `transformers` say how many tokens a model can read."""
@@ -106,7 +105,8 @@ class Answerer(ABC):
         found = hashlib.sha256()
         for name, tensor in self.weights():
             found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+            found.update(content.numpy().tobytes())
         return found.hexdigest()[:16]
 
     def batches(self, lengths: Sequence[int], size: int) -> list[list[int]]:

@@ -14,16 +14,21 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sdsim.config import STRICT
-from sdsim.evaluation.prompts import Order
+from sdsim.evaluation.prompts import Order, PromptForm, is_right
 from sdsim.files import write_text
 from sdsim.reading import READ_ERRORS, read_object, reason
 from sdsim.store.provenance import commit, versions
+from sdsim.text.config import Strategy
+
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
+"""Of a model's weights."""
 
 RUN, ANSWERS = "run.json", "answers.jsonl"
 _LOCK_SECONDS = 1
@@ -61,8 +66,13 @@ class Asked:
     prompt_tokens: int | None = None
     cue: str = ""
     chat: bool = False
-    strategy: str = "left_pad"
-    dtype: str = "float32"
+    strategy: Strategy = "left_pad"
+    dtype: Dtype = "float32"
+
+    @property
+    def form(self) -> PromptForm:
+        """The form of the prompt."""
+        return PromptForm(self.repeats, self.order)
 
     @property
     def id(self) -> str:
@@ -98,7 +108,17 @@ class Answer:
 
 
 @dataclass(frozen=True, config=STRICT)
-class _Description:
+class Description:
+    """What ``run.json`` holds.
+
+    Attributes:
+        asked: what was asked of which model.
+        state_bytes: that the model carries on from its longest prompt; None: not known.
+        device: name of the torch device.
+        versions: of Python and the packages.
+        commit: of the checkout, see `sdsim.store.provenance.commit`.
+    """
+
     asked: Asked
     state_bytes: int | None = None
     device: str = ""
@@ -107,7 +127,7 @@ class _Description:
 
 
 _ANSWER = TypeAdapter(Answer)
-_DESCRIPTION = TypeAdapter(_Description)
+_DESCRIPTION = TypeAdapter(Description)
 
 
 def digest_of(prompt: str) -> str:
@@ -148,7 +168,7 @@ class Answers:
         try:
             if not (self.folder / RUN).exists():
                 made = versions() | dict(more_versions)
-                self._describe(_Description(self.asked, None, device, made, commit()))
+                self._describe(Description(self.asked, None, device, made, commit()))
             path = self.folder / ANSWERS
             self.by_item, whole = _read(path)
             if path.exists() and path.stat().st_size > whole:
@@ -157,13 +177,18 @@ class Answers:
         finally:
             lock.release()
 
-    def check_same(self, item: str, prompt: str) -> None:
-        """Raise `ValueError` if another prompt was answered under this item's name."""
+    def check_same(self, item: str, prompt: str, answers: Sequence[str]) -> None:
+        """Raise `ValueError` if another prompt was answered under this item's name.
+
+        Also if its output counts otherwise by these right answers than by those of then.
+        """
         known = self.by_item.get(item)
-        if known is not None and known.prompt != digest_of(prompt):
+        if known is None:
+            return
+        if known.prompt != digest_of(prompt) or known.right != is_right(known.output, answers):
             raise ValueError(
-                f"{self.folder / ANSWERS} answers another prompt as item {item}: the data have "
-                "changed; choose another store"
+                f"{self.folder / ANSWERS}: item {item} was another one when it was asked: the data "
+                "have changed; choose another store"
             )
 
     def add(self, answers: Sequence[Answer]) -> None:
@@ -179,14 +204,14 @@ class Answers:
         """Store how many bytes the model carries on from its longest prompt."""
         stored = read_description(self.folder)
         self._describe(
-            _Description(stored.asked, state_bytes, stored.device, stored.versions, stored.commit)
+            Description(stored.asked, state_bytes, stored.device, stored.versions, stored.commit)
         )
 
-    def _describe(self, description: _Description) -> None:
+    def _describe(self, description: Description) -> None:
         write_text(self.folder / RUN, json.dumps(asdict(description), indent=1) + "\n")
 
 
-def read_description(folder: Path) -> _Description:
+def read_description(folder: Path) -> Description:
     """What ``run.json`` holds.
 
     Raises:
@@ -194,7 +219,7 @@ def read_description(folder: Path) -> _Description:
     """
     path = folder / RUN
     try:
-        found: _Description = _DESCRIPTION.validate_python(read_object(path))
+        found: Description = _DESCRIPTION.validate_python(read_object(path))
     except READ_ERRORS as error:
         raise ValueError(f"{path} is damaged ({reason(error)})") from error
     if found.asked.id != folder.name:
@@ -202,7 +227,7 @@ def read_description(folder: Path) -> _Description:
     return found
 
 
-def read_store(store: Path) -> list[tuple[_Description, dict[str, Answer]]]:
+def read_store(store: Path) -> list[tuple[Description, dict[str, Answer]]]:
     """All that a store holds: what was asked, and the answers.
 
     Raises:

@@ -30,6 +30,21 @@ class Question:
     answers: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A task in one form, ready to be asked.
+
+    Attributes:
+        name: of the harness's task.
+        questions: what to ask.
+        answers: where answers are kept; open.
+    """
+
+    name: str
+    questions: Sequence[Question]
+    answers: Answers
+
+
 def questions(
     answerer: Answerer,
     items: Sequence[Item],
@@ -87,7 +102,7 @@ def ask(
         ValueError: if other prompts are stored under the names of these items.
     """
     for question in asked:
-        answers.check_same(question.item, question.prompt)
+        answers.check_same(question.item, question.prompt, question.answers)
     left = [question for question in asked if question.item not in answers.by_item]
     done = len(asked) - len(left)
     on_progress(done, len(asked))

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sdsim.evaluation.answerers import Answerer, load_spans
-from sdsim.evaluation.answers import Answers
-from sdsim.evaluation.asking import Progress, Question
+from sdsim.evaluation.asking import Planned, Progress
 from sdsim.evaluation.data import HUB, rows_of, task_of
 from sdsim.evaluation.prompts import NEW_TOKENS, form_of, is_right
 
@@ -104,30 +102,20 @@ def _dataset(rows: Sequence[tuple[str, str, Sequence[str]]]) -> dict[str, Any]:
     return {"test": Dataset.from_list(listed)}
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A task in one form, ready to be asked.
-
-    Attributes:
-        name: of the harness's task.
-        questions: what to ask.
-        answers: where answers are kept; open.
-        on_progress: called with how many items are answered.
-    """
-
-    name: str
-    questions: Sequence[Question]
-    answers: Answers
-    on_progress: Progress = lambda done, total: None
-
-
-def run_tasks(answerer: Answerer, planned: Sequence[Planned], batch_size: int) -> dict[str, float]:
+def run_tasks(
+    answerer: Answerer,
+    planned: Sequence[Planned],
+    batch_size: int,
+    on_progress: Progress = lambda done, total: None,
+) -> dict[str, float]:
     """Have the harness run these tasks; its scores, by the names of the tasks.
 
-    Answers that are stored already are not asked again. The state of random generators is left
-    alone.
+    Answers that are stored already are not asked again. Random generators keep their states.
+
+    Args:
+        on_progress: called with how many items are answered, and of how many.
     """
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
 
     from sdsim.evaluation.harness_model import HarnessModel
@@ -137,15 +125,10 @@ def run_tasks(answerer: Answerer, planned: Sequence[Planned], batch_size: int) -
     for plan in planned:
         rows = _dataset([(q.item, q.prompt, q.answers) for q in plan.questions])
         configs.append({**CONFIG, "task": plan.name, "custom_dataset": lambda rows=rows, **_: rows})
-    found = simple_evaluate(
-        model=HarnessModel(answerer, batch_size, {plan.name: plan for plan in planned}),
-        tasks=configs,
-        task_manager=TaskManager(include_defaults=False),
+    found = evaluate(
+        HarnessModel(answerer, batch_size, planned, on_progress),
+        TaskManager(include_defaults=False).load(configs),
         bootstrap_iters=0,
         log_samples=False,
-        random_seed=None,
-        numpy_random_seed=None,
-        torch_random_seed=None,
-        fewshot_random_seed=None,
     )
     return {name: float(scores["contains,none"]) for name, scores in found["results"].items()}

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.model import LM
 
 from sdsim.evaluation.answerers import Answerer, load_answerer
-from sdsim.evaluation.asking import ask
+from sdsim.evaluation.asking import Planned, Progress, ask
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from sdsim.evaluation.harness import Planned
 
-
-class HarnessModel(LM):
+class HarnessModel(LM):  # type: ignore[misc, unused-ignore]
     """A model of `sdsim` or of `transformers`, for `lm_eval.simple_evaluate(model=…)`.
 
     It generates; it gives no likelihoods, which the tasks of recall do not ask for.
@@ -24,18 +22,22 @@ class HarnessModel(LM):
     Args:
         model: an `Answerer`, or what `load_answerer` takes.
         batch_size: most prompts in a batch.
-        planned: tasks whose answers are kept, by their names; those of other tasks are not.
+        planned: tasks whose answers are kept; those of other tasks are not.
+        on_progress: called with how many of the planned items are answered, and of how many.
     """
 
     def __init__(
         self,
         model: Answerer | str,
         batch_size: int = 8,
-        planned: Mapping[str, Planned] | None = None,
+        planned: Sequence[Planned] = (),
+        on_progress: Progress = lambda done, total: None,
     ) -> None:
         super().__init__()
         self._answerer = load_answerer(model) if isinstance(model, str) else model
-        self._size, self._planned = int(batch_size), dict(planned or {})
+        self._size, self._on_progress = int(batch_size), on_progress
+        self._planned = {plan.name: plan for plan in planned}
+        self._done, self._total = 0, sum(len(plan.questions) for plan in planned)
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Greedy continuations, cut at the first of the strings that end them."""
@@ -54,13 +56,13 @@ class HarnessModel(LM):
     def _ask(self, plan: Planned, requests: Sequence[Instance]) -> list[str]:
         by_item = {question.item: question for question in plan.questions}
         asked = [by_item[request.doc["item"]] for request in requests]
-        return ask(
-            self._answerer,
-            asked,
-            plan.answers,
-            batch_size=self._size,
-            on_progress=plan.on_progress,
-        )
+        before = self._done
+
+        def show(done: int, _: int) -> None:
+            self._done = before + done
+            self._on_progress(self._done, self._total)
+
+        return ask(self._answerer, asked, plan.answers, batch_size=self._size, on_progress=show)
 
     def _generate(self, requests: Sequence[Instance]) -> list[str]:
         prompts = [self._answerer.encode(request.args[0]) for request in requests]

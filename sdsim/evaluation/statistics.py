@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import comb, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 _SEED = 20240705
@@ -104,7 +105,7 @@ def mcnemar(gained: int, lost: int) -> float:
     """
     changed = gained + lost
     tail = sum(comb(changed, count) for count in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**changed)
+    return min(1.0, 2 * tail / (1 << changed))
 
 
 def bootstrap(gained: int, lost: int, items: int) -> tuple[float, float]:
@@ -127,12 +128,7 @@ def mean_difference(tasks: Sequence[Paired]) -> tuple[float, float, float]:
     return mean, float(low), float(high)
 
 
-def _resampled(
-    gained: int, lost: int, items: int, stream: int
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _resampled(gained: int, lost: int, items: int, stream: int) -> NDArray[np.float64]:
     shares = np.array([gained, lost, items - gained - lost]) / items
     counts = np.random.default_rng((_SEED, stream)).multinomial(items, shares, RESAMPLES)
-    differences: np.ndarray[tuple[int], np.dtype[np.float64]] = (
-        counts[:, 0] - counts[:, 1]
-    ) / items
-    return differences
+    return np.asarray((counts[:, 0] - counts[:, 1]) / items, dtype=np.float64)
