@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import Bar, as_table, console
+from sdsim.commands.console import Bar, as_table, console, print_paths
 from sdsim.conf import defaults_of
 from sdsim.conf.compose import plain, validate
 from sdsim.config import STRICT, Count
+from sdsim.evaluation import HARNESS_TASKS
 from sdsim.evaluation.answers import Asked, Dtype
 from sdsim.evaluation.data import HUB, MissingAnswer, rows_of, task_of
 from sdsim.evaluation.prompts import (
@@ -179,12 +181,14 @@ def parse_evaluate(config: DictConfig) -> Config:
 def run(config: Config) -> None:
     """Ask what was not asked before, store the answers, print what all of them say."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # the harness's bars; there is one of ours
-    from sdsim.evaluation.harness import check_installed, tasks_folder
-
     if config.tasks_folder:
-        console.print(str(tasks_folder()), soft_wrap=True)
+        print_paths([HARNESS_TASKS])
         return
-    check_installed()
+    if find_spec("lm_eval") is None:
+        raise ValueError(
+            "lm-evaluation-harness is not installed: pip install -e '.[eval]' (lm-eval 0.4.13 or "
+            "later)"
+        )
     check_writable(Path(config.store), "store")
     rows = {name: _rows(config, name) for name in config.task_names}
     import torch
@@ -211,11 +215,9 @@ def _rows(config: Config, name: str) -> list[Checked]:
 
 
 def _load(config: Config) -> Answerer:
-    import importlib.util
-
     from sdsim.evaluation.answerers import load_answerer
 
-    if importlib.util.find_spec("transformers") is not None:
+    if find_spec("transformers") is not None:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]

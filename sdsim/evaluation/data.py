@@ -119,9 +119,9 @@ def rows_of(
         checked.append(Checked(str(number), fields, answers))
         if len(checked) == limit:
             break
-    for count, why in ((short, "one-character answers"), (absent, "no answer in the text")):
+    for count, why in ((short, "answers of one character"), (absent, "no answer in the text")):
         if count:
-            logger.warning("%s: %d items skipped: %s", where, count, why)
+            logger.warning("%s: skipped, %s: %d of the items", where, why, count)
     if not checked:
         raise ValueError(f"{where}: it holds no item that can be asked")
     return checked

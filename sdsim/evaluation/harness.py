@@ -1,36 +1,20 @@
-"""lm-evaluation-harness as the engine: its tasks, and its `LM`, by our prompts and scores.
+"""lm-evaluation-harness as the engine: its tasks, by our prompts and scores.
 
-`tasks_folder` is a folder of external tasks for anyone's ``lm_eval --include_path``. `run_tasks`
-runs the same tasks on a model of ours or of `transformers`, with answers kept as they come.
+The YAML files of ``harness_tasks`` are external tasks for anyone's ``lm_eval --include_path``; what
+they refer to is here. `run_tasks` runs the same tasks on an `Answerer`, whose answers are kept as
+they come.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from sdsim.evaluation.answerers import Answerer, load_spans
 from sdsim.evaluation.asking import Planned, Progress
 from sdsim.evaluation.data import HUB, rows_of, task_of
 from sdsim.evaluation.prompts import NEW_TOKENS, form_of, is_right
-
-
-def check_installed() -> None:
-    """Raise `ValueError`, naming the extra, unless lm-evaluation-harness is installed."""
-    if find_spec("lm_eval") is None:
-        raise ValueError(
-            "lm-evaluation-harness is not installed: pip install -e '.[eval]' (lm-eval 0.4.13 or "
-            "later)"
-        )
-
-
-def tasks_folder() -> Path:
-    """The folder of external tasks, for ``--include_path`` of ``lm_eval``."""
-    return Path(__file__).with_name("harness_tasks")
-
 
 # What the YAML files of the folder refer to.
 
@@ -87,6 +71,7 @@ CONFIG: Mapping[str, Any] = {
     "process_results": score,
     "generation_kwargs": {"until": [], "max_gen_toks": NEW_TOKENS, "do_sample": False},
     "metric_list": [{"metric": "contains", "aggregation": "mean", "higher_is_better": True}],
+    "metadata": {"version": 1},
 }
 """What the tasks of the folder have in common: ``_jrt_yaml``, as Python."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,10 @@ def mcnemar(gained: int, lost: int) -> float:
     (0.21875, 1.0, 1.0)
     """
     changed = gained + lost
-    tail = sum(comb(changed, count) for count in range(min(gained, lost) + 1))
+    tail, ways = 0, 1
+    for count in range(min(gained, lost) + 1):
+        tail += ways
+        ways = ways * (changed - count) // (count + 1)
     return min(1.0, 2 * tail / (1 << changed))
 
 
