@@ -263,8 +263,9 @@ def _ask(config: Config, answerer: Answerer, rows: dict[str, list[Checked]]) -> 
         with Bar("asking", "items") as bar:
             run_tasks(answerer, planned, config.batch_size, bar.show)
         for plan in planned:
-            longest = max(plan.questions, key=lambda question: len(question.tokens))
-            plan.answers.add_state(answerer.state_bytes(longest.tokens))
+            if plan.answers.lacks_state:
+                longest = max(plan.questions, key=lambda question: len(question.tokens))
+                plan.answers.add_state(answerer.state_bytes(longest.tokens))
     return [plan.answers.asked.id for plan in planned]
 
 

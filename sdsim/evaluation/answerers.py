@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -247,17 +247,23 @@ class Transformers(Answerer):
             raise ValueError(
                 f"model = {name!r} needs the package transformers: pip install -e '.[eval]'"
             )
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         self.name = name
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                name, dtype=getattr(torch, dtype), use_safetensors=True
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                name,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                output_loading_info=True,
             )
         except Exception as error:  # the library raises many kinds
             raise ValueError(f"model = {name!r} cannot be read: {reason(error)}") from error
-        self._model = model.eval().to(device)
+        if loaded["missing_keys"]:  # which would be random numbers
+            missing = ", ".join(sorted(loaded["missing_keys"])[:3])
+            raise ValueError(f"model = {name!r}: its file of weights lacks {missing}")
+        self._model: Any = model.eval().to(device)
         self._device = torch.device(device)
         if chat and not self._tokenizer.chat_template:
             raise ValueError(f"chat = True: {name} has no chat template")
@@ -267,23 +273,18 @@ class Transformers(Answerer):
                 f"model = {name!r}: its tokenizer does not say where in a text its tokens are, "
                 "which cutting needs"
             )
-        self.longest = next(
-            (
-                value
-                for value in (getattr(model.config, name, None) for name in _LENGTHS)
-                if isinstance(value, int) and value > 0
-            ),
-            None,
-        )
+        lengths = [getattr(model.config.get_text_config(), name, None) for name in _LENGTHS]
+        self.longest = next((n for n in lengths if isinstance(n, int) and n > 0), None)
         ends = model.generation_config.eos_token_id if chat else None
-        self._settings = {
-            "do_sample": False,
-            "num_beams": 1,
-            "use_cache": True,
-            "return_dict_in_generate": True,
-            "eos_token_id": ends,
-            "pad_token_id": self._padding(),
-        }
+        self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
+        # In place of the model's own, which may have a penalty for repetition or the like.
+        self._model.generation_config = GenerationConfig(
+            do_sample=False,
+            use_cache=True,
+            return_dict_in_generate=True,
+            eos_token_id=ends,
+            pad_token_id=self._padding(),
+        )
         self.equal_lengths = self._reads_padding(_ROUNDING.get(dtype, _COARSE_ROUNDING))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -308,7 +309,7 @@ class Transformers(Answerer):
     ) -> list[Output]:
         begun = time.perf_counter()
         length = max(map(len, prompts))
-        watch = _Watch(length, self._decode, whole=whole)
+        watch = _Watch(length, self._ends, None if whole else self._decode)
         made = self._generate(prompts, length, max_new_tokens=new_tokens, stopping_criteria=[watch])
         seconds = time.perf_counter() - begun
         rows = made.sequences[:, length:].tolist()
@@ -354,14 +355,13 @@ class Transformers(Answerer):
         return self._model.generate(
             tokens.to(self._device),
             attention_mask=mask.to(self._device),
-            **self._settings,
             **settings,
         )
 
     def _reads_padding(self, rounding: float) -> bool:
         """Whether a prompt's logits change if it is padded, by more than rounding."""
         length, padding = _TRIAL
-        vocab = int(self._model.config.vocab_size)
+        vocab = len(self._model.get_input_embeddings().weight)
         prompt = [(7 * place + 1) % vocab for place in range(length)]
         logits = [
             torch.stack(
@@ -374,10 +374,18 @@ class Transformers(Answerer):
 
 
 class _Watch:
-    """Called after each new token: notes when the first one came, and ends rows that are whole."""
+    """Called after each new token: notes when the first one came, and ends rows that are whole.
 
-    def __init__(self, length: int, decode: Any, *, whole: bool = False) -> None:
-        self._length, self._decode, self._whole = length, decode, whole
+    Args:
+        length: of the prompts.
+        ends: tokens that end a text.
+        decode: tells whether an answer's line has ended; None: that ends no text.
+    """
+
+    def __init__(
+        self, length: int, ends: set[int], decode: Callable[[Sequence[int]], str] | None
+    ) -> None:
+        self._length, self._ends, self._decode = length, ends, decode
         self.first: float | None = None
         self.lengths: dict[int, int] = {}
 
@@ -386,10 +394,13 @@ class _Watch:
         if self.first is None:
             self.first = time.perf_counter()
         for row, tokens in enumerate(new):
-            if not self._whole and row not in self.lengths and _is_whole(self._decode(tokens)):
+            if row not in self.lengths and (tokens[-1] in self._ends or self._has_answer(tokens)):
                 self.lengths[row] = len(tokens)
         done = [row in self.lengths for row in range(len(new))]
         return torch.tensor(done, device=input_ids.device)
+
+    def _has_answer(self, tokens: Sequence[int]) -> bool:
+        return self._decode is not None and _is_whole(self._decode(tokens))
 
 
 def _is_whole(text: str) -> bool:

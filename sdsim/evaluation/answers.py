@@ -144,7 +144,10 @@ class Answers:
 
     Attributes:
         by_item: the answers so far.
+        lacks_state: whether there are new answers, or no bytes of state are stored.
     """
+
+    lacks_state = True
 
     def __init__(self, store: Path, asked: Asked) -> None:
         self.asked, self.folder = asked, store / asked.id
@@ -169,6 +172,7 @@ class Answers:
             if not (self.folder / RUN).exists():
                 made = versions() | dict(more_versions)
                 self._describe(Description(self.asked, None, device, made, commit()))
+            self.lacks_state = read_description(self.folder).state_bytes is None
             path = self.folder / ANSWERS
             self.by_item, whole = _read(path)
             if path.exists() and path.stat().st_size > whole:
@@ -198,6 +202,7 @@ class Answers:
             file.write("".join(lines).encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
+        self.lacks_state = True
         self.by_item |= {answer.item: answer for answer in answers}
 
     def add_state(self, state_bytes: int | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from sdsim.evaluation.answerers import Answerer, _is_whole, load_answerer
 from sdsim.evaluation.answers import Answers, Asked
@@ -108,14 +109,26 @@ def test_a_chat_template_is_used_where_there_is_one(
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config["chat_template"] = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %} >"
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    assert load_answerer(str(folder), chat=True).chat("hi") == "[user] hi >"
+    plain = load_answerer(str(folder)).outputs([[5, 6, 7]], 12, whole=True)[0]
+    assert plain.new_tokens == 12
+    generation = json.loads((folder / "generation_config.json").read_text())
+    generation |= {"eos_token_id": list(range(290)), "repetition_penalty": 9.0}
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    assert load_answerer(str(folder)).outputs([[5, 6, 7]], 12, whole=True)[0].text == plain.text
+    answerer = load_answerer(str(folder), chat=True)
+    assert answerer.chat("hi") == "[user] hi >"
+    assert answerer.outputs([[5, 6, 7], [8, 9]], 12, whole=True)[0].new_tokens == 1
 
 
 def test_models_that_cannot_be_read(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     damaged = shutil.copytree(folder_of("gpt2"), tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"no")
     (tmp_path / "empty").mkdir()
+    lacking = shutil.copytree(folder_of("gpt2"), tmp_path / "lacking")
+    tensors = load_file(lacking / "model.safetensors")
+    save_file(dict(list(tensors.items())[1:]), lacking / "model.safetensors", {"format": "pt"})
     for name, said in (
+        (str(lacking), "its file of weights lacks transformer"),
         (str(damaged), "cannot be read"),
         (str(tmp_path / "empty"), "holds neither a model nor a checkpoint"),
         (str(tmp_path / "gone"), "there is no such folder"),

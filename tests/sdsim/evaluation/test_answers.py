@@ -70,6 +70,7 @@ def test_a_torn_last_line_is_asked_again(parrot: Parrot, tmp_path: Path) -> None
         stored.write_bytes(content[:-cut])
         parrot.asked.clear()
         assert ask_all(parrot, tmp_path) == expected
+        assert ask_all(parrot, tmp_path) == expected, "all lines are whole again"
         assert len(parrot.asked) == 1
         assert len(stored.read_bytes().splitlines()) == 10
 
