@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -218,10 +219,9 @@ def _load(config: Config) -> Answerer:
     from sdsim.evaluation.answerers import load_answerer
 
     if find_spec("transformers") is not None:
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call, unused-ignore]
+        logging: Any = import_module("transformers.utils.logging")
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
     return load_answerer(
         str(config.checkpoint),
         device=config.device,

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -247,12 +248,12 @@ class Transformers(Answerer):
             raise ValueError(
                 f"model = {name!r} needs the package transformers: pip install -e '.[eval]'"
             )
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+        hf: Any = import_module("transformers")
 
         self.name = name
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
-            model, loaded = AutoModelForCausalLM.from_pretrained(
+            self._tokenizer: Any = hf.AutoTokenizer.from_pretrained(name)
+            model, loaded = hf.AutoModelForCausalLM.from_pretrained(
                 name,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
@@ -276,9 +277,10 @@ class Transformers(Answerer):
         lengths = [getattr(model.config.get_text_config(), name, None) for name in _LENGTHS]
         self.longest = next((n for n in lengths if isinstance(n, int) and n > 0), None)
         ends = model.generation_config.eos_token_id if chat else None
-        self._ends = set(ends) if isinstance(ends, list) else {ends} - {None}
+        listed = ends if isinstance(ends, list) else [ends]
+        self._ends = {end for end in listed if isinstance(end, int)}
         # In place of the model's own, which may have a penalty for repetition or the like.
-        self._model.generation_config = GenerationConfig(
+        self._model.generation_config = hf.GenerationConfig(
             do_sample=False,
             use_cache=True,
             return_dict_in_generate=True,
