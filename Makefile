@@ -5,12 +5,13 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-gpu gpu test-oldest lint bench clean
+.PHONY: help demo test test-faults test-compiled test-eval test-gpu gpu test-oldest lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
+	@echo 'make test-eval  install lm-evaluation-harness into an environment of its own, test evaluation with it'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make gpu  all checks and measurements for one CUDA device, in 30 minutes: docs/gpu.md'
 	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
@@ -43,6 +44,12 @@ test-faults: $(READY)
 test-compiled: $(READY)
 	$(BIN)/pytest tests/sdsim/training -m compiler
 
+# Of its own, since other tests need it to lack what the harness brings.
+test-eval:
+	$(PYTHON) -m venv $(VENV)-eval
+	$(VENV)-eval/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,eval]'
+	$(VENV)-eval/bin/pytest tests/sdsim/evaluation tests/sdsim/commands/test_evaluate.py
+
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:
 	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
@@ -69,4 +76,4 @@ bench: $(READY)
 	$(BIN)/sdsim bench
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-eval $(VENV)-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

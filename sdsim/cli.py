@@ -41,7 +41,9 @@ _QUOTED_TEXTS = re.compile(rf"{_QUOTED}|\[\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*)?
 
 def main() -> None:
     """Entry point. Exits with 0, 1 (a run failed), 2 (invalid input) or 130 (Ctrl-C)."""
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its errors are raised as well
+    # Its errors are raised as well; when it is imported it sets its level anew, by the environment.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, handlers=[Warnings()])
     try:
         code = dispatch(sys.argv[1:])

@@ -158,7 +158,8 @@ def _instead(key: str, value: str, command: Command, known: list[str]) -> str:
     for group, names in choices_of(command, []).items():
         if value in names and group != key:
             return f"; did you mean {group}={value}?"
-    if others := _with_group(key):
+    is_slip = _closest(key, known, cutoff=0.85) is not None  # `task` for `tasks`
+    if not is_slip and (others := _with_group(key)):
         return f"; it is a choice of `sdsim {'`, `sdsim '.join(others)}`."
     ends = [name for name in known if name.split(".")[-1].lower() == key.split(".")[-1].lower()]
     if len(ends) == 1:

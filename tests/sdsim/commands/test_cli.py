@@ -278,6 +278,7 @@ def test_the_shell_completes_commands_and_settings(
         ("sdsim ", "sweep theory train"),
         ("sdsim theory ", "bounds figures kernels layers optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
+        ("sdsim evaluate missing", "missing_answer="),
         ("sdsim bench prefill len", "lengths."),
         ("sdsim train model=gr", "model=gru"),
         ("sdsim train model.wi", "model.width= model.window="),
