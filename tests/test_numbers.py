@@ -12,7 +12,7 @@ import torch
 from figures.budget import _reached
 from sdsim.models import LanguageModel
 from sdsim.text.presets import preset_of
-from theory import search_accuracy
+from theory import bitmap_held_bits, bitmap_search_accuracy, search_accuracy
 
 ROOT = Path(__file__).parent.parent
 ORDER = "tiny_five_seeds/figures/order.csv"
@@ -258,12 +258,15 @@ def speed_in_short() -> list[str]:
 
 
 NEEDED = "memory_tiny/figures/needed.csv"
+BUDGET = "memory_tiny/figures/budget.csv"
 HELD = "memory_tiny/figures/held.csv"
+CODE = "memory_tiny/figures/code.csv"
+RATES = "memory_rates/figures/rates.csv"
 
 
 def bits_for(size_a: str, accuracy: float) -> str:
     """Bits with which one reading comes to an accuracy."""
-    table = rows("memory_tiny/figures/budget.csv", model="gru", passes="1", size_a=size_a)
+    table = rows(BUDGET, model="gru", passes="1", size_a=size_a)
     points = sorted((int(row["state_bits"]), float(row["accuracy"])) for row in table)
     bits = _reached([held for held, _ in points], [right for _, right in points], accuracy)
     assert bits is not None
@@ -273,19 +276,23 @@ def bits_for(size_a: str, accuracy: float) -> str:
 def needed() -> list[str]:
     """Bits of memory: a line for each |A|, then what the page says of them."""
     once, twice = (rows(NEEDED, model="gru", passes=passes) for passes in ("1", "2"))
+    lstm = rows(NEEDED, model="lstm", passes="1")
 
     def with_interval(row: Row) -> str:
         bits, low, high = (f"{float(row[name]):.1f}" for name in ("bits", "bits_low", "bits_high"))
-        return f"{bits} [{low}, {high}]"
+        least = "≤ " if row["bits"] == f"{float(row['smallest'])}" else ""
+        return f"{least}{bits} [{low}, {high}]"
 
     claims = []
-    for row, again in zip(once, twice, strict=True):
-        assert row["size_a"] == again["size_a"]
+    for row, other, again in zip(once, lstm, twice, strict=True):
+        assert row["size_a"] == again["size_a"] == other["size_a"]
         claims.append(
             f"| {row['size_a']} | {row['size_b']} | {float(row['target']):.3f} "
-            f"| {with_interval(row)} | {float(row['proved']):.1f} "
-            f"| {float(row['ratio']):.1f} | {float(row['stored']):.0f} | {with_interval(again)} |"
+            f"| {with_interval(row)} | {with_interval(other)} | {float(row['proved']):.1f} "
+            f"| {float(row['bitmap']):.1f} | {float(row['stored']):.0f} | {with_interval(again)} |"
         )
+        assert float(row["bits_low"]) < float(other["bits_high"])  # their intervals overlap
+        assert float(other["bits_low"]) < float(row["bits_high"])
         below = float(again["bits_high"]) < float(row["proved"])
         assert below == (int(row["size_a"]) >= 4)
         assert float(again["bits"]) <= 6
@@ -296,12 +303,12 @@ def needed() -> list[str]:
     at = {a: [bits_for(str(size), a) for size in (2, 6)] for a in (0.8, 0.9, 0.95)}
     claims.append(f"0.95 takes {' and '.join(at[0.95])} bits, 0.9 takes {' and '.join(at[0.9])}")
     claims.append(f"there is no difference, {' and '.join(at[0.8])}")
-    ratios = sorted(float(row["ratio"]) for row in once)
+    ratios = sorted(float(row["ratio"]) for row in once + lstm)
     claims.append(f"within a factor of {ratios[0]:.1f} to {ratios[-1]:.1f} of what")
     accuracy = {
         (row["passes"], row["size_a"]): f"{float(row['accuracy']):.2f} "
         f"[{float(row['accuracy_low']):.2f}, {float(row['accuracy_high']):.2f}]"
-        for row in rows("memory_tiny/figures/budget.csv", model="gru", state_bits="4")
+        for row in rows(BUDGET, model="gru", state_bits="4")
     }
     by_passes = [f"{accuracy[p, '2']} and {accuracy[p, '6']}" for p in ("2", "1")]
     best = [f"{search_accuracy(16, size, 8 - size, 4):.2f}" for size in (2, 6)]
@@ -312,10 +319,54 @@ def needed() -> list[str]:
     )
     unfinished = [
         sum(int(row["runs"]) - int(row["converged"]) for row in part)
-        for part in (once + twice, twice)
+        for part in (once + lstm + twice, twice)
     ]
-    runs = sum(int(row["runs"]) for row in once + twice)
+    runs = sum(int(row["runs"]) for row in once + lstm + twice)
     claims.append(f"and {unfinished[0]} of {runs} runs, {unfinished[1]} of them with two readings")
+    return claims
+
+
+def bitmaps() -> list[str]:
+    """What networks do with few bits, beside a bitmap, the best code found, and the bound."""
+
+    def line(name: str, values: list[float]) -> str:
+        return f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |"
+
+    def accuracies(model: str) -> list[float]:
+        table = rows(BUDGET, model=model, passes="1", state_bits="8")
+        return [float(row["accuracy"]) for row in sorted(table, key=lambda row: row["size_a"])]
+
+    codes = rows("theory/codes.csv", universe="16", bits="8")
+    bitmap = [float(row["bitmap"]) for row in codes]
+    claims = [
+        line("GRU", accuracies("gru")),
+        line("LSTM", accuracies("lstm")),
+        line("bitmap", bitmap),
+        line("best code found", [float(row["found"]) for row in codes]),
+        line("proved bound", [float(row["at_most"]) for row in codes]),
+    ]
+    apart, points = [], 0
+    for row in rows(BUDGET, passes="1"):
+        a, bits = int(row["size_a"]), int(row["state_bits"])
+        if a >= 4:
+            exact = float(bitmap_search_accuracy(16, a, 8 - a, min(16, bits)))
+            apart.append(abs(float(row["accuracy"]) - exact))
+            points += 1
+    assert max(apart) < 0.035
+    claims.append(f"within {max(apart):.3f} in all {points} points, on average {fmean(apart):.3f}")
+    by_size = {
+        size: fmean(float(row["share"]) for row in rows(CODE, size_a=size, state_bits="8"))
+        for size in ("2", "4", "6")
+    }
+    claims.append(f"With |A| = 6 and 8 bits {by_size['6']:.2f} of what a bit says is")
+    claims.append(f"With |A| = 4 it is {by_size['4']:.2f}, with |A| = 2 {by_size['2']:.2f}")
+    assert {row["elements"] for row in rows(CODE, size_a="6", state_bits="8")} == {"8"}
+    gained = [
+        float(row["found"]) - float(row["bitmap"])
+        for row in rows("theory/codes.csv", universe="16")
+        if int(row["size_a"]) >= 4
+    ]
+    claims.append(f"{min(gained):.2f} to {max(gained):.2f} more often")
     probed = {
         name: [
             fmean(float(row[name]) for row in rows(HELD, size_a=size, state_bits="8"))
@@ -326,11 +377,20 @@ def needed() -> list[str]:
     held, proved = ([f"{bits:.1f}" for bits in probed[name]] for name in ("held", "proved"))
     claims.append(f"finds in 8 bits {held[0]}, {held[1]} and {held[2]} bits")
     claims.append(f"proves {proved[0]}, {proved[1]} and {proved[2]} (")
-    assert len(rows(HELD)) == 105
-    lstm = rows(NEEDED, model="lstm", passes="1")
-    claims.append(
-        f"takes {float(lstm[0]['bits']):.1f} bits at |A| = 2 and {float(lstm[-1]['bits']):.1f} at 6"
-    )
+    in_bitmap = [f"{bitmap_held_bits(16, size, 8):.1f}" for size in (4, 6)]
+    claims.append(f"a bitmap holds {' and '.join(in_bitmap)} of A at |A| = 4 and 6")
+    assert len(rows(HELD)) == len(rows(CODE)) == 105
+    spreads = []
+    for model, bits in (("gru", "4"), ("gru", "8"), ("lstm", "8")):
+        for sizes in ("[[2, 6]]", "[[6, 2]]"):
+            found = [
+                float(row["accuracy"])
+                for row in rows(RATES, model=model, state_numbers=f"[{bits}]")
+                if row["experiment"] == f"train_sizes={sizes}"
+            ]
+            assert len(found) == 4
+            spreads.append(max(found) - min(found))
+    claims.append(f"from 1.25e-3 to 1e-2 accuracy changes by {max(spreads):.3f} at most")
     return claims
 
 
@@ -345,7 +405,7 @@ def needed_in_short() -> list[str]:
 
 
 PAGES = {
-    "docs/findings.md": needed,
+    "docs/findings.md": lambda: [*needed(), *bitmaps()],
     "README.md": lambda: [*readme(), *needed_in_short(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,
     "results/steps_tiny/README.md": more_steps,
