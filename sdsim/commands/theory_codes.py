@@ -18,9 +18,9 @@ sdsim theory codes: how often so many bits, held between A and B, name the commo
 bitmap, one bit for each of some elements; by the best code that a search finds; and at most, as is
 proved. The best code of all lies between the last two.
 
-  sdsim theory codes                               the sizes of sweep=memory_tiny: ten minutes
+  sdsim theory codes                               the sizes of sweep=memory_tiny: some minutes
   sdsim theory codes universe=8 'sizes=[[2,4],[4,2]]' 'bits=[2,3]'
-  sdsim theory codes restarts=16 out=results/theory
+  sdsim theory codes out=results/theory
 """
 
 
@@ -49,7 +49,6 @@ class Config:
         4,
         6,
         8,
-        10,
     )
     restarts: Count = 16
     out: str | None = None

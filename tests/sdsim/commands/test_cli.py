@@ -276,7 +276,7 @@ def test_the_shell_completes_commands_and_settings(
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
         ("sdsim ", "sweep theory train"),
-        ("sdsim theory ", "bounds figures kernels layers optima passes tradeoff verify"),
+        ("sdsim theory ", "bounds codes figures kernels layers optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim evaluate missing", "missing_answer="),
         ("sdsim bench prefill len", "lengths."),
@@ -469,6 +469,20 @@ def test_theory_bounds_are_printed(run: Run) -> None:
     rows = {cells[1]: cells[3:5] for cells in lines if len(cells) > 4}
     assert rows["one pass, no errors"] == ["16", "28"]
     assert rows["one pass, error 1/10"] == ["6.6", "14.3"]
+
+
+def test_codes_are_printed_and_written(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("theory", "codes", "universe=6", "sizes=[[2,2]]", "bits=[1,2]", "out=codes")
+    assert code == 0
+    assert "0.667" in out  # a bitmap of one element
+    rows = pl.read_csv(tmp_path / "codes" / "codes.csv")
+    assert rows["bits"].to_list() == [1, 2]
+    assert (rows["bitmap"] <= rows["found"]).all()
+    assert (rows["found"] <= rows["at_most"]).all()
+    code, _, err = run("theory", "codes", "sizes=[[9,9]]", "out=nothing")
+    assert code == 2
+    assert "universe = 16, size_a = 9, size_b = 9" in err
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_tradeoff_is_printed_and_drawn(run: Run, tmp_path: Path) -> None:
