@@ -366,7 +366,7 @@ def bitmaps() -> list[str]:
         for row in rows("theory/codes.csv", universe="16")
         if int(row["size_a"]) >= 4
     ]
-    claims.append(f"{min(gained):.2f} to {max(gained):.2f} more often")
+    claims.append(f"{min(gained):.2f} to {max(gained):.2f} more of the cases")
     probed = {
         name: [
             fmean(float(row[name]) for row in rows(HELD, size_a=size, state_bits="8"))
