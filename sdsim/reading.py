@@ -27,6 +27,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return stored
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether an error says that something failed: any `Exception`, or a panic of Rust code.
+
+    A panic is none of Python's exceptions, as little as Ctrl-C is, but it comes of damaged files.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def reason(error: BaseException) -> str:
     """What is wrong with a file or what it describes, in one line."""
     if isinstance(error, ValidationError):

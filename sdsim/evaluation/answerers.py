@@ -25,7 +25,7 @@ from torch import Tensor
 
 from sdsim.evaluation.answers import Dtype
 from sdsim.evaluation.prompts import answer_line
-from sdsim.reading import READ_ERRORS, read_object, reason
+from sdsim.reading import READ_ERRORS, is_failure, read_object, reason
 from sdsim.text.config import SamplingConfig, Strategy
 from sdsim.text.generate import generate
 from sdsim.text.pretrained import PretrainedModel, load_pretrained
@@ -259,7 +259,9 @@ class Transformers(Answerer):
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except Exception as error:  # the library raises many kinds
+        except BaseException as error:  # the library raises many kinds
+            if not is_failure(error):
+                raise
             raise ValueError(f"model = {name!r} cannot be read: {reason(error)}") from error
         if loaded["missing_keys"]:  # which would be random numbers
             missing = ", ".join(sorted(loaded["missing_keys"])[:3])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from sdsim.reading import reason
+from sdsim.reading import is_failure, reason
 
 END_OF_TEXT = "<|endoftext|>"
 _ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")
@@ -37,7 +37,9 @@ def load_tokenizer(name: str) -> Tokenizer:
         raise ValueError(f"tokenizer = {name!r}: there is no such file")
     try:
         return whole(Tokenizer.from_pretrained(name))
-    except Exception as error:  # the library raises nothing narrower
+    except BaseException as error:  # the library raises nothing narrower
+        if not is_failure(error):
+            raise
         raise ValueError(
             f"tokenizer = {name!r}: not a tokenizer.json, and not available from the hub "
             f"({reason(error)})"
@@ -52,7 +54,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
+    except BaseException as error:  # the library raises nothing narrower
+        if not is_failure(error):
+            raise
         raise ValueError(f"{path} is damaged or missing: {reason(error)}") from error
 
 

@@ -385,7 +385,8 @@ def test_figures_draw_what_train_stored(run: Run, tmp_path: Path) -> None:
     assert code == 0, err
     assert "accuracy short first" in out
     drawn = sorted(path.name for path in (tmp_path / "runs" / "default" / "figures").iterdir())
-    figures = [f"{name}.{kind}" for name in ("bits", "order") for kind in ("csv", "pdf", "png")]
+    names = ("bits", "curves", "curves_by_order", "order")
+    figures = [f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png")]
     assert drawn == [*figures, "slices.csv"]
     assert all(f"runs/default/figures/{name}" in out for name in drawn)
     assert run("figures")[2] == "", "the figures in the store are not foreign to it"

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
 
+from sdsim.reading import is_failure
 from sdsim.text.config import CorpusConfig, PretrainConfig
 from sdsim.text.generate import generate
 from sdsim.text.loop import pretrain
 from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.run_folder import trained_model
+from sdsim.text.tokenizer import read_tokenizer
 from tests.sdsim.damage import FUZZ, Damage, byte_damage, edit, reads_or_names
 
 FILES = [
@@ -267,3 +270,16 @@ def test_a_file_of_pretraining(
     reads_or_names(lambda: pretrain(config_of(tmp_path, corpus.data[0])), file)
     reads_or_names(lambda: trained_model(tmp_path / "run"), file)
     reads_or_names(lambda: PretrainedModel.from_pretrained(tmp_path / "run/model"), file)
+
+
+def test_a_panic_of_the_tokenizers_is_an_error_like_others(tmp_path: Path) -> None:
+    """It is raised of a library in Rust, and is no Exception."""
+    merged = models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")])
+    described = json.loads(Tokenizer(merged).to_str())
+    described["model"]["continuing_subword_prefix"] = "#####"  # longer than any token
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"tokenizer\.json is damaged"):
+        read_tokenizer(file)
+    assert is_failure(ValueError())
+    assert not is_failure(KeyboardInterrupt())
