@@ -291,8 +291,8 @@ def _draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
         line = rows.filter(passes=passes).sort("size_a")
         colour = ORDINAL_COLOURS[(passes - 1) % len(ORDINAL_COLOURS)]
         label = {1: "Read once", 2: "Read twice"}.get(passes, f"Read {passes} times")
-        known = line.drop_nulls("bits")
-        ax.plot(known["size_a"], known["bits"], "-", color=colour, label=label)
+        bits = line["bits"].fill_null(float("nan"))  # where no budget is enough, the line breaks
+        ax.plot(line["size_a"], bits, "-", color=colour, label=label)
         ended = line.drop_nulls("bits_low").with_columns(
             pl.col("bits_high").fill_null(pl.col("largest"))
         )

@@ -261,6 +261,7 @@ NEEDED = "memory_tiny/figures/needed.csv"
 BUDGET = "memory_tiny/figures/budget.csv"
 HELD = "memory_tiny/figures/held.csv"
 CODE = "memory_tiny/figures/code.csv"
+LINEAR = ("based", "gated_deltanet")
 RATES = "memory_rates/figures/rates.csv"
 
 
@@ -394,6 +395,48 @@ def bitmaps() -> list[str]:
     return claims
 
 
+def linear() -> list[str]:
+    """Linear mixers within a budget, beside a GRU and a bitmap."""
+
+    def found(store: str, model: str, size: int, bits: int) -> Row:
+        table = f"{store}/figures/slices.csv"
+        (row,) = rows(table, model=model, passes="1", size_a=str(size), state_bits=str(bits))
+        assert row["seeds"] == "5"
+        return row
+
+    def with_interval(row: Row) -> str:
+        ends = [f"{float(row[f'accuracy_{end}']):.2f}" for end in ("low", "high")]
+        return f"{float(row['accuracy']):.3f} [{', '.join(ends)}]"
+
+    claims, apart = [], []
+    for size in (2, 4, 6):
+        for bits in (4, 8, 12):
+            mixers = [found("memory_linear", mixer, size, bits) for mixer in LINEAR]
+            gru = found("memory_tiny", "gru", size, bits)
+            bitmap = float(bitmap_search_accuracy(16, size, 8 - size, bits))
+            cells = [with_interval(row) for row in (*mixers, gru)]
+            claims.append(f"| {size} | {bits} | {' | '.join(cells)} | {bitmap:.3f} |")
+            apart += [abs(float(row["accuracy"]) - float(gru["accuracy"])) for row in mixers]
+    claims.append(f"by {max(apart):.3f} at most, on average by {fmean(apart):.3f}")
+    jrt = with_interval(found("memory_linear", "jrt_rnn", 6, 16))
+    claims.append(f"{jrt} of the cases")
+    settings = [
+        row
+        for mixer in LINEAR
+        for row in rows("memory_linear/figures/slices.csv", model=mixer, passes="1")
+    ]
+    runs = sum(int(row["seeds"]) for row in settings)
+    rising = runs - sum(int(row["converged"]) for row in settings)
+    claims.append(f"{rising} of the {runs} runs of the table still rose at 16,000 steps")
+    return claims
+
+
+def orders_in_short() -> list[str]:
+    once = rows(NEEDED, model="gru", passes="1")
+    ends = [f"{float(row['bits']):.1f}" for row in (once[0], once[-1])]
+    return [f"needs {ends[0]} bits with the short set first and {ends[1]} with the long one"]
+
+
 def needed_in_short() -> list[str]:
     once = rows(NEEDED, model="gru", passes="1")
     ratios = sorted(float(row["ratio"]) for row in once)
@@ -405,11 +448,15 @@ def needed_in_short() -> list[str]:
 
 
 PAGES = {
-    "docs/findings.md": lambda: [*needed(), *bitmaps()],
+    "docs/findings.md": lambda: [*needed(), *bitmaps(), *linear()],
     "README.md": lambda: [*readme(), *needed_in_short(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,
     "results/steps_tiny/README.md": more_steps,
-    "docs/reproduction.md": lambda: [*reproduction_converged(), *reproduction()],
+    "docs/reproduction.md": lambda: [
+        *orders_in_short(),
+        *reproduction_converged(),
+        *reproduction(),
+    ],
     "kernels/README.md": kernels,
     "docs/full_scale.md": full_scale,
 }

@@ -1,5 +1,7 @@
 """Accuracy within a budget of bits, and the bits that an accuracy takes."""
 
+from math import isfinite
+
 import pytest
 
 from figures import budget
@@ -46,6 +48,8 @@ def test_bits_are_read_off_between_two_budgets(store, write_run):
     assert (long["bits"], long["largest"], long["ratio"]) == (None, 16, None)
     (ax,) = [ax for ax in drawing.figure.axes if ax.get_title()]
     assert ax.get_title() == "GRU\nn = 16, |A| + |B| = 8"
+    (line,) = [line for line in ax.lines if line.get_label() == "Read once"]
+    assert [isfinite(bits) for bits in line.get_ydata()] == [True, True, False]
 
 
 def test_an_interval_of_bits_is_where_those_of_accuracy_reach_the_target(store, write_run):
