@@ -92,7 +92,7 @@ def test_the_transformer_is_known_by_its_mixers(monkeypatch: pytest.MonkeyPatch)
 def test_reading_is_linear_in_the_length() -> None:
     """Fourfold text, about fourfold time; a quadratic reader takes eightfold and more."""
     config = BenchConfig(
-        what=("model_prefill",), lengths=(2048, 8192), repeats=2, presets=PRESETS[::2], threads=1
+        what=("model_prefill",), lengths=(2048, 8192), repeats=3, presets=PRESETS[::2], threads=1
     )
     table = measure(config, "model_prefill").table.filter(pl.col("seconds").is_not_null())
     short, long = (
