@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,5 +121,9 @@ def bitmap_accuracies(slice_: dict[str, Any]) -> list[float]:
     """
     if slice_["task"] != "set_disjointness" or _answer(slice_) != "token":
         return []
-    n, a, b = slice_["universe_size"], slice_["size_a"], slice_["size_b"]
+    return _bitmap_accuracies(slice_["universe_size"], slice_["size_a"], slice_["size_b"])
+
+
+@lru_cache
+def _bitmap_accuracies(n: int, a: int, b: int) -> list[float]:
     return [float(bitmap_search_accuracy(n, a, b, bits)) for bits in range(n + 1)]

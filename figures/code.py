@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
-from figures.runs import chosen_runs, provenance_note
+from figures.runs import probed_runs, provenance_note
 from figures.style import PAGE_WIDTH, add_legend, add_note, label_outside
 from sdsim.config import Selection
 
@@ -33,9 +33,10 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     Raises:
         NothingToDraw: if no run with a budget was probed.
     """
-    rows = shares(table, select)
-    if rows.is_empty():
+    probed = probed_runs(table, "code", select)
+    if probed.is_empty():
         raise NothingToDraw("no run with a budget of bits was probed; `sdsim probe` does it")
+    rows = shares(probed)
     panels = rows.select("model", "passes", "universe_size").unique(maintain_order=True)
     columns = min(len(panels), _COLUMNS)
     lines = -(-len(panels) // columns)
@@ -48,35 +49,29 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         ax.set_title(f"{model_label(panel['model'])}{times}, n = {panel['universe_size']}")
     label_outside(grid, len(panels), "Bits carried", "Share of one element")
     add_legend(figure)
-    used = chosen_runs(table, axes=("passes",), select=select).join(rows, on="run_id", how="semi")
-    note = _NOTE.format(provenance=provenance_note(table, used))
-    add_note(figure, note)
+    add_note(figure, _NOTE.format(provenance=provenance_note(table, probed)))
     return Drawing(figure, rows)
 
 
-def shares(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFrame:
-    """What was found of the numbers of each chosen run's code.
+def shares(probed: pl.DataFrame) -> pl.DataFrame:
+    """What was found of the numbers of each run's code.
+
+    Args:
+        probed: of ``probed_runs(…, "code", …)``.
 
     Returns:
         A row per run and slice: run_id, model, passes, universe_size, size_a, size_b, seed,
         state_bits; numbers, how many cross the first boundary; share, the mean over them of what
         one element explains; elements, how many different ones these are.
     """
-    if (table["code"].list.len() == 0).all():
-        return table.clear()
     code = pl.col("code").list
-    return (
-        chosen_runs(table, axes=("passes",), select=select)
-        .filter(code.len() > 0)
-        .select(
-            *("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed"),
-            "state_bits",
-            numbers=code.len(),
-            share=code.eval(pl.element().struct.field("share")).list.mean(),
-            elements=code.eval(pl.element().struct.field("element")).list.n_unique(),
-        )
-        .sort("model", "passes", "state_bits", "size_a", "seed")
-    )
+    return probed.select(
+        *("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed"),
+        "state_bits",
+        numbers=code.len(),
+        share=code.eval(pl.element().struct.field("share")).list.mean(),
+        elements=code.eval(pl.element().struct.field("element")).list.n_unique(),
+    ).sort("model", "passes", "state_bits", "size_a", "seed")
 
 
 def _draw_panel(ax: Axes, rows: pl.DataFrame, sizes: list[int]) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from figures.bounds import proved_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
-from figures.runs import chosen_runs, provenance_note
+from figures.runs import probed_runs, provenance_note
 from figures.style import PAGE_WIDTH, add_legend, add_note, label_outside
 from sdsim.config import Selection
 
@@ -45,7 +45,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
 
     Args:
         table: from `sdsim.store.table.load`.
-        select: see `chosen_runs`.
+        select: see `figures.runs.chosen_runs`.
 
     Returns:
         The figure, and `measured`'s columns.
@@ -53,13 +53,13 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     Raises:
         NothingToDraw: if no run was probed at its first boundary.
     """
-    rows = measured(table, select)
-    if rows.is_empty():
+    probed = probed_runs(table, "held", select)
+    if probed.is_empty() or (rows := measured(probed)).is_empty():
         raise NothingToDraw("no run was probed; `sdsim probe` does it")
     figure = _draw_panels(rows, _draw_panel, "Bits carried")
     wrong = rows.filter(pl.col("proved") > pl.col("held_high") + _HUNDREDTH)
     counts = {"runs": rows["run_id"].n_unique(), "wrong": wrong["run_id"].n_unique()}
-    provenance = _provenance(table, rows, select)
+    provenance = _provenance(table, probed, rows)
     add_note(figure, _NOTE.format(**counts, provenance=provenance))
     return Drawing(figure, rows)
 
@@ -75,16 +75,19 @@ def draw_over_time(table: pl.DataFrame, *, select: Selection = "validation") -> 
     Raises:
         NothingToDraw: if no run was probed at several positions.
     """
-    rows = over_time(table, select)
-    if rows.is_empty():
+    probed = probed_runs(table, "held", select)
+    if probed.is_empty() or (rows := over_time(probed)).is_empty():
         raise NothingToDraw("no run was probed after every token; `sdsim probe positions=all` does")
     figure = _draw_panels(rows, _draw_panel_over_time, "Tokens read")
-    add_note(figure, _OVER_TIME_NOTE.format(provenance=_provenance(table, rows, select)))
+    add_note(figure, _OVER_TIME_NOTE.format(provenance=_provenance(table, probed, rows)))
     return Drawing(figure, rows)
 
 
-def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFrame:
-    """The three numbers of each chosen run at the first boundary.
+def measured(probed: pl.DataFrame) -> pl.DataFrame:
+    """The three numbers of each run at the first boundary.
+
+    Args:
+        probed: of ``probed_runs(…, "held", …)``.
 
     Returns:
         A row per run and slice that was probed: run_id, model, passes, universe_size, size_a,
@@ -92,18 +95,15 @@ def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFr
         null for several readings. The run's efficiency is in two parts: filled, held / state_bits
         (at least: the probe may miss some), and used, proved / held.
     """
-    probed = _probed(table, select)
-    if probed.is_empty():
-        return probed
-    probed = probed.filter(pl.col("position") == pl.col("size_a") + 2)
+    found = _by_position(probed).filter(pl.col("position") == pl.col("size_a") + 2)
     proved = []
-    for row in probed.iter_rows(named=True):
+    for row in found.iter_rows(named=True):
         bits = proved_bits(row, row["accuracy"])
         # Without errors a state takes whole bits; of A it holds no more than there is to know.
         everything = log2(comb(row["universe_size"], row["size_a"]))
         proved.append(None if bits is None else min(bits, everything))
     return (
-        probed.with_columns(proved=pl.Series(proved, dtype=pl.Float64))
+        found.with_columns(proved=pl.Series(proved, dtype=pl.Float64))
         .with_columns(
             filled=pl.col("held") / pl.col("state_bits"),
             used=pl.when(pl.col("held") > 0).then(pl.col("proved") / pl.col("held")),
@@ -113,40 +113,36 @@ def measured(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFr
     )
 
 
-def over_time(table: pl.DataFrame, select: Selection = "validation") -> pl.DataFrame:
-    """What each chosen run holds of A, where it was probed at several positions.
+def over_time(probed: pl.DataFrame) -> pl.DataFrame:
+    """What each run holds of A, where it was probed at several positions.
+
+    Args:
+        probed: of ``probed_runs(…, "held", …)``.
 
     Returns:
         A row per run, slice and position: run_id, model, passes, universe_size, size_a, size_b,
         seed, state_bits, position, held, held_low, held_high.
     """
-    probed = _probed(table, select)
-    if probed.is_empty():
-        return probed
     return (
-        probed.filter(pl.len().over("run_id", "size_a", "size_b") > 1)
+        _by_position(probed)
+        .filter(pl.len().over("run_id", "size_a", "size_b") > 1)
         .select(*_RUN, "state_bits", "position", *_HELD)
         .sort("model", "passes", "size_a", "state_bits", "seed", "position")
     )
 
 
-def _probed(table: pl.DataFrame, select: Selection) -> pl.DataFrame:
-    """The chosen runs that were probed, a row for each position, with held, held_low, held_high."""
-    if (table["held"].list.len() == 0).all():
-        return table.clear()
-    is_probed = (pl.col("held").list.len() > 0) & (pl.col("task") == "set_disjointness")
+def _by_position(probed: pl.DataFrame) -> pl.DataFrame:
+    """A row for each position, with held, held_low, held_high."""
     found = {"position": "position", "held_low": "low", "held_high": "high", "held": "bits"}
     return (
-        chosen_runs(table, axes=("passes",), select=select)
-        .filter(is_probed)
+        probed.filter(pl.col("task") == "set_disjointness")
         .explode("held")
         .with_columns(**{name: pl.col("held").struct.field(field) for name, field in found.items()})
     )
 
 
-def _provenance(table: pl.DataFrame, rows: pl.DataFrame, select: Selection) -> str:
-    chosen = chosen_runs(table, axes=("passes",), select=select)
-    return provenance_note(table, chosen.join(rows, on="run_id", how="semi"))
+def _provenance(table: pl.DataFrame, probed: pl.DataFrame, rows: pl.DataFrame) -> str:
+    return provenance_note(table, probed.join(rows, on="run_id", how="semi"))
 
 
 def _draw_panels(

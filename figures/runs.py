@@ -103,6 +103,17 @@ def chosen_runs(
     return runs.with_columns(rounding=pl.lit(None, pl.Int64))
 
 
+def probed_runs(table: pl.DataFrame, column: str, select: Selection) -> pl.DataFrame:
+    """The chosen runs, by passes, of which `sdsim probe` left something in a column of lists.
+
+    Of a table without any, its columns and no row.
+    """
+    is_probed = pl.col(column).list.len() > 0
+    if table.filter(is_probed).is_empty():
+        return table.clear()
+    return chosen_runs(table, axes=("passes",), select=select).filter(is_probed)
+
+
 def rated_runs(
     table: pl.DataFrame, *, passes: Passes = "task", axes: Sequence[str] = ()
 ) -> pl.DataFrame:

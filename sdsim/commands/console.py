@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sdsim.display import shown
+from sdsim.files import write_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +39,13 @@ def print_paths(paths: Iterable[Path]) -> None:
     """The paths of files that were written, a line each."""
     for path in paths:
         console.print(shown(str(path)), soft_wrap=True)
+
+
+def keep_table(frame: pl.DataFrame, file: Path) -> None:
+    """Write a table as CSV, to six digits, into a folder made for it; print where it is."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, frame.write_csv(float_precision=6))
+    print_paths([file])
 
 
 class Warnings(logging.Handler):

@@ -11,9 +11,10 @@ from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console
-from sdsim.config import STRICT, Count
+from sdsim.config import STRICT, Count, ModelConfig
 
 if TYPE_CHECKING:
+    from sdsim.models import LanguageModel
     from sdsim.store.held import CodeNumber, Held
     from synthetic import SetDisjointness
 
@@ -54,7 +55,7 @@ def run(config: Config) -> None:
     """Probe the runs that were not probed so before, and print what their states hold."""
     import torch
 
-    from sdsim.store.held import CodeNumber, Held, read_rows, write_rows
+    from sdsim.store.held import Held, read_rows
     from sdsim.store.weights import runs_with_weights
 
     store = Path(config.store)
@@ -66,58 +67,70 @@ def run(config: Config) -> None:
     with Bar("probing", "runs") as bar:
         for done, name in enumerate(names):
             bar.show(done, len(names))
-            rows = {row.place: row for row in read_rows(store / name, Held)}
+            before = read_rows(store / name, Held)
             try:
-                positions = _positions(config, name)
-                wanted = [
-                    (task.size_a, task.size_b, position)
-                    for task, chosen in positions
-                    for position in chosen
-                ]
-                known = {place for place, row in rows.items() if row.examples == config.examples}
-                if not known.issuperset(wanted):
-                    rows |= {row.place: row for row in _probe(config, name, positions)}
-                    write_rows(store / name, Held, [rows[place] for place in sorted(rows)])
-                counted = {number.examples for number in read_rows(store / name, CodeNumber)}
-                if counted != {config.examples} and (code := _code(config, name, positions)):
-                    write_rows(store / name, CodeNumber, code)
+                shown += _probe_run(config, name, before)
             except ValueError as error:
                 if config.runs:
                     raise
                 logger.warning("skipped: %s: %s", name, error)
-                continue
-            shown.extend(rows[place] for place in wanted)
         bar.show(len(names), len(names))
     import polars as pl
 
     console.print(as_table(pl.DataFrame(shown)))
 
 
-def _positions(config: Config, name: str) -> list[tuple[SetDisjointness, list[int]]]:
-    """The test tasks of a run, and the positions to probe in each."""
+def _probe_run(config: Config, name: str, before: list[Held]) -> list[Held]:
+    """Measure and store what a run lacks beside the rows that it has; the rows asked for."""
+    from sdsim.store.held import CodeNumber, Held, read_rows, write_rows
     from sdsim.store.record import read_record
-    from sdsim.store.weights import config_of
+    from sdsim.store.weights import config_of, load_model
     from sdsim.training.tasks import eval_tasks
     from synthetic import SetDisjointness
 
-    run = config_of(read_record(Path(config.store) / name))
+    folder = Path(config.store) / name
+    run = config_of(read_record(folder))
     tasks = [task for task in eval_tasks(run.task) if isinstance(task, SetDisjointness)]
     if not tasks:
         raise ValueError(f"it is on {run.task.name}, not on set disjointness")
+    positions = [(task, _positions(config, task)) for task in tasks]
+    wanted = [
+        (task.size_a, task.size_b, position) for task, chosen in positions for position in chosen
+    ]
+    rows = {row.place: row for row in before}
+    known = {place for place, row in rows.items() if row.examples == config.examples}
+    counted = {number.examples for number in read_rows(folder, CodeNumber)}
+    has_code = (
+        isinstance(run.model, ModelConfig)
+        and run.model.has_budget
+        and run.model.state_quantized_at == "boundaries"
+    )
+    lacks_held = not known.issuperset(wanted)
+    lacks_code = has_code and counted != {config.examples}
+    if lacks_held or lacks_code:
+        model = load_model(config.store, name)
+        if lacks_held:
+            rows |= {row.place: row for row in _held(config, model, positions)}
+            write_rows(folder, Held, [rows[place] for place in sorted(rows)])
+        if lacks_code:
+            write_rows(folder, CodeNumber, _code(config, model, tasks))
+    return [rows[place] for place in wanted]
+
+
+def _positions(config: Config, task: SetDisjointness) -> list[int]:
+    """The numbers of tokens after which a state is probed."""
     if config.positions == "boundary":
-        return [(task, [task.segment_boundaries[0]]) for task in tasks]
-    return [(task, list(range(1, task.seq_len + 1))) for task in tasks]
+        return [task.segment_boundaries[0]]
+    return list(range(1, task.seq_len + 1))
 
 
-def _probe(
-    config: Config, name: str, positions: list[tuple[SetDisjointness, list[int]]]
+def _held(
+    config: Config, model: LanguageModel, positions: list[tuple[SetDisjointness, list[int]]]
 ) -> list[Held]:
     """What is held at these positions."""
     from sdsim.store.held import Held
-    from sdsim.store.weights import load_model
     from sdsim.training.probe import held_bits_over_time, reader_within
 
-    model = load_model(config.store, name)
     rows = []
     for task, chosen in positions:
         found = held_bits_over_time(
@@ -139,20 +152,14 @@ def _probe(
     return rows
 
 
-def _code(
-    config: Config, name: str, positions: list[tuple[SetDisjointness, list[int]]]
-) -> list[CodeNumber]:
-    """What each number says that crosses the first boundary; nothing without such numbers."""
+def _code(config: Config, model: LanguageModel, tasks: list[SetDisjointness]) -> list[CodeNumber]:
+    """What each number says that crosses the first boundary."""
     from sdsim.store.held import CodeNumber
-    from sdsim.store.weights import load_model
     from sdsim.training.code import explained_by_elements
     from sdsim.training.probe import reader_within, states_over_time
 
-    model = load_model(config.store, name)
-    if not model.config.has_budget or model.config.state_quantized_at != "boundaries":
-        return []
     rows = []
-    for task, _ in positions:
+    for task in tasks:
         (snapshot,) = states_over_time(
             reader_within(model, task),
             task,

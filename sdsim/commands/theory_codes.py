@@ -9,9 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import Bar, as_table, console, print_paths
+from sdsim.commands.console import Bar, as_table, console, keep_table
 from sdsim.config import STRICT, Count
-from sdsim.files import check_writable, write_text
+from sdsim.files import check_writable
 
 HELP = """\
 sdsim theory codes: how often so many bits, held between A and B, name the common element: by a
@@ -85,10 +85,7 @@ def run(config: Config) -> None:
     table = pl.DataFrame(rows)
     console.print(as_table(table, "How often the common element is named"))
     if config.out is not None:
-        path = Path(config.out) / "codes.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, table.write_csv(float_precision=6))
-        print_paths([path])
+        keep_table(table, Path(config.out) / "codes.csv")
 
 
 COMMAND = Command.of(

@@ -10,9 +10,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import as_table, console, print_paths
+from sdsim.commands.console import as_table, console, keep_table
 from sdsim.config import STRICT
-from sdsim.files import check_writable, write_text
+from sdsim.files import check_writable
 
 HELP = """\
 sdsim theory optima: the best accuracy of one pass with so many states, found by trying all
@@ -61,10 +61,7 @@ def run(config: Config) -> None:
     title = f"Best accuracy and its bound, over all sizes with n ≤ {config.universe}"
     console.print(as_table(summary, title))
     if config.out is not None:
-        path = Path(config.out) / "optima.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, table.write_csv(float_precision=6))
-        print_paths([path])
+        keep_table(table, Path(config.out) / "optima.csv")
 
 
 COMMAND = Command.of(

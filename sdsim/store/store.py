@@ -93,13 +93,14 @@ class Store:
 
     def checkpoint(self, config: RunConfig) -> Path:
         """Where a run that is not finished keeps its snapshot."""
-        return self.path / ".checkpoints" / f"{run_id(config)}.safetensors"
+        return self._checkpoint(run_id(config))
+
+    def _checkpoint(self, identity: str) -> Path:
+        return self.path / ".checkpoints" / f"{identity}.safetensors"
 
     def begun(self, identities: Iterable[str]) -> list[int]:
         """How many steps those of the runs have done that are not finished but have a snapshot."""
-        folder = self.path / ".checkpoints"
-        saved = {file.stem: file for file in folder.glob("*.safetensors")}
-        steps = [_saved_step(saved[identity]) for identity in identities if identity in saved]
+        steps = [_saved_step(self._checkpoint(identity)) for identity in identities]
         return [step for step in steps if step is not None]
 
     def write(

@@ -7,6 +7,7 @@ hash values do. This tells them apart, number by number.
 
 from __future__ import annotations
 
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -51,16 +52,14 @@ def explained_by_elements(codes: Tensor, sets: Tensor, universe_size: int) -> li
         inside = levels.T @ members / len(sets)  # (levels, n)
         level = levels.mean(0)[:, None]
         joint = torch.stack([inside, level - inside])
-        entropies = (
-            _entropy(level).sum() + _entropy(joint.sum(1)).sum(0) - _entropy(joint).sum((0, 1))
-        )
-        total = float(_entropy(level).sum())
-        best = int(entropies.argmax())
-        found.append(Explained(best, min(1.0, float(entropies[best]) / total) if total else 0.0))
+        total = _entropy(level).sum()
+        shared = total + _entropy(joint.sum(1)).sum(0) - _entropy(joint).sum((0, 1))
+        best = int(shared.argmax())
+        found.append(Explained(best, min(1.0, float(shared[best] / total)) if total else 0.0))
     return found
 
 
 def _entropy(share: Tensor) -> Tensor:
     """−p log₂ p of each; 0 at 0 (and where rounding left less)."""
     share = share.clamp(min=0)
-    return -torch.xlogy(share, share) / torch.log(torch.tensor(2.0, dtype=share.dtype))
+    return -torch.xlogy(share, share) / log(2)
