@@ -12,8 +12,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import GRID, RUNS, StartSweep, finish, measured
 from polars.testing import assert_frame_equal
+
+from tests.faults.conftest import GRID, RUNS, StartSweep, finish, measured
 
 pytestmark = pytest.mark.faults
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import StartSweep, Sweep, finish, measured
 from polars.testing import assert_frame_equal
+
+from tests.faults.conftest import StartSweep, Sweep, finish, measured
 
 pytestmark = pytest.mark.faults
 
