@@ -86,7 +86,7 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
         NothingToDraw: unless some model has budgets at three or more sizes |A| of one |A| + |B|.
         ValueError: see `chosen_runs`.
     """
-    runs, slices = _budgeted(table, select)
+    runs, slices = budgeted(table, select)
     rows = needed(slices).filter(
         pl.col("size_a").n_unique().over(*_LINE, "total") > 2, pl.col("task") == "set_disjointness"
     )
@@ -98,7 +98,7 @@ def draw_needed(table: pl.DataFrame, *, select: Selection = "validation") -> Dra
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + 2.4 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for ax, panel in zip(grid.flat, panels.iter_rows(named=True), strict=False):
-        _draw_needed_panel(ax, rows.filter(**panel))
+        draw_needed_panel(ax, rows.filter(**panel))
         n = panel["universe_size"]
         how = "" if panel["trained"] == "alone" else f", {panel['trained']}"
         name = f"{model_label(panel['model'])} {printable(panel['series'])}".rstrip()
@@ -132,7 +132,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
         NothingToDraw: unless some model was tried with two budgets.
         ValueError: see `chosen_runs`.
     """
-    runs, slices = _budgeted(table, select)
+    runs, slices = budgeted(table, select)
     panels = (
         slices.filter(pl.col("state_bits").n_unique().over(*_LINE, "size_a", "size_b") > 1)
         .select(*_TASK, *_SLICE)
@@ -150,7 +150,7 @@ def draw_accuracy(table: pl.DataFrame, *, select: Selection = "validation") -> D
     span = (min(bits) / 1.5, max(bits) * 1.5)
     for ax, panel in zip(grid.flat, panels.iter_rows(named=True), strict=False):
         here = slices.filter(**{name: value for name, value in panel.items() if value is not None})
-        _draw_accuracy_panel(ax, here, lines.rows(), span)
+        draw_accuracy_panel(ax, here, lines.rows(), span)
         ax.set_title(f"|A| = {panel['size_a']}, |B| = {panel['size_b']}")
     label_outside(grid, len(panels), "Bits (log scale)", "Accuracy")
     add_legend(figure)
@@ -170,7 +170,7 @@ def needed(slices: pl.DataFrame) -> pl.DataFrame:
     """The bits with which a target is reached.
 
     Args:
-        slices: `_budgeted`'s.
+        slices: `budgeted`'s.
 
     Returns:
         A row per line (task, options, vocab_size, universe_size, model, series, trained, passes)
@@ -231,7 +231,7 @@ def _reached(bits: Sequence[int], accuracies: Sequence[float], target: float) ->
     return None
 
 
-def _budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.DataFrame]:
+def budgeted(table: pl.DataFrame, select: Selection) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The chosen runs that had a budget, and their slices, seeds pooled; errors as `draw_needed`.
 
     The slices have more columns: trained, ``alone`` on one pair of sizes or ``mixed``; series, what
@@ -269,7 +269,7 @@ def _count(sizes: str) -> int:
     return len(json.loads(sizes))
 
 
-def _draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
+def draw_needed_panel(ax: Axes, rows: pl.DataFrame) -> None:
     bounds = rows.unique("size_a", maintain_order=True).sort("size_a")
     sizes = bounds["size_a"].to_list()
     proved = bounds["proved"].fill_null(0).to_list()
@@ -322,7 +322,7 @@ def _face(row: dict[str, Any], runs: str, colour: str) -> str:
     return "white" if row["converged"] is not None and row["converged"] < row[runs] else colour
 
 
-def _draw_accuracy_panel(
+def draw_accuracy_panel(
     ax: Axes, here: pl.DataFrame, lines: Sequence[tuple[Any, ...]], span: tuple[float, float]
 ) -> None:
     for number, (model, series, trained, passes) in enumerate(lines):

@@ -12,6 +12,7 @@ from figures import (
     bench,
     bits,
     budget,
+    card,
     code,
     curves,
     gap,
@@ -23,12 +24,15 @@ from figures import (
     theory,
     tradeoff,
 )
+from figures import cards as compare
 from figures.drawing import Drawing, NothingToDraw
 from figures.pooling import by_slice
 from figures.runs import chosen_runs
 from figures.style import house_style
+from sdsim.card.record import read_card
 from sdsim.config import Selection
 from sdsim.files import write_text
+from sdsim.store.table import load
 from theory.setting import Problem
 from theory.tradeoff import Point
 
@@ -105,6 +109,36 @@ def draw_bench(what: str, title: str, table: pl.DataFrame, out: Path | str) -> l
     except NothingToDraw as reason:
         logger.warning("no figure of %s: %s", what, reason)
         return []
+
+
+def draw_card(store: Path) -> tuple[pl.DataFrame, list[Path]]:
+    """Draw the card of a store beside it, as ``<store>.pdf``, ``.png`` and ``.csv``.
+
+    Returns:
+        Its numbers, a row for each `figures.card.Answer`, and the paths.
+
+    Raises:
+        ValueError: if there is none that this version reads.
+    """
+    record = read_card(store)
+    with house_style():
+        drawing = card.draw(load(store), record)
+        return drawing.data, drawing.save(store.parent / store.name)
+
+
+def draw_cards(cards: Path, stores: Sequence[Path]) -> tuple[pl.DataFrame, list[Path]]:
+    """Draw cards beside each other, as ``<cards>/comparison.pdf``, ``.png`` and ``.csv``.
+
+    Returns:
+        `figures.cards.compared`, and the paths.
+
+    Raises:
+        ValueError: as `draw_card`.
+    """
+    found = {store.name: card.answers(load(store), read_card(store)) for store in stores}
+    with house_style():
+        drawing = compare.draw(found)
+        return drawing.data, drawing.save(cards / "comparison")
 
 
 def draw_all(

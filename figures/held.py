@@ -29,11 +29,13 @@ means over seeds. Vertical lines: what is carried there is in as many bits as th
 between them the state is of full precision. Dashes: all that could be known of A by then. Dots: \
 log₂ (n / |A|), what a state holds of A that knows the common element alone.
 {provenance}"""
-_QUANTITIES = (
+QUANTITIES = (
     ("state_bits", "Carried", "0.4"),
     ("held", "Found by a probe", ORDINAL_COLOURS[0]),
     ("proved", "Proved by accuracy", ORDINAL_COLOURS[3]),
 )
+"""The three numbers of a state: column of `measured`, label, colour."""
+
 _RUN = ("run_id", "model", "passes", "universe_size", "size_a", "size_b", "seed")
 _HELD = ("held", "held_low", "held_high")
 _COLUMNS, _ROW_HEIGHT = 3, 2.0
@@ -167,7 +169,7 @@ def _draw_panels(
 
 
 def _draw_panel(ax: Axes, rows: pl.DataFrame) -> None:
-    for name, label, colour in _QUANTITIES:
+    for name, label, colour in QUANTITIES:
         known = rows.drop_nulls(name)
         ax.plot(known["state_bits"], known[name], ".", color=colour, markersize=3, alpha=0.5)
         means = known.group_by("state_bits").agg(mean=pl.col(name).mean()).sort("state_bits")

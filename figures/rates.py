@@ -60,7 +60,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     figure = Figure(figsize=(PAGE_WIDTH, 1.2 + 2.1 * rows), layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True)
     for ax, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(ax, panel)
+        draw_panel(ax, panel)
     label_outside(grid, len(panels), "Learning rate (log scale)", "Accuracy")
     _name_marks(grid[0][0], rates)
     add_legend(figure)
@@ -115,7 +115,7 @@ def _panels(rates: pl.DataFrame) -> list[pl.DataFrame]:
     return panels
 
 
-def _draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
+def draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
     handles, names = [], []
     for colour, setting in zip(
         ORDINAL_COLOURS, panel.partition_by("setting", maintain_order=True), strict=False

@@ -23,6 +23,7 @@ import polars as pl
 
 from figures.drawing import NothingToDraw
 from sdsim.config import Selection
+from sdsim.store.selection import accuracy_of, with_chosen_rate
 from sdsim.store.table import config_columns
 
 Passes: TypeAlias = Literal["task", "variant"]
@@ -149,7 +150,7 @@ def rated_runs(
     # orders are slices of one setting, as they are of one run in set disjointness.
     runs = runs.with_columns(options=pl.col("options").map_elements(_without_order, pl.String))
     runs = runs.with_columns(lr=pl.when(pl.col("machine").is_null()).then("lr"))
-    return _with_chosen_rate(_with_settings(runs, passes, axes))
+    return with_chosen_rate(_with_settings(runs, passes, axes))
 
 
 def _with_settings(runs: pl.DataFrame, passes: Passes, axes: Sequence[str]) -> pl.DataFrame:
@@ -183,48 +184,9 @@ def _joined(parts: list[pl.Expr]) -> pl.Expr:
     return pl.concat_str(parts, separator=", ", ignore_nulls=True)
 
 
-def _with_chosen_rate(runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs with the columns chosen_lr, chosen_by and lr_at_edge.
-
-    Rates with a smaller fraction of diverged runs go first, then accuracy decides, over those that
-    did not diverge.
-    """
-    validated = pl.col("validation_correct").is_not_null().all().over("setting")
-    on_validation = _accuracy("validation_correct", "validation_examples").over("setting", "lr")
-    on_test = _accuracy("correct", "examples").over("setting", "lr")
-    best = pl.col("lr").sort_by(
-        "rate_diverged", "rate_accuracy", "lr", descending=[False, True, False]
-    )
-    lowest, highest = (end.over("setting") for end in (pl.col("lr").min(), pl.col("lr").max()))
-    several = (lowest < highest).fill_null(False)
-    return (
-        runs.with_columns(
-            rate_diverged=pl.col("diverged").mean().over("setting", "lr"),
-            rate_accuracy=pl.when(validated).then(on_validation).otherwise(on_test),
-        )
-        .with_columns(
-            chosen_lr=best.first().over("setting"),
-            chosen_by=pl.when(~several)
-            .then(pl.lit("only"))
-            .otherwise(pl.when(validated).then(pl.lit("validation")).otherwise(pl.lit("test"))),
-        )
-        .with_columns(
-            lr_at_edge=several
-            & ((pl.col("chosen_lr") == lowest) | (pl.col("chosen_lr") == highest))
-        )
-        .drop("rate_diverged", "rate_accuracy")
-    )
-
-
-def _accuracy(correct: str, examples: str) -> pl.Expr:
-    """Of the runs that did not diverge."""
-    right, drawn = (pl.col(name).filter(~pl.col("diverged")).sum() for name in (correct, examples))
-    return right / drawn
-
-
 def _best_run_of_each_order(runs: pl.DataFrame) -> pl.DataFrame:
     """Of each setting and order the slices of the run with the best test accuracy on them."""
-    accuracy = _accuracy("correct", "examples").over("setting", "order", "run_id")
+    accuracy = accuracy_of("correct", "examples").over("setting", "order", "run_id")
     best = pl.col("run_id").sort_by(
         "accuracy_on_order", "lr", "seed", descending=[True, False, False]
     )

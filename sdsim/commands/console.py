@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import textwrap
@@ -141,6 +142,33 @@ class Bar:
         self._said = done
 
 
+class Bars:
+    """A `Bar` for each of some stages, one after the other."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._verb: str | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def show(self, verb: str, done: int, total: int, note: str = "") -> None:
+        """As `Bar.show`, of the stage with this verb."""
+        if verb != self._verb:
+            self._open.close()
+            self._verb, self._bar = verb, self._open.enter_context(Bar(verb, self._unit))
+        self._bar.show(done, total, note)
+
+
 def as_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     """A table to print; ``x``, ``x_low`` and ``x_high`` become one column, with an interval."""
     from rich.table import Table
@@ -161,6 +189,8 @@ def _cell(row: dict[str, Any], name: str) -> str:
         return "-"
     if not isinstance(value, float):
         return textwrap.shorten(shown(str(value)), 48, placeholder=" …")
-    if row.get(f"{name}_low") is None:
+    low, high = (row.get(f"{name}_{end}") for end in ("low", "high"))
+    if low is None and high is None:
         return f"{value:.3f}"
-    return f"{value:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+    ends = ["…" if end is None else f"{end:.3f}" for end in (low, high)]
+    return f"{value:.3f} [{', '.join(ends)}]"

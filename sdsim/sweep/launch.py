@@ -21,11 +21,11 @@ from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from sdsim.conf.compose import composed
 from sdsim.store.store import Store
-from sdsim.sweep.grid import split_overrides
+from sdsim.sweep.grid import Grid, split_overrides
 from sdsim.sweep.grouping import group_jobs
 from sdsim.sweep.job import parse_job, register_jobs, run_job
 from sdsim.sweep.plan import Plan, make_plan
@@ -60,6 +60,8 @@ def sweep(
     command: str,
     arguments: list[str],
     on_progress: Progress = lambda done, total, note: None,
+    *,
+    grid: Grid | None = None,
 ) -> Outcome:
     """Train what the store lacks of a grid, through the Hydra launcher of the config.
 
@@ -71,6 +73,7 @@ def sweep(
         command: the primary config, ``"sweep"`` or ``"train"``.
         arguments: Hydra overrides; ``key=1,2,3`` is an axis.
         on_progress: see `Progress`; called from another thread.
+        grid: in place of the config's.
 
     Raises:
         ValueError: for a grid or an override that describes no valid run, or a store or device
@@ -80,6 +83,10 @@ def sweep(
     register_jobs()
     places, _ = split_overrides(arguments)
     with composed(command, places) as (config, loader):
+        if grid is not None:
+            blocks = {"common": grid.common, "grid": grid.grid, "machines": grid.machines}
+            with open_dict(config):
+                config.sweep = {**config.sweep, **blocks}
         plan = make_plan(config, loader, arguments)
         check(plan)
         return launch(plan, loader, on_progress)

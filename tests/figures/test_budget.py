@@ -37,7 +37,7 @@ def test_bits_are_read_off_between_two_budgets(store, write_run):
     assert short["target"] == pytest.approx(floor + 0.9 * (1 - floor))
     share = (short["target"] - 0.6) / 0.4
     assert short["bits"] == pytest.approx(8 * 2**share)
-    _, slices = budget._budgeted(load(store), "validation")
+    _, slices = budget.budgeted(load(store), "validation")
     singles = budget.needed(slices).filter(size_a=2)["single"].to_list()
     assert singles == [pytest.approx([short["bits"]] * 2)]
     assert short["proved"] == pytest.approx(search_bits(16, 2, 6, 1 - short["target"]))
