@@ -18,11 +18,11 @@ from sdsim.store.intervals import LEAST_SEEDS
 _SHORT_FIRST = LONG_FIRST[::-1]
 _NOTE = """\
 One row a card, in the order of the bits that it needs with the long set first. Bits needed: \
-across the boundary, for 90% of the way from what takes no memory to no error; arrows: more than were \
-tried; vertical lines: proved necessary. Gain: accuracy with two readings less that with one, the \
+across the boundary, for 90% of the way from what takes no memory to no error; arrows: more than \
+were tried; dashes: proved necessary. Gain: accuracy with two readings less that with one, the \
 long set first, in the fewest bits that were tried. Held: of {bits} bits, by a probe: at least. \
-Rates: the learning rates that come within 0.02 of the best one. Intervals: 95 %, over seeds and \
-test examples{few}. Open marks: some run still rose at its limit."""
+Rates: the one that was chosen, and those within 0.02 of the best. Intervals: 95 %, over seeds \
+and test examples{few}. Open marks: some run still rose at its limit."""
 
 
 def compared(cards: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
