@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from figures.drawing import Drawing
 from figures.palette import BLUE, VERMILION, model_label
@@ -91,6 +92,10 @@ def draw(cards: Mapping[str, pl.DataFrame]) -> Drawing:
     gain.axvline(0, color="0.4", linewidth=0.8)
     _draw_column(rate, rows, "rate", places, "0.2", "")
     rate.set_xscale("log")
+    ends = sorted({*rows["rate_low"].to_list(), *rows["rate_high"].to_list()})
+    outermost = ends[:: max(1, len(ends) - 1)]
+    rate.set_xticks(outermost, [f"{end:g}" for end in outermost])
+    rate.xaxis.set_minor_locator(NullLocator())
     needed.set_yticks(places, labels)
     needed.set_ylim(-0.5, len(rows) - 0.5)
     for ax, title in zip(axes, ("Bits needed", "Gain", "Bits held", "Learning rates"), strict=True):
