@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from figures.report.tables import Table, as_table, split_settings
+from figures.report.tables import Table, as_table, split_settings, values_of
 from figures.runs import rated_runs
 from sdsim.config import AlgorithmConfig, EvalConfig, ModelConfig, TaskConfig, TrainConfig
 from sdsim.display import shown
@@ -35,7 +35,6 @@ _KEYS = {
     "model": "model.name",
     "task": "task.name",
     "test_examples": "test.examples",
-    "examples": "train.examples",
     "validation_examples": "test.validation",
 }
 """What a setting that is a column of the store's table is called on the command line."""
@@ -87,12 +86,12 @@ def facts(store: Path, table: pl.DataFrame) -> Facts:
         _count(runs["task"].n_unique(), "task"),
         _count(runs["seed"].n_unique(), "seed"),
     ]
-    record = read_record(store / runs["run_id"].min())
+    record = read_record(store / min(runs["run_id"].to_list()))
     return Facts(
         counted,
         [shown(name) for name in folders if name not in read],
         [Setting(_KEYS.get(name, name), value) for name, value in common.items()],
-        [Setting(_KEYS.get(name, name), _values(runs[name])) for name in different],
+        [Setting(_KEYS.get(name, name), _values(values_of(runs, name))) for name in different],
         _made_with(runs),
         command_of(config_of(record)),
     )
@@ -215,22 +214,22 @@ def _reservations(table: pl.DataFrame) -> list[str]:
             (pl.col("chosen_by") == "only").first().alias("only"),
         )
     )
-    few = (settings["seed"] < LEAST_SEEDS).sum()
-    only, edge = settings["only"].sum(), settings["lr_at_edge"].sum()
-    said = []
+    few = len(settings.filter(pl.col("seed") < LEAST_SEEDS))
+    only, edge = (len(settings.filter(name)) for name in ("only", "lr_at_edge"))
+    of, said = f"of {len(settings):,}", []
     if few:
         said.append(
-            f"{few:,} of {_count(len(settings), 'setting')} have fewer than {LEAST_SEEDS} seeds: "
-            "their intervals are no ground for a verdict."
+            f"Settings with fewer than {LEAST_SEEDS} seeds: {few:,} {of}. Their intervals are no "
+            "ground for a verdict."
         )
     if only:
         said.append(
-            f"{only:,} of {_count(len(settings), 'setting')} were run at one learning rate alone, "
-            "which is not known to be a good one."
+            f"Settings that were run at one learning rate alone: {only:,} {of}. It is not known to "
+            "be a good one."
         )
     if edge:
         said.append(
-            f"Of {_count(edge, 'setting')} the chosen learning rate is the lowest or highest that "
-            "was tried: a better one may lie beyond."
+            "Settings whose chosen learning rate is the lowest or highest that was tried: "
+            f"{edge:,} {of}. A better one may lie beyond."
         )
     return said

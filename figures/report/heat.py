@@ -91,11 +91,20 @@ def heat_maps(table: pl.DataFrame, select: Selection) -> HeatMaps:
         .then(pl.lit("each pair alone"))
         .otherwise("train_sizes")
     )
-    maps = slices.partition_by(*_MAP, *SIZES, maintain_order=True)
-    different = [name for name in _MAP if slices[name].n_unique() > 1]
-    numbers = slices.sort(*_MAP, "state_bits", *SIZES, "size_a", "size_b").select(
-        "model", *[name for name in different if name != "model"], *_NUMBERS
-    )
+    slices = slices.sort(*_MAP, "state_bits", *SIZES, "size_a", "size_b")
+    # Maps of one task have the same rows and columns, so that they can be compared.
+    tested = [
+        pl.col(name).unique().sort().implode().over("task").alias(f"{name}s")
+        for name in ("size_a", "size_b")
+    ]
+    maps = slices.with_columns(tested).partition_by(*_MAP, *SIZES, maintain_order=True)
+    # What the title of a map need say: the task, and what differs between the maps of a task.
+    within = slices.select(pl.col(name).n_unique().over("task").max() for name in _MAP)
+    several_tasks = slices["task"].n_unique() > 1
+    different = [
+        name for name in _MAP if (several_tasks if name == "task" else within[name][0] > 1)
+    ]
+    numbers = slices.select("model", *[name for name in different if name != "model"], *_NUMBERS)
     return HeatMaps(
         [_heat_map(here, different) for here in maps[:_MOST_MAPS]],
         as_table("heat", "Accuracy by sizes, seeds pooled, with 95 % intervals", numbers),
@@ -105,9 +114,9 @@ def heat_maps(table: pl.DataFrame, select: Selection) -> HeatMaps:
 
 def _heat_map(slices: pl.DataFrame, different: list[str]) -> HeatMap:
     cells = {(row["size_a"], row["size_b"]): _cell(row) for row in slices.iter_rows(named=True)}
-    sizes_a, sizes_b = (sorted({pair[side] for pair in cells}) for side in (0, 1))
     first = slices.row(0, named=True)
-    bits = slices["state_bits"].max()
+    sizes_a, sizes_b = first["size_as"], first["size_bs"]
+    bits = max(slices["state_bits"].to_list())
     says: dict[str, Callable[[Any], str]] = {
         "task": lambda task: task.replace("_", " "),
         "experiment": str,

@@ -13,7 +13,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import cycle, islice
+from typing import Any, TypeAlias, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
@@ -38,6 +39,9 @@ _PATHS = re.compile(r'(?<= d=")[^"]+|(?<= points=")[^"]+')
 _DECLARED = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>\s*", re.DOTALL)
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 _POINTS_PER_INCH = 72
+
+Points: TypeAlias = NDArray[np.float64]
+"""Places (N, 2), x and y."""
 
 _Look: TypeAlias = tuple[Any, Any]
 """The marker of a line and its dashes."""
@@ -107,35 +111,38 @@ def _numbers(figure: Figure, data: pl.DataFrame) -> dict[str, Any]:
                 if (colour, x, y) in seen:  # a line and the marks on it
                     continue
                 seen.add((colour, x, y))
-                said = [_said(ax.xaxis, x, known), _said(ax.yaxis, y, known)]
-                intervals = bars.through(colour, x, y)
-                said = [" ".join(filter(None, parts)) for parts in zip(said, intervals, strict=True)]
-                points.append([number, round(left, 1), round(height - bottom, 1), *said])
+                around_x, around_y = bars.through(colour, x, y)
+                said_x = f"{_said(ax.xaxis, x, known)} {around_x}".rstrip()
+                said_y = f"{_said(ax.yaxis, y, known)} {around_y}".rstrip()
+                place = round(left, 1), round(height - bottom, 1)
+                points.append([number, *place, said_x, said_y])
     return {"series": [list(described) for described in series], "points": points}
 
 
-def _artists(ax: Axes) -> Iterator[tuple[str, _Look, bool, NDArray[np.float64]]]:
+def _artists(ax: Axes) -> Iterator[tuple[str, _Look, bool, Points]]:
     """Colour, marker and dashes, whether it has marks, and the points (N, 2) of each artist."""
     for line in ax.lines:
         is_bold = line.get_visible() and (line.get_alpha() or 1) >= _FAINT
-        places = np.asarray(line.get_xydata(), dtype=float).reshape(-1, 2)
+        places: Points = np.asarray(line.get_xydata(), dtype=float).reshape(-1, 2)
         if is_bold and line.get_transform() == ax.transData:
             look = _look(line)
-            yield to_hex(line.get_color()), look, look[0] not in ("None", "", None), places
+            yield _colour(line), look, look[0] not in ("None", "", None), places
     for cloud in ax.collections:
         if isinstance(cloud, PathCollection) and (cloud.get_alpha() or 1) >= _FAINT:
-            places = np.ma.getdata(cloud.get_offsets())
-            for colour, place in zip(_colours(cloud, len(places)), places, strict=True):
+            places = np.asarray(cloud.get_offsets(), dtype=float)
+            for colour, place in zip(
+                _colours(cloud.get_facecolor(), len(places)), places, strict=True
+            ):
                 yield colour, ("", ""), True, place[None]
 
 
-def _colours(cloud: PathCollection, count: int) -> list[str]:
-    colours = [to_hex(colour) for colour in cloud.get_facecolor()]
-    return colours * count if len(colours) == 1 else colours
+def _colours(colours: Any, count: int) -> list[str]:
+    """One for each of the artists of a collection, which takes its colours in turn."""
+    return list(islice(cycle([to_hex(colour) for colour in colours] or [""]), count))
 
 
 def _apart(
-    places: NDArray[np.float64], on_page: NDArray[np.float64], marked: bool
+    places: Points, on_page: Points, marked: bool
 ) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
     """The points that a pointer can tell apart, each with its place on the page."""
     before = None
@@ -161,8 +168,9 @@ class _Bars:
 
 
 def _around(value: float, intervals: list[tuple[float, float]]) -> str:
-    found = (f"[{_number(low)}, {_number(high)}]" for low, high in intervals if low <= value <= high)
-    return next(found, "")
+    """The first interval that a value lies in."""
+    found = ((low, high) for low, high in intervals if low <= value <= high)
+    return next((f"[{_number(low)}, {_number(high)}]" for low, high in found), "")
 
 
 def _bars(ax: Axes) -> _Bars:
@@ -170,10 +178,9 @@ def _bars(ax: Axes) -> _Bars:
     for lines in ax.collections:
         if not isinstance(lines, LineCollection):
             continue
-        colours = [to_hex(colour) for colour in lines.get_colors()]
         segments = lines.get_segments()
-        for index, segment in enumerate(segments):
-            colour = colours[index % len(colours)] if colours else ""
+        colours = _colours(lines.get_colors(), len(segments))
+        for colour, segment in zip(colours, segments, strict=True):
             (x0, y0), (x1, y1) = np.asarray(segment, dtype=float)[[0, -1]].tolist()
             if x0 == x1:
                 bars.upright.setdefault((colour, x0), []).append((min(y0, y1), max(y0, y1)))
@@ -196,7 +203,7 @@ class _Names:
 
     def _add(self, handles: Iterable[tuple[Any, str]]) -> None:
         found = [
-            (to_hex(handle.get_color()), _look(handle), " ".join(label.split()))
+            (_colour(handle), _look(handle), " ".join(label.split()))
             for handle, label in handles
             if isinstance(handle, Line2D)
         ]
@@ -216,6 +223,10 @@ class _Names:
                 if len(alike) == 1:
                     return alike.pop()
         return ""
+
+
+def _colour(line: Line2D) -> str:
+    return to_hex(to_rgba(cast("Any", line.get_color())))
 
 
 def _look(line: Line2D) -> _Look:
@@ -259,8 +270,8 @@ def _said(axis: Axis, value: float, known: frozenset[float]) -> str:
     axis writes its numbers in another unit, such as thousands, so is the number.
     """
     formatter, locator = axis.get_major_formatter(), axis.get_major_locator()
-    if isinstance(locator, FixedLocator) and len(locator.locs):
-        ticks = [float(tick) for tick in locator.locs]
+    ticks = [float(tick) for tick in locator()] if isinstance(locator, FixedLocator) else []
+    if ticks:
         names = formatter.format_ticks(ticks)
         nearest = min(range(len(ticks)), key=lambda place: abs(ticks[place] - value))
         if not all(_PLAIN_NUMBER.fullmatch(name) for name in names if name):

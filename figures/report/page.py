@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import polars as pl
@@ -21,6 +20,7 @@ from figures.report.heat import HeatMaps, heat_maps
 from figures.report.inline import InlineFigure, inline
 from figures.report.prompts import prompt_section
 from figures.report.tables import Table, as_table, runs_table
+from figures.runs import SIZES
 from figures.style import house_style
 from figures.summary import summary_table
 from sdsim.config import Selection
@@ -56,7 +56,7 @@ class FigureSection:
     @property
     def svg(self) -> Markup:
         """The picture, which matplotlib has escaped."""
-        return Markup(self.inline.svg)  # noqa: S704
+        return Markup(self.inline.svg)
 
 
 def write_report(
@@ -148,24 +148,30 @@ def _page(
     except NothingToDraw as reason:
         not_drawn.append(("heat maps", str(reason)))
     counted, ended = facts(store, table), convergence(table, links)
-    summary = as_table("summary", _summary_caption(select), summary_table(table, select=select))
+    summary = as_table("summary", _summary_caption(select), _summary(table, select))
     runs = runs_table(table, links.__getitem__)
     numbers = [section.numbers for section in drawn if section.numbers]
     tables = [counted.made_with, ended.by_model, ended.unfinished, summary, runs, *numbers]
-    text = _environment().get_template("page.html.jinja").render(
-        name=shown(store.resolve().name),
-        version=sdsim.__version__,
-        select=select,
-        facts=counted,
-        convergence=ended,
-        summary=summary,
-        figures=drawn,
-        not_drawn=not_drawn,
-        heat=heat,
-        prompts=prompt_section(store, table, select),
-        runs=runs,
-        links=links,
-        number_columns=[_right(table) for table in [*tables, *([heat.numbers] if heat else [])]],
+    text = (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            name=shown(store.resolve().name),
+            version=sdsim.__version__,
+            select=select,
+            facts=counted,
+            convergence=ended,
+            summary=summary,
+            figures=drawn,
+            not_drawn=not_drawn,
+            heat=heat,
+            prompts=prompt_section(store, table, select),
+            runs=runs,
+            links=links,
+            number_columns=[
+                _right(table) for table in [*tables, *([heat.numbers] if heat else [])]
+            ],
+        )
     )
     on_part(parts, parts)
     return text
@@ -187,7 +193,14 @@ def _right(table: Table) -> Markup:
     """A rule of CSS that sets a table's numbers flush right, once instead of in each cell."""
     places = [place for place, column in enumerate(table.columns, 1) if column.is_numeric]
     cells = [f"#table-{table.name} tr>:nth-child({place})" for place in places]
-    return Markup(f"{','.join(cells)}{{text-align:right}}" if cells else "")  # noqa: S704 - ours
+    return Markup(f"{','.join(cells)}{{text-align:right}}" if cells else "")
+
+
+def _summary(table: pl.DataFrame, select: Selection) -> pl.DataFrame:
+    """The table that `sdsim figures` prints, without sizes that are the same in all rows."""
+    rows = summary_table(table, select=select)
+    same = [name for name in SIZES if name in rows.columns and rows[name].n_unique() == 1]
+    return rows.drop(same if len(rows) > 1 else [])
 
 
 def _summary_caption(select: Selection) -> str:
@@ -214,10 +227,10 @@ def _environment() -> Environment:
 
 def _json_data(text: str) -> Markup:
     """JSON that may stand in a script element: nothing in it ends the element."""
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - escaped by that
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _verbatim(environment: Environment, name: str) -> Markup:
     """A file of ours, as it is."""
     assert environment.loader is not None  # noqa: S101 (it was given)
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - ours
+    return Markup(environment.loader.get_source(environment, name)[0])

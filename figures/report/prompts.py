@@ -54,16 +54,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Example `number` of the test stream of a seed, and what models answer.
+    """An example of the test stream of a seed, and what models answer.
 
     Attributes:
-        number: of the example.
         tokens: of the prompt; of a long one, the first ones.
         left_out: how many are not shown.
         answers: of stored models.
     """
 
-    number: int
     tokens: list[Token]
     left_out: int
     answers: list[Answer]
@@ -74,7 +72,6 @@ class Prompts:
     """Examples of a task at one pair of sizes."""
 
     title: str
-    seed: int
     prompts: list[Prompt]
 
 
@@ -82,9 +79,9 @@ class Prompts:
 class PromptSection:
     """All that a page shows of prompts; notes say what it cannot show."""
 
+    seed: int
     groups: list[Prompts]
     notes: list[str]
-    has_weights: bool
 
 
 def prompt_section(store: Path, table: pl.DataFrame, select: Selection) -> PromptSection:
@@ -114,8 +111,8 @@ def prompt_section(store: Path, table: pl.DataFrame, select: Selection) -> Promp
         if len(here) > _MOST_MODELS:
             notes.append(f"{_title(task, row)}: {_MOST_MODELS} of {len(here)} models answer.")
         models = _spread(here.to_dicts(), _MOST_MODELS)
-        groups.append(Prompts(_title(task, row), seed, _prompts(store, task, seed, models)))
-    return PromptSection(groups, notes, bool(kept))
+        groups.append(Prompts(_title(task, row), _prompts(store, task, seed, models)))
+    return PromptSection(seed, groups, notes)
 
 
 def _tasks(table: pl.DataFrame) -> tuple[list[tuple[Any, dict[str, Any]]], list[str]]:
@@ -124,15 +121,13 @@ def _tasks(table: pl.DataFrame) -> tuple[list[tuple[Any, dict[str, Any]]], list[
     failed = []
     for row in table.unique(_TASK, maintain_order=True).sort(*_TASK).iter_rows(named=True):
         config = TaskConfig(
-            row["task"],
-            row["kind"],
-            row["vocab_size"],
-            *(
-                tuple((a, b) for a, b in json.loads(row[name]))
-                for name in ("train_sizes", "test_sizes")
-            ),
-            row["passes"],
-            json.loads(row["options"]),
+            name=row["task"],
+            kind=row["kind"],
+            vocab_size=row["vocab_size"],
+            train_sizes=_sizes(row["train_sizes"]),
+            test_sizes=_sizes(row["test_sizes"]),
+            passes=row["passes"],
+            options=json.loads(row["options"]),
         )
         try:
             for task in eval_tasks(config):
@@ -140,6 +135,11 @@ def _tasks(table: pl.DataFrame) -> tuple[list[tuple[Any, dict[str, Any]]], list[
         except ValueError as error:
             failed.append(f"No prompts of {shown(row['task'])}: {shown(str(error))}")
     return list(found.values()), failed
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of sizes, which the table has as text."""
+    return tuple((a, b) for a, b in json.loads(text))
 
 
 def _spread(items: Sequence[Any], most: int) -> list[Any]:
@@ -156,9 +156,7 @@ def _title(task: Any, row: dict[str, Any]) -> str:
     return f"{name}, {sizes}, {task.order.replace('_', ' ')}{read}"
 
 
-def _answerers(
-    table: pl.DataFrame, kept: set[str], seed: int, select: Selection
-) -> pl.DataFrame:
+def _answerers(table: pl.DataFrame, kept: set[str], seed: int, select: Selection) -> pl.DataFrame:
     """The chosen runs of a seed that have weights, small states first."""
     runs = chosen_runs(table, axes=("passes", "train_sizes", "test_sizes"), select=select)
     of_seed = table.filter(pl.col("seed") == seed)["run_id"].unique().to_list()
@@ -183,7 +181,6 @@ def _prompts(store: Path, task: Any, seed: int, models: list[dict[str, Any]]) ->
         right = [target for target in wanted.values() if target >= 0]
         prompts.append(
             Prompt(
-                number,
                 _tokens(task, batch.inputs[number].tolist(), wanted, names),
                 max(0, batch.inputs.shape[1] - _MOST_TOKENS),
                 [

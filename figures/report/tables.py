@@ -8,32 +8,44 @@ from typing import Any
 
 import polars as pl
 
-from sdsim.config import AlgorithmConfig, ModelConfig
+from sdsim.config import AlgorithmConfig, ModelConfig, TrainConfig
 from sdsim.display import shown
 from sdsim.store.table import config_columns
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 
 _SHARES = ("accuracy", "chance", "share", "gap", "first")
-_MEASURED = (
+_FOREMOST = (
+    "state_bits",
     "size_a",
     "size_b",
-    "order",
-    "state_bits",
-    "chance",
-    "last_set_chance",
     "accuracy",
     "accuracy_low",
     "accuracy_high",
+    "converged",
+)
+_MEASURED = (
+    "order",
+    "chance",
+    "last_set_chance",
     "validation_accuracy",
     "train_loss",
     "steps_done",
-    "converged",
     "diverged",
     "params",
     "seconds",
 )
-"""Columns of the store's table that a row of `runs_table` has beside its settings."""
+"""Columns of the store's table that a row of `runs_table` has before and after its settings."""
+
+_OF_NETWORKS = {
+    *(field.name for kind in (ModelConfig, TrainConfig) for field in fields(kind)),
+    "validation_examples",
+} - {"name"}
+_OF_ALGORITHMS = {field.name for field in fields(AlgorithmConfig)} - {"name"}
+"""Columns of settings that the other kind of model lacks."""
+
+_NOT_OF_CONFIG = "examples"
+"""A column of the store's table that has the name of a setting (of training), but is of a slice."""
 
 _IMPLIED = (("mixers", "model"), ("machine", "model"), ("kind", "task"))
 """Settings that say nothing beside another one, where they follow from it."""
@@ -114,9 +126,11 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) and name != "seed" else shown(str(value))
     text = _number(name, value)
-    if low is None or high is None:
+    if low is None and high is None:
         return text
-    return f"{text} [{_number(name, low)}, {_number(name, high)}]"
+    # One end may be open, such as that of the bits that are needed.
+    ends = (MISSING if end is None else _number(name, end) for end in (low, high))
+    return f"{text} [{', '.join(ends)}]"
 
 
 def _number(name: str, value: float) -> str:
@@ -132,8 +146,9 @@ def runs_table(table: pl.DataFrame, link: Callable[[str], str]) -> Table:
         link: from a run's id to its record.
     """
     different, _ = split_settings(table)
+    untrained = pl.col("machine").is_not_null()
     asked = (
-        pl.when(pl.col("machine").is_not_null())
+        pl.when(untrained)
         .then(None)
         .when(pl.col("converged").is_null())
         .then(pl.lit("not asked"))
@@ -143,18 +158,29 @@ def runs_table(table: pl.DataFrame, link: Callable[[str], str]) -> Table:
     )
     implied = {"model", *(name for name, of in _IMPLIED if _follows(table, name, of))}
     settings = [name for name in different if name not in implied]
-    measured = [
-        name
-        for name in _MEASURED
-        if table[name].is_not_null().any() and not (name == "diverged" and not table[name].any())
+    lacking = [
+        pl.when(~untrained).then(name).alias(name) for name in settings if name in _OF_NETWORKS
     ]
-    rows = table.with_columns(converged=asked).select("run_id", "model", *settings, *measured)
+    rows = table.with_columns(*lacking, converged=asked)
+    foremost, measured = (
+        [name for name in names if rows[name].is_not_null().any()]
+        for names in (_FOREMOST, _MEASURED)
+    )
+    rows = rows.select("run_id", "model", *foremost, *settings, *measured)
     return as_table(
         "runs",
         "A row for each run and pair of sizes that it was tested on",
         rows.rename({"run_id": "run"}),
         lambda row: link(row["run"]),
     )
+
+
+def values_of(table: pl.DataFrame, name: str) -> pl.Series:
+    """A setting's column, without the runs of models that lack the setting."""
+    is_network = pl.col("machine").is_null()
+    if name in _OF_NETWORKS:
+        return table.filter(is_network)[name]
+    return table.filter(~is_network)[name] if name in _OF_ALGORITHMS else table[name]
 
 
 def _follows(table: pl.DataFrame, name: str, of: str) -> bool:
@@ -167,15 +193,12 @@ def split_settings(table: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
 
     Those of networks are compared among networks, those of streaming algorithms among these.
     """
-    networks = {field.name for field in fields(ModelConfig)} - {"name"}
-    algorithms = {field.name for field in fields(AlgorithmConfig)} - {"name"}
-    is_network = pl.col("machine").is_null()
     different: list[str] = []
     common: dict[str, str] = {}
     for name in config_columns():
-        column = table[name]
-        if name in networks | algorithms:
-            column = table.filter(is_network if name in networks else ~is_network)[name]
+        if name == _NOT_OF_CONFIG:
+            continue
+        column = values_of(table, name)
         if column.n_unique() > 1:
             different.append(name)
         elif len(column):

@@ -40,10 +40,10 @@ def _groups(run: RunConfig) -> list[str]:
     """The choices of config groups that come closest."""
     with composed("train", []) as (_, loader):
         models, tasks = (loader.get_group_options(group) for group in ("model", "task"))
-    if not isinstance(run.model, ModelConfig):
-        model = run.model.machine
-    else:
+    if isinstance(run.model, ModelConfig):
         model = run.model.name if run.model.name in models else "gru"
+    else:
+        model = str(run.model.machine)
     task = run.task.name if run.task.name in tasks else "set_disjointness"
     return [f"model={model}", f"task={task}"]
 

@@ -1,5 +1,7 @@
 "use strict";
 
+const FEW = 6; // rows that need no filter
+
 // Tables: a heading sorts, a box under it filters. Rows stay in the page's order where they tie.
 
 /** The number that a cell begins with, "1,024" or "0.91 [0.88, 0.93]"; null where it has none. */
@@ -40,6 +42,22 @@ function makeSortable(table) {
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row) => ({ row, texts: [...row.cells].map((cell) => cell.textContent.trim()) }));
   const caption = table.caption.textContent;
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const ascending = heading.getAttribute("aria-sort") !== "ascending";
+      headings.forEach((other) => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const sorted = [...rows].sort((first, second) => compare(first.texts[column], second.texts[column], ascending ? 1 : -1));
+      body.append(...sorted.map(({ row }) => row));
+    });
+  });
+  if (rows.length < FEW) {
+    return;
+  }
   const filters = table.tHead.insertRow();
   filters.className = "filters";
   const boxes = headings.map((heading) => {
@@ -60,20 +78,6 @@ function makeSortable(table) {
     }
     table.caption.textContent = asked.length ? `${caption}: ${kept} of ${rows.length} rows` : caption;
   }
-
-  headings.forEach((heading, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...heading.childNodes);
-    heading.append(button);
-    button.addEventListener("click", () => {
-      const ascending = heading.getAttribute("aria-sort") !== "ascending";
-      headings.forEach((other) => other.removeAttribute("aria-sort"));
-      heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-      const sorted = [...rows].sort((first, second) => compare(first.texts[column], second.texts[column], ascending ? 1 : -1));
-      body.append(...sorted.map(({ row }) => row));
-    });
-  });
 }
 
 // Figures: the numbers of the mark that is nearest to the pointer, or chosen by the arrow keys.
@@ -110,8 +114,9 @@ function show(plot, data, [series, x, y, saidX, saidY]) {
   const place = ring.getBoundingClientRect();
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
   const left = place.right + 8 + width > innerWidth ? place.left - 8 - width : place.right + 8;
-  tip.style.left = `${Math.min(Math.max(4, left), Math.max(4, innerWidth - width - 4))}px`;
-  tip.style.top = `${Math.min(Math.max(4, place.top - 8), Math.max(4, innerHeight - height - 4))}px`;
+  const within = (value, most) => Math.min(Math.max(4, value), Math.max(4, most - 4));
+  tip.style.left = `${scrollX + within(left, innerWidth - width)}px`;
+  tip.style.top = `${scrollY + within(place.top - 8, innerHeight - height)}px`;
 }
 
 function makeReadable(figure) {
@@ -153,6 +158,8 @@ function makeReadable(figure) {
       event.preventDefault();
       const from = chosen < 0 && step < 0 ? 0 : chosen;
       choose((from + step + data.points.length) % data.points.length);
+      plot.querySelector(".ring").scrollIntoView({ block: "nearest", inline: "nearest" });
+      show(plot, data, data.points[chosen]); // where it now is
     }
   });
 }
@@ -161,4 +168,3 @@ document.documentElement.classList.add("has-script");
 document.body.append(tip);
 document.querySelectorAll("table[data-sortable]").forEach(makeSortable);
 document.querySelectorAll("figure").forEach(makeReadable);
-addEventListener("scroll", () => (tip.hidden = true), { passive: true });
