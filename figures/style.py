@@ -204,12 +204,15 @@ def add_note(figure: Figure, note: str) -> None:
 
 def take_note(figure: Figure) -> str:
     """The text of `add_note`, in one line; it and its room are taken off the figure."""
-    lines = figure.get_supxlabel().split("\n")
+    note = figure.get_supxlabel()
+    if not note:
+        return ""
     figure.supxlabel("")
+    lines = note.split("\n")
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height - len(lines) * _NOTE_SIZE * _NOTE_LEADING / 72)
     # A line that ends in a hyphen was broken within a word.
-    return re.sub(r"(?<=\w-)\n", "", "\n".join(lines)).replace("\n", " ")
+    return re.sub(r"(?<=\w-)\n", "", note).replace("\n", " ")
 
 
 def task_label(experiment: str) -> str:
