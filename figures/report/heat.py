@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -105,8 +105,14 @@ def heat_maps(table: pl.DataFrame, select: Selection) -> HeatMaps:
         name for name in _MAP if (several_tasks if name == "task" else within[name][0] > 1)
     ]
     numbers = slices.select("model", *[name for name in different if name != "model"], *_NUMBERS)
+    sizes = [name for name in SIZES if slices[name].n_unique() > 1]
+    shown = [_heat_map(here, different) for here in maps[:_MOST_MAPS]]
+    titles = [found.title for found in shown]
     return HeatMaps(
-        [_heat_map(here, different) for here in maps[:_MOST_MAPS]],
+        [
+            found if titles.count(found.title) == 1 else _with_sizes(found, here, sizes)
+            for found, here in zip(shown, maps, strict=False)
+        ],
         as_table("heat", "Accuracy by sizes, seeds pooled, with 95 % intervals", numbers),
         max(0, len(maps) - _MOST_MAPS),
     )
@@ -131,6 +137,12 @@ def _heat_map(slices: pl.DataFrame, different: list[str]) -> HeatMap:
         sizes_b,
         [[cells.get((a, b)) for b in sizes_b] for a in sizes_a],
     )
+
+
+def _with_sizes(found: HeatMap, slices: pl.DataFrame, sizes: list[str]) -> HeatMap:
+    """A map of a state that is as large as another's, with what tells them apart."""
+    said = [f"{name}={slices[name][0]}" for name in sizes if slices[name][0] is not None]
+    return replace(found, title=", ".join([found.title, *said]))
 
 
 def _cell(row: dict[str, Any]) -> Cell:

@@ -197,10 +197,15 @@ def _right(table: Table) -> Markup:
 
 
 def _summary(table: pl.DataFrame, select: Selection) -> pl.DataFrame:
-    """The table that `sdsim figures` prints, without sizes that are the same in all rows."""
+    """The table that `sdsim figures` prints, without sizes that are the same in all rows.
+
+    The long texts that say accuracy at each learning rate stand last.
+    """
     rows = summary_table(table, select=select)
     same = [name for name in SIZES if name in rows.columns and rows[name].n_unique() == 1]
-    return rows.drop(same if len(rows) > 1 else [])
+    rows = rows.drop(same if len(rows) > 1 else [])
+    last = [name for name in rows.columns if name == "rates"]
+    return rows.select(pl.exclude(last), *last)
 
 
 def _summary_caption(select: Selection) -> str:

@@ -306,6 +306,16 @@ def test_pairs_that_were_trained_alone_share_a_map(store, write_run):
     ]
 
 
+def test_maps_of_states_of_one_size_are_told_apart(store, write_run):
+    for width, numbers in ((8, 4), (16, 4), (16, 8)):
+        write_run({(2, 4): 7, (4, 2): 7}, width=width, numbers=numbers)
+    assert [found.title for found in heat_maps(load(store), "validation").maps] == [
+        "GRU, 4 bits, width=8, state_numbers=[4]",
+        "GRU, 4 bits, width=16, state_numbers=[4]",
+        "GRU, 8 bits",
+    ]
+
+
 def test_one_pair_of_sizes_is_no_map(store, write_run):
     write_run({(2, 4): 7})
     with pytest.raises(NothingToDraw, match="same pair of sizes"):
