@@ -190,7 +190,7 @@ def _endings(runs: int, rising: int, diverged: int, unknown: int) -> list[str]:
             "training reached its limit. Their accuracy is that of unfinished training."
         )
     if diverged:
-        said.append(f"{_count(diverged, 'run')} diverged, and count in no mean.")
+        said.append(f"Runs that diverged, and count in no mean: {diverged:,} of {runs:,}.")
     if unknown:
         said.append(
             f"Of {'all' if unknown == runs else f'{unknown:,} of {runs:,}'} runs it is not known "

@@ -112,7 +112,7 @@ def _check_store(store: Path) -> None:
         ) from None
     raise ValueError(
         f"store = {store}: it holds what `sdsim bench` measured, no runs; "
-        f"`sdsim figures bench=…` draws that"
+        "`sdsim figures bench=…` draws that"
     )
 
 

@@ -259,7 +259,7 @@ def test_what_has_not_converged_is_said_first(store, write_run):
     assert not found.is_clean
     said = " ".join(found.sentences)
     assert "1 of 4 runs had not converged" in said
-    assert "1 run diverged" in said
+    assert "Runs that diverged, and count in no mean: 1 of 4" in said
     assert "Of 2 of 4 runs it is not known" in said  # the one that diverged was not asked either
     assert "fewer than 5 seeds: 1 of 1" in said
     assert [row[1] for row in found.unfinished.rows] == ["still rising", "diverged"]
