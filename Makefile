@@ -5,13 +5,14 @@ RUNS ?= runs/tiny
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-eval test-gpu gpu test-oldest lint bench clean
+.PHONY: help demo test test-faults test-compiled test-eval test-web test-gpu gpu test-oldest lint bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
 	@echo 'make test-eval  install lm-evaluation-harness into an environment of its own, test evaluation with it'
+	@echo 'make test-web  install playwright, open reports in the Chromium of this machine'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make gpu  all checks and measurements for one CUDA device, in 30 minutes: docs/gpu.md'
 	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
@@ -43,6 +44,10 @@ test-faults: $(READY)
 
 test-compiled: $(READY)
 	$(BIN)/pytest tests/sdsim/training -m compiler
+
+test-web: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,web]'
+	$(BIN)/pytest tests/figures/test_report_in_browser.py -m web
 
 # Of its own, since other tests need it to lack what the harness brings.
 test-eval:

@@ -60,6 +60,7 @@ PALE = 0.35
 """Opacity of an interval that rests on too few seeds for a verdict."""
 
 _NOTE_SIZE, _NOTE_LETTERS = 6.5, 138  # points; letters of a line
+_NOTE_LEADING = 1.2  # of its size, from line to line
 _LEGEND_LETTERS, _HANDLE_LETTERS, _LEGEND_ROW = 110, 8, 0.16  # letters; letters; inches
 
 
@@ -199,6 +200,19 @@ def add_note(figure: Figure, note: str) -> None:
     parts = [printable(part) for part in note.split("\n")]
     lines = [line for part in parts for line in textwrap.wrap(part, _NOTE_LETTERS)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=_NOTE_SIZE, color="0.25")
+
+
+def take_note(figure: Figure) -> str:
+    """The text of `add_note`, in one line; it and its room are taken off the figure."""
+    note = figure.get_supxlabel()
+    if not note:
+        return ""
+    figure.supxlabel("")
+    lines = note.split("\n")
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height - len(lines) * _NOTE_SIZE * _NOTE_LEADING / 72)
+    # A line that ends in a hyphen was broken within a word.
+    return re.sub(r"(?<=\w-)\n", "", note).replace("\n", " ")
 
 
 def task_label(experiment: str) -> str:

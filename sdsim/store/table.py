@@ -22,7 +22,7 @@ from sdsim.training.result import CurvePoint, SliceResult
 
 logger = logging.getLogger(__name__)
 
-_OTHER_FILES = {"figures", "README.md", "card.json"}
+_OTHER_FILES = {"figures", "README.md", "card.json", "report.html"}
 _SORTED = ("model", "state_bits", "width", "feature_dim", "lr", "seed", "size_a", "size_b")
 _CURVE_FIELDS = {
     "step": pl.Int64,
