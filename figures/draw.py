@@ -142,7 +142,11 @@ def draw_cards(cards: Path, stores: Sequence[Path]) -> tuple[pl.DataFrame, list[
 
 
 def draw_all(
-    table: pl.DataFrame, out: Path | str, *, select: Selection = "validation"
+    table: pl.DataFrame,
+    out: Path | str,
+    *,
+    select: Selection = "validation",
+    caption: bool = True,
 ) -> list[Path]:
     """Draw every figure that the runs of a store allow.
 
@@ -153,6 +157,7 @@ def draw_all(
         table: all its runs, from `sdsim.store.table.load`.
         out: folder for the figures, created if it is missing; earlier figures in it are replaced.
         select: which runs of a setting are shown, see `figures.runs.chosen_runs`.
+        caption: see `Drawing.save`.
 
     Returns:
         Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and
@@ -167,7 +172,7 @@ def draw_all(
     for name, draw in FIGURES.items():
         try:
             with house_style():
-                paths += draw(table, select=select).save(out / name)
+                paths += draw(table, select=select).save(out / name, caption=caption)
         except NothingToDraw as reason:
             logger.warning("figure %r is left out: %s", name, reason)
             Drawing.remove(out / name)  # of other runs, from an earlier call

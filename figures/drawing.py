@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
+from figures.style import take_note
 from sdsim.files import write_text
 
 
@@ -22,20 +23,31 @@ class Drawing:
     figure: Figure
     data: pl.DataFrame
 
-    def save(self, stem: Path) -> list[Path]:
-        """Write ``<stem>.pdf``, ``.png`` and ``.csv``, without dates and versions; their paths."""
-        pdf, png, csv = paths = self.paths(stem)
+    def save(self, stem: Path, *, caption: bool = True) -> list[Path]:
+        """Write ``<stem>.pdf``, ``.png`` and ``.csv``, without dates and versions; their paths.
+
+        Args:
+            stem: of the files.
+            caption: whether the note stands in the picture; else it is ``<stem>.txt``, for the
+                caption of a paper.
+        """
+        pdf, png, csv, txt = self.paths(stem)
+        written = [pdf, png, csv]
+        txt.unlink(missing_ok=True)
+        if not caption:
+            write_text(txt, take_note(self.figure) + "\n")
+            written.append(txt)
         dateless = {"CreationDate": None, "Creator": None, "Producer": None}
         self.figure.savefig(pdf, metadata=dateless)
         self.figure.savefig(png, metadata={"Software": None})
         # Polars, given the path, would take a folder that is called ~ for the user's home.
         write_text(csv, self.data.write_csv())
-        return paths
+        return written
 
     @staticmethod
     def paths(stem: Path) -> list[Path]:
-        """Where `save` writes."""
-        return [stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv")]
+        """Where `save` may write."""
+        return [stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv", ".txt")]
 
     @classmethod
     def remove(cls, stem: Path) -> None:

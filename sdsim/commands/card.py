@@ -15,7 +15,7 @@ from sdsim.commands.console import Bars, as_table, console, print_paths
 from sdsim.commands.train import KEPT
 from sdsim.conf import defaults_of
 from sdsim.conf.compose import composed, plain, validate
-from sdsim.config import STRICT, Count, ModelConfig, TrainingMode
+from sdsim.config import STRICT, AlgorithmConfig, Count, ModelConfig, TrainingMode
 from sdsim.files import check_writable
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ COMMAND = Command(
     settings=defaults_of(Config),
     parse=_parse,
     run=lambda checked: None,
-    meanings={"": (Config,), "model.": (ModelConfig,)},
+    meanings={"": (Config,), "model.": (AlgorithmConfig, ModelConfig)},
     groups={"model": "gru"},
     sweep=make_or_draw,
     is_sweep=True,

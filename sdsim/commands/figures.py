@@ -21,6 +21,7 @@ sdsim figures: draw every figure from stored runs, and print their table. Trains
   sdsim figures                                  from runs/default/ into runs/default/figures/
   sdsim figures store=results/tiny out=drawings
   sdsim figures store=runs/paper select=released  as the paper's code: per order the best run of all
+  sdsim figures store=runs/mine caption=false    for a paper: captions as text beside the pictures
   sdsim figures bench=results/bench/cpu          what `sdsim bench` kept there, into the same folder
 """
 
@@ -37,18 +38,21 @@ class Config:
             at the rate with the best mean accuracy on validation examples (on test examples where
             there are no others). released: as the paper's released code does, for each order the
             single run with the best test accuracy on it, which is optimistic.
+        caption: whether the foot of each picture says what marks mean and numbers rest on; else a
+            text file beside it does, for the caption of a paper.
     """
 
     store: str = "runs/default"
     out: str | None = None
     bench: str | None = None
     select: Selection = "validation"
+    caption: bool = True
 
 
 def run(config: Config) -> None:
     """Draw a store, or the reports of a benchmark."""
     if config.bench is None:
-        show_figures(config.store, config.out, config.select)
+        show_figures(config.store, config.out, config.select, caption=config.caption)
         return
     from sdsim.bench.report import load_reports
 
@@ -57,7 +61,9 @@ def run(config: Config) -> None:
     draw_reports(reports, out)
 
 
-def show_figures(store: str, folder: str | None, select: Selection = "validation") -> None:
+def show_figures(
+    store: str, folder: str | None, select: Selection = "validation", *, caption: bool = True
+) -> None:
     """Print a store's table, draw its figures, print their paths."""
     import figures
     from sdsim.store.table import load
@@ -66,7 +72,7 @@ def show_figures(store: str, folder: str | None, select: Selection = "validation
     out = Path(folder or Path(store, "figures"))
     check_writable(out, "out")
     console.print(as_table(figures.summary_table(table, select=select)))
-    print_paths(figures.draw_all(table, out, select=select))
+    print_paths(figures.draw_all(table, out, select=select, caption=caption))
 
 
 def draw_reports(reports: list[Report], out: Path) -> None:

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 import figures
 from figures import draw_all, order
+from figures.drawing import Drawing
+from figures.style import add_note
 from sdsim.store.table import load
 
 
@@ -76,6 +80,21 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tm
     assert {path.stem for path in paths} == {"order", "bits", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
     assert set((tmp_path / "out").iterdir()) == set(paths)
+
+
+def test_a_caption_outside_the_picture_is_a_text_beside_it(tmp_path):
+    def save(caption):
+        figure = Figure(figsize=(4, 3), layout="constrained")
+        figure.subplots().plot([1, 2])
+        add_note(figure, "What marks mean.")
+        Drawing(figure, pl.DataFrame({"x": [1]})).save(tmp_path / "drawn", caption=caption)
+        return (tmp_path / "drawn.png").read_bytes()
+
+    text = tmp_path / "drawn.txt"
+    without = save(caption=False)
+    assert text.read_text() == "What marks mean.\n"
+    assert save(caption=True) != without
+    assert not text.exists()
 
 
 def test_figures_import_neither_torch_nor_sympy():
