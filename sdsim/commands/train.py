@@ -6,11 +6,12 @@ from functools import partial
 from shlex import quote
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import Bar, as_table, console
+from sdsim.commands.console import Bar, as_table, console, print_state_notes
 from sdsim.config import (
     AlgorithmConfig,
     EvalConfig,
     ModelConfig,
+    ModuleConfig,
     RunConfig,
     TaskConfig,
     TrainConfig,
@@ -47,7 +48,7 @@ SHOWN = (
 
 MEANINGS = {
     "": (RunConfig, Job),
-    "model.": (AlgorithmConfig, ModelConfig),
+    "model.": (AlgorithmConfig, ModuleConfig, ModelConfig),
     "task.": (TaskConfig,),
     "train.": (TrainConfig,),
     "test.": (EvalConfig,),
@@ -83,6 +84,7 @@ def run(job: Job) -> None:
     console.print(f"{folders} {'are stored' if missing else 'are there already'}:")
     table = load(store.path).filter(pl.col("run_id").is_in(identities))
     console.print(as_table(table.select(SHOWN)))
+    print_state_notes(table)
 
 
 def sweep_and_report(command: str, overrides: list[str]) -> bool:
