@@ -159,7 +159,8 @@ def draw_all(
     """Draw every figure that the runs of a store allow, accuracy against state in any case.
 
     Same runs, same bytes, in any process and at any time, given the same versions of matplotlib
-    and polars. A figure that the runs do not allow is left out; the log says why, at the level INFO.
+    and polars. A figure that the runs do not allow is left out; the log says why, at the level
+    INFO.
 
     Args:
         table: all its runs, from `sdsim.store.table.load`.

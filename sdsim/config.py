@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -170,6 +170,16 @@ class AlgorithmConfig:
                 )
 
 
+def _pairs(sizes: Any) -> Any:
+    """A pair alone stands for a list of that one pair."""
+    is_pair = isinstance(sizes, (list, tuple)) and len(sizes) == 2
+    return [sizes] if is_pair and all(isinstance(size, int) for size in sizes) else sizes
+
+
+Sizes = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_pairs)]
+"""Pairs of sizes; ``[4, 12]`` is ``[[4, 12]]``."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class TaskConfig:
     """A task at several sizes.
@@ -192,8 +202,8 @@ class TaskConfig:
     name: str = "set_disjointness"
     kind: str = "synthetic.SetDisjointness"
     vocab_size: int = 36
-    train_sizes: Annotated[tuple[tuple[int, int], ...], Field(min_length=1)] = ((4, 12), (12, 4))
-    test_sizes: tuple[tuple[int, int], ...] = ()
+    train_sizes: Annotated[Sizes, Field(min_length=1)] = ((4, 12), (12, 4))
+    test_sizes: Sizes = ()
     passes: Count = 1
     options: dict[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] = ()

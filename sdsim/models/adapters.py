@@ -97,7 +97,7 @@ class TransformersModel(nn.Module):
 
         special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}  # within any vocabulary
         config = _config(config_class, {"vocab_size": vocab_size}, special | settings)
-        self.model = AutoModelForCausalLM.from_config(config)
+        self.model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens int64 (B, N) to logits (B, N, V)."""

@@ -153,8 +153,8 @@ def budget_of(mixer: Mixer, config: ModelConfig, layer: int, boundaries: int) ->
 
     Raises:
         ValueError: where the mixer has no state to reach, or one that grows with the tokens read or
-            holds other than floating-point numbers, or the mixer has a bidirectional prefix and the state is to be
-            quantized at every token.
+            holds other than floating-point numbers, or the mixer has a bidirectional prefix and
+            the state is to be quantized at every token.
     """
     if not config.has_budget:
         return None

@@ -84,8 +84,8 @@ def construct(
         ValueError: naming what is wrong: it needs an argument that nobody gave, does not take one
             that was given, fails, or makes no `torch.nn.Module`.
 
-    >>> construct("model.mixers", "torch.nn.LayerNorm", nn.LayerNorm, {}, {"normalized_shape": 4})
-    LayerNorm((4,), eps=1e-05, elementwise_affine=True)
+    >>> construct("model.mixers", "torch.nn.Softmax", nn.Softmax, {"width": 8}, {"dim": 1})
+    Softmax(dim=1)
     """
     where = f"{option} = {path!r}"
     if not callable(build):

@@ -152,6 +152,11 @@ class LanguageModel(Network):
             yield Layer(config, mixer, budget_of(mixer, config, i, boundaries))
 
     @property
+    def described(self) -> str:
+        layers = f"{self.config.depth} layer{'s' * (self.config.depth != 1)}"
+        return f"{layers} of {' and '.join(self.config.mixers)}, width {self.config.width}"
+
+    @property
     def bidirectional_prefix(self) -> bool:
         """Whether any layer reads the prompt non-causally."""
         return any(layer.mixer.bidirectional_prefix for layer in self._stack())

@@ -63,6 +63,15 @@ class Network(nn.Module, ABC):
         """Tokens (B, N) to logits (B, N, V); arguments and errors as `hidden`."""
         return self.logits(self.hidden(tokens, prefix_len, mask))
 
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"{type(self).__name__}({self.config.name}: {self.described}, {count:,} parameters)"
+
+    @property
+    @abstractmethod
+    def described(self) -> str:
+        """What it is made of, in a few words."""
+
     def extra_weights(self) -> dict[str, Tensor]:
         """What it learns beside its parameters: buffers that are stored, by name."""
         stored = self.state_dict(keep_vars=True)

@@ -35,6 +35,10 @@ class WholeModel(Network):
             raise ValueError("model.stated_state_bits: the module states its state_bits itself")
 
     @property
+    def described(self) -> str:
+        return self.config.module
+
+    @property
     def bidirectional_prefix(self) -> bool:
         """It says nothing; what it does is measured (`sdsim.models.lookahead`)."""
         return False

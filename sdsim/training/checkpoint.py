@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sdsim.config import RunConfig
-from sdsim.files import atomic_file, remove_scratch
+from sdsim.files import atomic_file, remove_scratch, save_tensors
 from sdsim.training.trainer import Snapshot, build, curve_shape, learned, log_every
 
 logger = logging.getLogger(__name__)
@@ -41,20 +39,6 @@ def save(path: Path, snapshot: Snapshot) -> None:
     with atomic_file(path) as partial:
         metadata = {name: json.dumps(value) for name, value in progress.items()}
         save_tensors(partial, tensors, metadata)
-
-
-def save_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors to a safetensors file; `atomic_file` or `atomic_folder` make it whole.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
-    except SafetensorError as error:  # its way to say that the disk is full
-        raise OSError(str(error)) from error
 
 
 def load(path: Path, config: RunConfig) -> Snapshot | None:
@@ -89,7 +73,9 @@ def _snapshot(
     tensors.setdefault("curve", whole)
     curves = {name: tensors.pop(name) for name in _CURVES}
     model = build(config, torch.device("meta"))
-    expected = {f"{group}/{name}": own for group in _GROUPS for name, own in learned(model).items()}
+    expected: dict[str, Tensor] = {
+        f"{group}/{name}": own for group in _GROUPS for name, own in learned(model).items()
+    }
     expected |= {f"{_BUFFERS}/{name}": own for name, own in model.extra_weights().items()}
     wrong = [name for name, own in expected.items() if tensors[name].shape != own.shape]
     if wrong:

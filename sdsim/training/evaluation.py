@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ def evaluate(
         loss=loss / asked,
         state_numel=state_numel,
         state_bits=state_bits,
-        quantized=_evaluate_quantized(model, task, test, seed, device),
+        quantized=_evaluate_quantized(model, task, test, seed, device) if test.bits else [],
         validation_correct=_score(model, task, validation)[0] if test.validation else None,
     )
 
@@ -70,8 +71,9 @@ def _state_size(
 
     Of a state that is not measured the bits are those that are stated, None if none are.
     """
-    if not isinstance(model, LanguageModel) or not model.measures_state:
+    if not model.measures_state:
         return None, model.stated_state_bits
+    model = cast("LanguageModel", model)
     if model.config.has_budget:
         bits = model.budget_bits
         return bits // model.config.state_bits_per_number, bits
@@ -92,8 +94,7 @@ def _evaluate_quantized(
     model: Network, task: Task, test: EvalConfig, seed: int, device: torch.device
 ) -> list[QuantizedResult]:
     """The same test at all widths at once, side by side in one batch."""
-    if not test.bits or not isinstance(model, LanguageModel):
-        return []
+    model = cast("LanguageModel", model)  # others have been refused
     widths = torch.tensor(test.bits, device=device)
     correct = torch.zeros_like(widths)
     size = max(1, _QUANTIZED_ROWS // len(widths))

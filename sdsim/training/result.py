@@ -35,7 +35,7 @@ class QuantizedResult:
     correct: int
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, repr=False, config=STRICT)
 class SliceResult:
     """What a run measures on one test task.
 
@@ -87,6 +87,16 @@ class SliceResult:
         if not 0 <= min(counts) <= max(counts) <= self.examples * self.answers:
             raise ValueError("a count of right answers is out of range")
 
+    @property
+    def accuracy(self) -> float:
+        """Right answers over all answers."""
+        return self.correct / (self.examples * self.answers)
+
+    def __repr__(self) -> str:
+        bits = "state unknown" if self.state_bits is None else f"{self.state_bits:,} bits"
+        sizes = f"|A| = {self.size_a}, |B| = {self.size_b}"
+        return f"SliceResult({sizes}: accuracy {self.accuracy:.3f}, {bits})"
+
 
 class CurvePoint(NamedTuple):
     """Training up to a step.
@@ -105,7 +115,7 @@ class CurvePoint(NamedTuple):
     by_task: tuple[float | None, ...] = ()
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, repr=False, config=STRICT)
 class RunResult:
     """What one run measures.
 
@@ -139,6 +149,14 @@ class RunResult:
     reader: Reader | None = None
     converged: bool | None = None
     curve: list[CurvePoint] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        accuracies = [measured.accuracy for measured in self.slices]
+        mean = sum(accuracies) / len(accuracies)
+        return (
+            f"RunResult({len(self.slices)} slices, mean accuracy {mean:.3f}, {self.params:,} "
+            f"parameters, {self.steps_done:,} steps, {self.seconds:.1f} s)"
+        )
 
 
 def finite_or_none(value: float | None) -> float | None:

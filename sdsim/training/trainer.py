@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from sdsim.config import AlgorithmConfig, ModuleConfig, RunConfig, TrainConfig
+from sdsim.config import AlgorithmConfig, ModelConfig, ModuleConfig, RunConfig, TrainConfig
 from sdsim.models import LanguageModel, Network, WholeModel
 from sdsim.seeding import seeded_generator
 from sdsim.training.convergence import Verdict, verdict
@@ -207,7 +207,7 @@ class Trainer(ABC):
         """Copies of a run's parameters and of AdamW's two moments, by name."""
 
     def _buffers(self) -> Tensors:
-        """Copies of what a run's model learns beside them, by name; runs trained as one have none."""
+        """Copies of what a run's model learns beside them; runs trained as one have none."""
         return {}
 
     def _factor(self, step: int, decay_from: int | None) -> float:
@@ -268,15 +268,37 @@ def build(config: RunConfig, device: torch.device) -> Network:
         ValueError: for a streaming algorithm, which is not trained; also see `LanguageModel` and
             `WholeModel`.
     """
-    model, vocab_size = config.model, config.task.vocab_size
+    boundaries = most_boundaries(config.task)
+    return build_model(config.model, config.task.vocab_size, boundaries, config.seed, device)
+
+
+def build_model(
+    model: ModelConfig | ModuleConfig | AlgorithmConfig,
+    vocab_size: int,
+    boundaries: int,
+    seed: int,
+    device: torch.device,
+) -> Network:
+    """A new model.
+
+    Args:
+        model: of a run.
+        vocab_size: V, tokens.
+        boundaries: most segment boundaries in an input.
+        seed: of its initial weights.
+        device: where it is put.
+
+    Raises:
+        ValueError: as `build`.
+    """
     if isinstance(model, AlgorithmConfig):
         raise ValueError(f"model.name = {model.name!r}: an algorithm has no weights")
     # Neither the caller's random state nor the caller's devices are touched.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(seed)
         if isinstance(model, ModuleConfig):
             return WholeModel(model, vocab_size).to(device)
-        return LanguageModel(model, vocab_size, most_boundaries(config.task)).to(device)
+        return LanguageModel(model, vocab_size, boundaries).to(device)
 
 
 def learned(model: Network) -> dict[str, nn.Parameter]:
@@ -336,7 +358,7 @@ class SequentialTrainer(Trainer):
 
     @contextlib.contextmanager
     def _own_randomness(self) -> Iterator[None]:
-        """What modules of one's own draw, as dropout does, is a function of the seed and the step."""
+        """What modules of one's own draw, as dropout does, depends on seed and step alone."""
         if not self._draws:
             yield
             return
