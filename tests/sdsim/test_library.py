@@ -66,7 +66,7 @@ def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path) -> N
         with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
             sdsim.train(wrong, store=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(ValueError, match="size_b = 5: one less|does not fit"):
+    with pytest.raises(ValueError, match="does not fit"):
         sdsim.task("set_disjointness", 40, 5)
     with pytest.raises(ValueError, match="an algorithm has no weights"):
         sdsim.model("one_pass", sdsim.task())

@@ -144,9 +144,7 @@ def test_a_module_of_another_shape_is_refused_before_it_is_trained(small_run: Ru
 
 def test_what_needs_the_state_is_refused(small_run: RunConfig) -> None:
     run = replace(small_run, model=model(own("RunningMean")), test=EvalConfig(10, bits=(2,)))
-    with pytest.raises(
-        ValueError, match=r"test\.bits = \[2\]: the state of own cannot be quantized"
-    ):
+    with pytest.raises(ValueError, match=r"test\.bits = \[2\]: the state of own cannot"):
         check_run(run)
     built = LanguageModel(model(own("RunningMean")), 12)
     with pytest.raises(ValueError, match="its state cannot be reached"):
