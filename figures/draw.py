@@ -184,14 +184,13 @@ def draw_all(
     left_out: list[str] = []
     for name, draw in chosen.items():
         try:
-            paths += _drawn(name, draw, table, select).save(out / name)
+            paths += _drawn(out / name, draw, table, select)
         except NothingToDraw as reason:
             logger.info("figure %r is left out: %s", name, reason)
             left_out.append(name)
             Drawing.remove(out / name)  # of other runs, from an earlier call
     if all(name in left_out for name in OVER_STATE) or table["state_bits"].is_null().any():
-        paths += _drawn("slices", slices.draw, table, select).save(out / "slices")
-        return paths
+        return paths + _drawn(out / "slices", slices.draw, table, select)
     Drawing.remove(out / "slices")
     numbers = out / "slices.csv"
     write_text(numbers, by_slice(chosen_runs(table, select=select)).write_csv())
@@ -218,10 +217,12 @@ def own_figures(paths: Sequence[str]) -> dict[str, Callable[..., Drawing]]:
 
 
 def _drawn(
-    name: str, draw: Callable[..., Drawing], table: pl.DataFrame, select: Selection
-) -> Drawing:
-    with house_style():
+    stem: Path, draw: Callable[..., Drawing], table: pl.DataFrame, select: Selection
+) -> list[Path]:
+    """Draw a figure and write it; its paths."""
+    with house_style():  # which writing depends on as well
         drawing = draw(table, select=select)
-    if not isinstance(drawing, Drawing):
-        raise ValueError(f"figure {name!r}: it returns a {type(drawing).__name__}, no Drawing")
-    return drawing
+        if not isinstance(drawing, Drawing):
+            kind = type(drawing).__name__
+            raise ValueError(f"figure {stem.name!r}: it returns a {kind}, no Drawing")
+        return drawing.save(stem)

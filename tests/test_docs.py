@@ -32,8 +32,6 @@ def test_what_is_of_ones_own(tmp_path: Path, run: Run, monkeypatch: pytest.Monke
         words = [word for word in shlex.split(line) if word != "PYTHONPATH=."]
         assert words[0] == "sdsim"
         here = ["hydra.launcher.n_jobs=1"] if {"-m", "sweep"} & {*words[1:3]} - {"bench"} else []
-        if words[1] == "bench":
-            here = ["max_seconds=1"]
         code, out, err = run(*words[1:], *here)
         assert code == 0, f"{line}\n{out}\n{err}"
         outputs.append(out)

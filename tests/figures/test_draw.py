@@ -105,7 +105,7 @@ def test_a_state_that_is_not_known_has_no_place_on_an_axis_and_is_drawn_across(
     assert {path.stem for path in draw_all(both, tmp_path)} == {"order", "bits", "gap", "slices"}
     lines = slices.draw(both).figure.axes[0].lines
     assert {(line.get_label(), line.get_linestyle()) for line in lines[:2]} == {
-        ("GRU", "-"),
+        ("GRU", ":"),
         ("mine", "--"),
     }
     assert "state unknown" in str(gap.draw(both).figure.axes[0].get_yticklabels())
