@@ -13,16 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from sdsim.conf.compose import composed
 from sdsim.config import EvalConfig, run_id
-from sdsim.store.table import load
 from sdsim.sweep.job import GROUPS, Job, parse_job, register_jobs, run_job
 
 _GROUPS = {*GROUPS, "sweep"}  # choices of files, which Hydra takes without quotes
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sdsim.models import Network
     from sdsim.sweep.launch import Outcome, Progress
     from sdsim.training.result import SliceResult
@@ -242,6 +241,10 @@ def launch_sweep(words: list[str], on_progress: Progress, command: str | None = 
 
 
 def _rows(store: Path | str, identities: list[str]) -> pl.DataFrame:
+    import polars as pl  # training begins without it
+
+    from sdsim.store.table import load
+
     return load(store).filter(pl.col("run_id").is_in(identities))
 
 
