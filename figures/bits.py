@@ -17,6 +17,7 @@ from figures.runs import (
     SERIES,
     chosen_runs,
     provenance_note,
+    with_known_state,
     with_quantized,
 )
 from figures.style import (
@@ -64,7 +65,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         NothingToDraw: unless some series has two sizes of state at an order.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="variant", select=select)
+    runs = with_known_state(chosen_runs(table, passes="variant", select=select))
     measured = points(with_quantized(runs))
     if measured.is_empty():
         raise NothingToDraw("no kind of model was tested with two sizes of state at two orders")

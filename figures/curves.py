@@ -23,6 +23,7 @@ from figures.palette import model_label, ordinal_colours
 from figures.runs import SERIES, SIZES, chosen_runs, differences, provenance_note
 from figures.style import (
     PAGE_WIDTH,
+    UNKNOWN_STATE,
     add_legend,
     add_note,
     draw_floors,
@@ -275,7 +276,9 @@ def _line_name() -> pl.Expr:
     in_bytes = pl.col("state_bytes").map_elements(lambda number: f"{number:,} B", pl.String)
     steps = pl.col("steps").map_elements(lambda number: f"{number:,} steps", pl.String)
     return pl.concat_str(
-        pl.when(pl.col("state_bits_per_number") > 0).then(in_bits).otherwise(in_bytes),
+        pl.when(pl.col("state_bits_per_number") > 0)
+        .then(in_bits)
+        .otherwise(in_bytes.fill_null(UNKNOWN_STATE)),
         pl.when(pl.col("steps").n_unique().over(among) > 1).then(steps),
         *differences(SIZES, [*among, "steps"]),
         separator=", ",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,7 @@ from figures import (
     order,
     passes,
     rates,
+    slices,
     theory,
     tradeoff,
 )
@@ -58,6 +60,12 @@ FIGURES: dict[str, Callable[..., Drawing]] = {
 
 A new figure is a module and a line here.
 """
+
+OVER_STATE = ("order", "bits", "budget")
+"""The figures that show accuracy against the size of the state.
+
+Where the runs allow none of them, as on a task of one order, or where a state is unknown,
+`figures.slices` does."""
 
 THEORY_FIGURES: dict[str, Callable[[], Drawing]] = {
     "memory_over_time": theory.draw_over_time,
@@ -147,35 +155,80 @@ def draw_all(
     *,
     select: Selection = "validation",
     caption: bool = True,
+    own: Sequence[str] = (),
 ) -> list[Path]:
-    """Draw every figure that the runs of a store allow.
+    """Draw every figure that the runs of a store allow, accuracy against state in any case.
 
     Same runs, same bytes, in any process and at any time, given the same versions of matplotlib
-    and polars. A figure that the runs do not allow is skipped, with the reason in the log.
+    and polars. A figure that the runs do not allow is left out; the log says why, at the level
+    INFO.
 
     Args:
         table: all its runs, from `sdsim.store.table.load`.
         out: folder for the figures, created if it is missing; earlier figures in it are replaced.
         select: which runs of a setting are shown, see `figures.runs.chosen_runs`.
         caption: see `Drawing.save`.
+        own: import paths of figures of one's own, ``"package.module.function"``, each called as
+            those of `FIGURES` are and drawn under the name of its function.
 
     Returns:
         Paths of what was written: each figure as PDF and PNG, its numbers as CSV; and
         slices.csv, every setting's accuracy on every pair of sizes.
 
     Raises:
-        ValueError: if no run can be shown.
+        ValueError: if no run can be shown; for an import path where there is no function, or that
+            makes no `Drawing`.
     """
+    chosen = FIGURES | own_figures(own)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    for name, draw in FIGURES.items():
+    left_out: list[str] = []
+    for name, draw in chosen.items():
         try:
-            with house_style():
-                paths += draw(table, select=select).save(out / name, caption=caption)
+            paths += _drawn(out / name, draw, table, select, caption)
         except NothingToDraw as reason:
-            logger.warning("figure %r is left out: %s", name, reason)
+            logger.info("figure %r is left out: %s", name, reason)
+            left_out.append(name)
             Drawing.remove(out / name)  # of other runs, from an earlier call
-    slices = out / "slices.csv"
-    write_text(slices, by_slice(chosen_runs(table, select=select)).write_csv())
-    return [*paths, slices]
+    if all(name in left_out for name in OVER_STATE) or table["state_bits"].is_null().any():
+        return paths + _drawn(out / "slices", slices.draw, table, select, caption)
+    Drawing.remove(out / "slices")
+    numbers = out / "slices.csv"
+    write_text(numbers, by_slice(chosen_runs(table, select=select)).write_csv())
+    return [*paths, numbers]
+
+
+def own_figures(paths: Sequence[str]) -> dict[str, Callable[..., Drawing]]:
+    """Figures of one's own by the names of their functions.
+
+    Raises:
+        ValueError: for an import path where there is no function, or whose name is taken.
+    """
+    found: dict[str, Callable[..., Drawing]] = {}
+    for path in paths:
+        module, _, name = path.rpartition(".")
+        try:
+            draw = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"own = {path!r}: cannot be imported ({error})") from error
+        if not callable(draw) or name in FIGURES or name in found or name == "slices":
+            raise ValueError(f"own = {path!r}: a function whose name no other figure has")
+        found[name] = draw
+    return found
+
+
+def _drawn(
+    stem: Path,
+    draw: Callable[..., Drawing],
+    table: pl.DataFrame,
+    select: Selection,
+    caption: bool,
+) -> list[Path]:
+    """Draw a figure and write it; its paths."""
+    with house_style():  # which writing depends on as well
+        drawing = draw(table, select=select)
+        if not isinstance(drawing, Drawing):
+            kind = type(drawing).__name__
+            raise ValueError(f"figure {stem.name!r}: it returns a {kind}, no Drawing")
+        return drawing.save(stem, caption=caption)

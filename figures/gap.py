@@ -13,6 +13,7 @@ from figures.runs import chosen_runs, networks, provenance_note
 from figures.style import (
     LAST_SET,
     PAGE_WIDTH,
+    UNKNOWN_STATE,
     add_legend,
     add_note,
     draw_intervals,
@@ -144,13 +145,17 @@ def _draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
         )
     names = [
         f"{model_label(row['model'])} {printable(row['variant'])}".rstrip()
-        + f"  {row['state_bytes']:,} B  {row['short_first']:.2f} / {row['long_first']:.2f}"
+        + f"  {_state(row['state_bytes'])}  {row['short_first']:.2f} / {row['long_first']:.2f}"
         for row in panel.iter_rows(named=True)
     ]
     ax.set_yticks(places, names)
     ax.set_ylim(place + 0.8, 0.2)
     ax.axvline(0, color="0.4", linewidth=0.8, zorder=1)
     ax.grid(visible=False, axis="y")
+
+
+def _state(size: int | None) -> str:
+    return UNKNOWN_STATE if size is None else f"{size:,} B"
 
 
 def _draw_floor(ax: Axes, panel: pl.DataFrame, limits: tuple[float, float]) -> None:

@@ -18,6 +18,7 @@ from figures.runs import (
     QUANTIZED_NOTE,
     chosen_runs,
     provenance_note,
+    with_known_state,
     with_quantized,
 )
 from figures.style import PAGE_WIDTH, PALE, add_legend, add_note, intervals_note, task_label
@@ -61,7 +62,7 @@ def draw(table: pl.DataFrame, target: float = 0.5, *, select: Selection = "valid
         NothingToDraw: if there is no panel.
         ValueError: for another target; also see `chosen_runs`.
     """
-    runs = chosen_runs(table, passes="variant", select=select)
+    runs = with_known_state(chosen_runs(table, passes="variant", select=select))
     needed = needed_memory(by_slice(with_quantized(runs)), target)
     if needed.is_empty():
         raise NothingToDraw(

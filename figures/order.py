@@ -19,7 +19,7 @@ from figures.axes import bytes_axis
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import SeriesStyle, series_styles
 from figures.pooling import by_order
-from figures.runs import chosen_runs, networks, provenance_note
+from figures.runs import chosen_runs, networks, provenance_note, with_known_state
 from figures.style import (
     PAGE_WIDTH,
     add_legend,
@@ -67,7 +67,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
         NothingToDraw: if no slice was tested along with its mirror image.
         ValueError: see `chosen_runs`.
     """
-    runs = chosen_runs(networks(table), select=select)
+    runs = with_known_state(chosen_runs(networks(table), select=select))
     settings = by_order(runs)
     seeds = by_order(runs, each_seed=True).drop_nulls("seed")
     if settings.is_empty():

@@ -11,7 +11,7 @@ from figures.bounds import zero_error_bits
 from figures.drawing import Drawing, NothingToDraw
 from figures.palette import ORDINAL_COLOURS, model_label
 from figures.pooling import by_seed, by_slice, of_seeds, pool, with_difference
-from figures.runs import SERIES, chosen_runs, networks, provenance_note
+from figures.runs import SERIES, chosen_runs, networks, provenance_note, with_known_state
 from figures.style import (
     PAGE_WIDTH,
     add_legend,
@@ -57,7 +57,7 @@ def draw(table: pl.DataFrame, *, select: Selection = "validation") -> Drawing:
     unlimited = table.filter(pl.col("state_bits_per_number").fill_null(0) == 0)
     if unlimited.is_empty():
         raise NothingToDraw("every run had a budget of bits")
-    runs = chosen_runs(unlimited, axes=("passes",), select=select)
+    runs = with_known_state(chosen_runs(unlimited, axes=("passes",), select=select))
     ordered = runs.filter(pl.col("order") != "equal")
     trained = networks(ordered).filter(pl.col("passes").n_unique().over(SERIES) > 1)
     if trained.is_empty():

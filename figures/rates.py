@@ -16,6 +16,7 @@ from figures.pooling import pool
 from figures.runs import SERIES, SIZES, provenance_note, rated_runs
 from figures.style import (
     PAGE_WIDTH,
+    UNKNOWN_STATE,
     add_legend,
     add_note,
     draw_intervals,
@@ -144,6 +145,8 @@ def draw_panel(ax: Axes, panel: pl.DataFrame) -> None:
 
 def _size(setting: dict[str, Any]) -> str:
     """Of a setting's state, as the legend has it."""
+    if setting["state_bits"] is None:
+        return UNKNOWN_STATE
     if setting["state_bits_per_number"]:  # a budget; else 0, or null of an algorithm
         return f"{setting['state_bits']:,} bits"
     return f"{ceil(setting['state_bits'] / 8):,} B"

@@ -73,6 +73,18 @@ def networks(table: pl.DataFrame) -> pl.DataFrame:
     return trained
 
 
+def with_known_state(runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs whose state is measured or stated, for figures that have it on an axis.
+
+    Raises:
+        NothingToDraw: if there are none.
+    """
+    known = runs.filter(pl.col("state_bits").is_not_null())
+    if known.is_empty():
+        raise NothingToDraw("the size of no model's state is known")
+    return known
+
+
 def chosen_runs(
     table: pl.DataFrame,
     *,
@@ -157,7 +169,7 @@ def _with_settings(runs: pl.DataFrame, passes: Passes, axes: Sequence[str]) -> p
     """The runs with the columns setting, experiment and variant."""
     task = [name for name in TASK if name not in axes and (name != "passes" or passes == "task")]
     setting = [name for name in config_columns() if name not in ("lr", "seed")]
-    elsewhere = {"model", *task, *SIZES, *axes}
+    elsewhere = {"model", "stated_state_bits", *task, *SIZES, *axes}
     variant = [name for name in setting if name not in elsewhere]
     return runs.with_columns(
         setting=pl.col("run_id").first().over(setting),

@@ -29,6 +29,9 @@ PAGE_WIDTH = 6.75
 GUESSING = "Guessing"
 """Label of the accuracy of the best guess, see `synthetic.Task.chance`."""
 
+UNKNOWN_STATE = "state unknown"
+"""What stands in place of a size of state that is neither measured nor stated."""
+
 LAST_SET = "Any token of the last set"
 """Label of the accuracy of naming any token of B, which needs no memory of A."""
 

@@ -2,9 +2,19 @@
 
 Tasks stream tokens into models with a measured state; sweeps turn (order × bits of state × passes)
 into stored runs; figures lay those runs beside what theory proves.
+
+>>> import sdsim
+>>> task = sdsim.task("set_disjointness", 4, 12)  # A of 4 tokens, B of 12; which do they share?
+>>> sdsim.model("gru", task, width=16)
+LanguageModel(gru: 4 layers of gru, width 16, 11,536 parameters)
+>>> dir(sdsim)
+['__version__', 'evaluate', 'load', 'load_model', 'model', 'sweep', 'task', 'train']
+
+Each has its own docstring; `docs/library.md` goes from a task's tensor to a curve.
 """
 
 import sys
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
@@ -59,10 +69,27 @@ def _find_siblings(parent: Path) -> None:
 _find_siblings(Path(__file__).resolve().parent.parent)
 
 
-def __getattr__(name: str) -> Any:
-    """What users of the library call, imported when it is first asked for."""
-    if name == "load_model":
-        from sdsim.store.weights import load_model
+_OFFERED = {
+    "evaluate": "sdsim.library.evaluate",
+    "load": "sdsim.store.table.load",
+    "load_model": "sdsim.store.weights.load_model",
+    "model": "sdsim.library.model",
+    "sweep": "sdsim.sweep",  # a package that is called, see `sdsim.calling`
+    "task": "sdsim.library.task",
+    "train": "sdsim.library.train",
+}
+"""What users of the library call, and where it is, imported when it is first asked for."""
 
-        return load_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _OFFERED[name].rpartition(".")
+    if module == __name__:
+        return import_module(_OFFERED[name])
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """What is offered, without the plumbing."""
+    return [*_OFFERED, "__version__"]

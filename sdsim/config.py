@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, field, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -25,6 +25,12 @@ TrainingMode = Literal["sequential", "vmap", "compiled", "cuda_graph"]
 Selection = Literal["validation", "released"]
 """Which runs figures show of a config: all seeds at the learning rate that validation examples
 choose, or, as the paper's released code, for each order the run with the best test accuracy."""
+
+StateSource = Literal["measured", "stated", "unknown"]
+"""Where the size of a model's state comes from: counted tensors, what is said of it, or nowhere."""
+
+Reader = Literal["causal", "prefix", "noncausal", "unknown"]
+"""How a model reads its prompt, see `sdsim.store.architecture.reader`."""
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -58,6 +64,10 @@ class ModelConfig:
             forgotten. Empty: the states themselves are carried.
         state_quantized_at: boundaries, where the input goes from one side to the other; or tokens:
             after each.
+        arguments: keyword arguments of the mixers that are given by import paths, beside what
+            their parameters' names ask for (`sdsim.models.construction`).
+        stated_state_bits: bits that the whole model carries per sequence, as you know them; for
+            models with a module that has no `step`, whose state cannot be measured; null: unknown.
     """
 
     name: str
@@ -74,8 +84,16 @@ class ModelConfig:
     state_bits_per_number: Annotated[int, Field(ge=0, le=16)] = 0
     state_numbers: tuple[Annotated[int, Field(ge=0)], ...] = ()
     state_quantized_at: Literal["boundaries", "tokens"] = "boundaries"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    stated_state_bits: Count | None = None
 
     def __post_init__(self) -> None:
+        if not self.has_modules and (self.arguments or self.stated_state_bits is not None):
+            name = "arguments" if self.arguments else "stated_state_bits"
+            raise ValueError(
+                f"model.{name}: it is for mixers given by import paths; model.mixers = "
+                f"{list(self.mixers)} are built in"
+            )
         if not self.has_budget and (self.state_numbers or self.state_quantized_at == "tokens"):
             raise ValueError(
                 "model.state_bits_per_number = 0: the state is not quantized, so leave "
@@ -91,6 +109,34 @@ class ModelConfig:
     def has_budget(self) -> bool:
         """Whether the state is quantized."""
         return self.state_bits_per_number > 0
+
+    @property
+    def has_modules(self) -> bool:
+        """Whether a mixer is given by its import path."""
+        return any("." in name for name in self.mixers)
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModuleConfig:
+    """A whole model of your own, from tokens to logits, as a `torch.nn.Module`.
+
+    Attributes:
+        name: what runs and figures call the model.
+        module: import path of the class, or of a function that returns the module, called with
+            what its parameters' names ask for (`sdsim.models.construction`), such as
+            ``vocab_size``. The module maps tokens (B, N) to logits (B, N, vocab_size).
+        arguments: its other keyword arguments.
+        stated_state_bits: bits that it carries per sequence, as you know them; null: unknown,
+            unless the module states its own by an attribute ``state_bits``.
+    """
+
+    name: str
+    module: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    stated_state_bits: Count | None = None
+
+    has_budget = False  # its state cannot be reached, so it is never quantized
+    has_modules = True
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -124,6 +170,16 @@ class AlgorithmConfig:
                 )
 
 
+def _pairs(sizes: Any) -> Any:
+    """A pair alone stands for a list of that one pair."""
+    is_pair = isinstance(sizes, (list, tuple)) and len(sizes) == 2
+    return [sizes] if is_pair and all(isinstance(size, int) for size in sizes) else sizes
+
+
+Sizes = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_pairs)]
+"""Pairs of sizes; ``[4, 12]`` is ``[[4, 12]]``."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class TaskConfig:
     """A task at several sizes.
@@ -146,8 +202,8 @@ class TaskConfig:
     name: str = "set_disjointness"
     kind: str = "synthetic.SetDisjointness"
     vocab_size: int = 36
-    train_sizes: Annotated[tuple[tuple[int, int], ...], Field(min_length=1)] = ((4, 12), (12, 4))
-    test_sizes: tuple[tuple[int, int], ...] = ()
+    train_sizes: Annotated[Sizes, Field(min_length=1)] = ((4, 12), (12, 4))
+    test_sizes: Sizes = ()
     passes: Count = 1
     options: dict[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] = ()
@@ -245,14 +301,14 @@ class RunConfig:
     """One run; `run_id`, a hash of exactly these fields, is its name in a store.
 
     Attributes:
-        model: a network, or a streaming algorithm.
+        model: a network of mixers, a whole model of your own, or a streaming algorithm.
         task: what it reads.
         train: how it is trained.
         test: how it is evaluated.
         seed: of initialization, data and dropout.
     """
 
-    model: ModelConfig | AlgorithmConfig
+    model: ModelConfig | ModuleConfig | AlgorithmConfig
     task: TaskConfig = field(default_factory=TaskConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     test: EvalConfig = field(default_factory=EvalConfig)
@@ -281,6 +337,8 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "state_bits_per_number": 0,
         "state_numbers": (),
         "state_quantized_at": "boundaries",
+        "arguments": {},
+        "stated_state_bits": None,
     },
     "TrainConfig": {"until": "steps"},
     "EvalConfig": {"validation": 0},
@@ -311,8 +369,15 @@ def config_id(config: dict[str, Any]) -> str:
 def added_fields(name: str, part: dict[str, Any]) -> dict[str, Any]:
     """The `ADDED_FIELDS` of a part of a config as plain data, such as ``"train"``."""
     kinds = {"task": "TaskConfig", "train": "TrainConfig", "test": "EvalConfig"}
-    kinds["model"] = "AlgorithmConfig" if "machine" in part else "ModelConfig"
+    kinds["model"] = kind_of_model(part).__name__
     return ADDED_FIELDS.get(kinds.get(name, name), {})
+
+
+def kind_of_model(part: dict[str, Any]) -> type[ModelConfig | ModuleConfig | AlgorithmConfig]:
+    """The class of a model's config, given as plain data: by the key that it alone has."""
+    if "machine" in part:
+        return AlgorithmConfig
+    return ModuleConfig if "module" in part else ModelConfig
 
 
 def _without(part: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,12 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -55,6 +59,23 @@ def remove_scratch(folder: Path, pattern: str = "*") -> None:
     """Remove what killed writers of the files that match have left; no other may be writing."""
     for left in folder.glob(f".{pattern}-{'[0-9a-f]' * 32}"):
         left.unlink(missing_ok=True)
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors to a safetensors file; `atomic_file` or `atomic_folder` make it whole.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file  # imports torch, which most files here do without
+
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(str(error)) from error
 
 
 def write_text(path: Path, text: str) -> None:

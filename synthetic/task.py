@@ -17,7 +17,7 @@ Split = Literal["train", "validation", "test"]
 """Unrelated streams of one seed: to learn from, to choose learning rates by, to report."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Token sequences and what to predict at each position.
 
@@ -31,6 +31,10 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     prefix_len: int
+
+    def __repr__(self) -> str:
+        kind = str(self.inputs.dtype).removeprefix("torch.")
+        return f"Batch(inputs {kind} {tuple(self.inputs.shape)}, prefix_len={self.prefix_len})"
 
 
 class Task(Protocol):

@@ -1,51 +1,70 @@
 """The pages of docs/ do what they say: their files are written, their commands run."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import Run
+
 DOCS = Path(__file__).parent.parent / "docs"
 FILE = re.compile(r"^`([\w/]+\.\w+)`\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run(line: str, folder: Path) -> str:
-    words = shlex.split(line)
-    environment = dict(os.environ)
-    while "=" in words[0]:
-        name, value = words.pop(0).split("=", 1)
-        environment[name] = value
-    assert words[0] == "sdsim"
-    command = [sys.executable, "-m", "sdsim", *words[1:]]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def test_a_model_and_a_task_of_ones_own(tmp_path: Path) -> None:
-    page = (DOCS / "extending.md").read_text()
-    files = FILE.findall(page)
-    assert [name for name, _ in files] == [
-        "fading.py",
-        "conf/model/fading.yaml",
-        "missing.py",
-        "conf/task/missing.yaml",
+def test_what_is_of_ones_own(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/extending.md, to the letter: its files are written, its commands run, in its order."""
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    files = dict(FILE.findall(page))
+    assert [Path(name).stem for name in files] == [
+        *("running", "hf_mamba", "hf_llama", "fading", "fading", "missing", "missing", "missing"),
+        "by_length",
     ]
-    for name, text in files:
+    for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    commands = [line for block in COMMANDS.findall(page) for line in block.splitlines()]
-    outputs = [run(line, tmp_path) for line in commands]
-    assert len(outputs) == 4
-    assert "fading" in outputs[0]
-    assert "fading" in outputs[1]
-    assert "fading" in outputs[3]
-    assert "gru" in outputs[3]
-    assert (tmp_path / "runs" / "missing" / "figures" / "slices.csv").is_file()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)  # PYTHONPATH=.
+    outputs = []
+    for line in (line for block in COMMANDS.findall(page) for line in block.splitlines()):
+        words = [word for word in shlex.split(line) if word != "PYTHONPATH=."]
+        assert words[0] == "sdsim"
+        is_sweep = words[1] == "sweep" or "-m" in words
+        here = ["hydra.launcher.n_jobs=1"] if is_sweep else []  # in this process
+        code, out, err = run(*words[1:], *here)
+        assert code == 0, f"{line}\n{out}\n{err}"
+        outputs.append(out)
+    assert len(outputs) == 11
+    for said, output in zip(
+        (
+            "state unknown (model.stated_state_bits states it): own",
+            "state stated, not measured: own",
+            "hf_mamba",
+            "hf_llama",
+            "fading",
+            "fading",
+            "all runs are in runs/missing",
+            "slices.png",
+            "all runs are in runs/sweep",
+            "fading",
+            "by_length.png",
+        ),
+        outputs,
+        strict=True,
+    ):
+        assert said in output
+    assert "not drawn, since these runs do not allow it: order" in outputs[7]
+    assert (tmp_path / "runs" / "sweep" / "figures" / "by_length.csv").is_file()
+
+
+def test_the_page_says_what_a_centred_convolution_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    (code,) = [block for block in PYTHON.findall(page) if "earlier_outputs(found)" in block]
+    exec(code, {})
+    said = code.rpartition("# ")[2].strip()
+    assert capsys.readouterr().out.strip() == said
 
 
 def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
@@ -54,7 +73,7 @@ def test_the_model_of_the_page_obeys_the_contract(tmp_path: Path) -> None:
 
     from sdsim.models import Mixer, ModelConfig
 
-    (_, source), *_ = FILE.findall((DOCS / "extending.md").read_text())
+    source = dict(FILE.findall((DOCS / "extending.md").read_text(encoding="utf-8")))["fading.py"]
     scope: dict[str, object] = {}
     exec(source, scope)
     kind = scope["FadingSum"]

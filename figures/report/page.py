@@ -27,7 +27,7 @@ from sdsim.config import Selection
 from sdsim.display import shown
 from sdsim.files import check_writable, write_text
 from sdsim.store.record import RECORD
-from sdsim.store.table import load
+from sdsim.store.table import load_runs
 
 PAGE = "report.html"
 """Name of the page in a store's folder."""
@@ -91,7 +91,7 @@ def write_report(
     if out.is_dir():
         raise ValueError(f"out = {out}: it is a folder; name a file, such as {out / PAGE}")
     check_writable(out.parent, "out")
-    table = load(store)
+    table = load_runs(store)
     text = _page(store, table, _links(store, table, out), select, on_part)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)

@@ -59,6 +59,8 @@ class BenchConfig:
             than with the first and the last.
         workers: of `sdsim bench sweep`: processes that measure at the same time.
         compile_seconds: of `sdsim bench sweep`: what compiling may take in one case, by estimate.
+        searchpath: where a preset of one's own is, besides; the command has Hydra's
+            ``--config-dir`` and ``hydra.searchpath`` for it.
     """
 
     what: Annotated[tuple[What, ...], Field(min_length=1)] = ("generation", "prefill")
@@ -92,6 +94,7 @@ class BenchConfig:
     all_members: bool = False
     workers: Count = 1
     compile_seconds: NonNegative = 120
+    searchpath: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.presets:

@@ -57,7 +57,9 @@ def conditions(
         "versions": versions(),
         "command": shlex.join(["sdsim", *sys.argv[1:]]),
         "ceilings": None if roofline is None else asdict(roofline),
-        "config": asdict(config),
+        "config": {
+            name: value for name, value in asdict(config).items() if name != "searchpath"
+        },  # a folder of this machine
     }
 
 

@@ -136,7 +136,11 @@ def measure(
             those of `so_far`.
     """
     device = torch.device(config.device)
-    runs = [run for run in runs_of(config.preset) if isinstance(run.model, ModelConfig)]
+    runs = [
+        run
+        for run in runs_of(config.preset, config.searchpath)
+        if isinstance(run.model, ModelConfig)
+    ]
     with threads(config.threads):
         earlier = (
             _Earlier(measure_roofline(device, torch.float32)) if so_far is None else _read(so_far)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+
+from omegaconf import DictConfig
 
 from sdsim.bench.config import BenchConfig, What
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, as_table, console, print_paths
 from sdsim.commands.figures import draw_reports
+from sdsim.conf import defaults_of
+from sdsim.conf.compose import parse
 from sdsim.display import shown
 from sdsim.files import check_writable
 
@@ -107,11 +112,19 @@ def shorthand(words: list[str]) -> list[str]:
     return [*others, f"what=[{','.join(chosen)}]"] if chosen else others
 
 
-COMMAND = Command.of(
-    BenchConfig,
+def parse_bench(config: DictConfig) -> BenchConfig:
+    """The settings, with Hydra's search path, where presets of one's own are."""
+    return replace(parse(BenchConfig, config), searchpath=tuple(config.hydra.searchpath))
+
+
+COMMAND = Command(
     name="bench",
     summary="measure the generator, attention, whole models, and training",
     help=HELP,
+    settings=defaults_of(BenchConfig),
+    parse=parse_bench,
     run=run,
+    meanings={"": (BenchConfig,)},
     shorthand=shorthand,
+    unlisted=("searchpath",),
 )

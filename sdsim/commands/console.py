@@ -49,6 +49,17 @@ def keep_table(frame: pl.DataFrame, file: Path) -> None:
     print_paths([file])
 
 
+def print_state_notes(table: pl.DataFrame) -> None:
+    """Which models of a table of runs have a state whose size is not measured, a line each way."""
+    for source, said in (
+        ("stated", "state stated, not measured"),
+        ("unknown", "state unknown (model.stated_state_bits states it)"),
+    ):
+        models = table.filter(state_source=source)["model"].unique().sort().to_list()
+        if models:
+            console.print(f"{said}: {shown(', '.join(models))}", soft_wrap=True)
+
+
 class Warnings(logging.Handler):
     """Log records on standard error, a line each."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic.dataclasses import dataclass
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import as_table, console, print_paths
+from sdsim.commands.console import as_table, console, print_paths, print_state_notes
 from sdsim.config import STRICT, Selection
 from sdsim.files import check_writable
 
@@ -34,6 +34,7 @@ class Config:
         store: folder of the runs to read.
         out: folder to draw into; null: <store>/figures, or the folder of `bench`.
         bench: a folder that ``sdsim bench`` wrote, to be drawn instead of a store.
+        own: import paths of figures of your own, see docs/extending.md: '["my_figures.draw"]'.
         select: what is shown of runs that differ in learning rate and seed. validation: all seeds
             at the rate with the best mean accuracy on validation examples (on test examples where
             there are no others). released: as the paper's released code does, for each order the
@@ -45,6 +46,7 @@ class Config:
     store: str = "runs/default"
     out: str | None = None
     bench: str | None = None
+    own: tuple[str, ...] = ()
     select: Selection = "validation"
     caption: bool = True
 
@@ -52,7 +54,7 @@ class Config:
 def run(config: Config) -> None:
     """Draw a store, or the reports of a benchmark."""
     if config.bench is None:
-        show_figures(config.store, config.out, config.select, caption=config.caption)
+        show_figures(config.store, config.out, config.select, config.own, caption=config.caption)
         return
     from sdsim.bench.report import load_reports
 
@@ -62,17 +64,27 @@ def run(config: Config) -> None:
 
 
 def show_figures(
-    store: str, folder: str | None, select: Selection = "validation", *, caption: bool = True
+    store: str,
+    folder: str | None,
+    select: Selection = "validation",
+    own: tuple[str, ...] = (),
+    *,
+    caption: bool = True,
 ) -> None:
     """Print a store's table, draw its figures, print their paths."""
     import figures
-    from sdsim.store.table import load
+    from sdsim.store.table import load_runs
 
-    table = load(store)
+    table = load_runs(store)
     out = Path(folder or Path(store, "figures"))
     check_writable(out, "out")
     console.print(as_table(figures.summary_table(table, select=select)))
-    print_paths(figures.draw_all(table, out, select=select, caption=caption))
+    print_state_notes(table)
+    paths = figures.draw_all(table, out, select=select, own=own, caption=caption)
+    print_paths(paths)
+    drawn = {path.stem for path in paths}
+    if left_out := [name for name in figures.FIGURES if name not in drawn]:
+        console.print(f"not drawn, since these runs do not allow it: {', '.join(left_out)}")
 
 
 def draw_reports(reports: list[Report], out: Path) -> None:

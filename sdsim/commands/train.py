@@ -6,17 +6,18 @@ from functools import partial
 from shlex import quote
 
 from sdsim.commands.command import Command
-from sdsim.commands.console import Bar, as_table, console
+from sdsim.commands.console import Bar, as_table, console, print_state_notes
 from sdsim.config import (
     AlgorithmConfig,
     EvalConfig,
     ModelConfig,
+    ModuleConfig,
     RunConfig,
     TaskConfig,
     TrainConfig,
     run_id,
 )
-from sdsim.sweep.job import PRIMARY, Job, parse_job, run_job
+from sdsim.sweep.job import PRIMARY, Job, parse_job
 from sdsim.training.tracking import TrackingConfig
 
 HELP = """\
@@ -47,7 +48,7 @@ SHOWN = (
 
 MEANINGS = {
     "": (RunConfig, Job),
-    "model.": (AlgorithmConfig, ModelConfig),
+    "model.": (AlgorithmConfig, ModuleConfig, ModelConfig),
     "task.": (TaskConfig,),
     "train.": (TrainConfig,),
     "test.": (EvalConfig,),
@@ -58,39 +59,29 @@ KEPT = ": finished runs are stored; the same command resumes the rest"
 
 def run(job: Job) -> None:
     """Do what the store lacks of a job, and print what was measured."""
+    from sdsim.library import do
     from sdsim.store.store import Store
-    from sdsim.training.device import check_device
-    from sdsim.training.tasks import check_run
 
-    check_run(job.run)
-    store = Store(job.store)
-    check_device(job.device)
-    job.tracking.check()
-    store.check()
-    identities = [run_id(config) for config in job.runs]
+    store, identities = Store(job.store), [run_id(config) for config in job.runs]
     missing = [identity for identity in identities if identity not in store]
     with Bar("training", "steps") as bar:
-        run_job(job, on_step=lambda done: bar.show(done, job.run.train.steps))
-    if not all(identity in store for identity in identities):
+        table = do(job, on_step=lambda done: bar.show(done, job.run.train.steps))
+    if table["run_id"].n_unique() < len(identities):
         # Stopped by the deadline, or another process is doing them.
         console.print("not all runs are done yet; the same command resumes them")
         return
-    import polars as pl
-
-    from sdsim.store.table import load
-
     folders = ", ".join(str(store.path / identity) for identity in identities)
     console.print(f"{folders} {'are stored' if missing else 'are there already'}:")
-    table = load(store.path).filter(pl.col("run_id").is_in(identities))
     console.print(as_table(table.select(SHOWN)))
+    print_state_notes(table)
 
 
 def sweep_and_report(command: str, overrides: list[str]) -> bool:
     """Do a sweep, and say what the store then has; whether that is all."""
-    from sdsim.sweep.launch import sweep
+    from sdsim.library import launch_sweep
 
     with Bar("sweeping", "runs") as bar:
-        done = sweep(command, overrides, bar.show)
+        done = launch_sweep(overrides, bar.show, command)
     if not done.runs:
         console.print("this shard has no run: the grid has fewer ensembles than shards")
         return True

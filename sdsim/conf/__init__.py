@@ -14,7 +14,14 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from sdsim.config import AlgorithmConfig, EvalConfig, ModelConfig, TaskConfig, TrainConfig
+from sdsim.config import (
+    AlgorithmConfig,
+    EvalConfig,
+    ModelConfig,
+    ModuleConfig,
+    TaskConfig,
+    TrainConfig,
+)
 from sdsim.text.presets import PRESETS
 from sdsim.training.tracking import TrackingConfig
 
@@ -27,6 +34,7 @@ def register() -> None:
     """Offer the dataclasses' defaults to the YAML files."""
     for name, kind in (
         ("model_defaults", ModelConfig),
+        ("module_defaults", ModuleConfig),
         ("machine_defaults", AlgorithmConfig),
         ("task_defaults", TaskConfig),
         ("tracking_defaults", TrackingConfig),

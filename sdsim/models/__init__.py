@@ -1,10 +1,12 @@
 """Recurrent and attention language models whose state is measured."""
 
-from sdsim.config import ModelConfig
+from sdsim.config import ModelConfig, ModuleConfig
 from sdsim.models.language_model import LanguageModel
 from sdsim.models.mixers.mixer import Mixer, MixerState
+from sdsim.models.network import Network
 from sdsim.models.registry import MIXERS, resolve_mixer
 from sdsim.models.state import ModelState
+from sdsim.models.whole_model import WholeModel
 
 __all__ = [
     "MIXERS",
@@ -13,5 +15,8 @@ __all__ = [
     "MixerState",
     "ModelConfig",
     "ModelState",
+    "ModuleConfig",
+    "Network",
+    "WholeModel",
     "resolve_mixer",
 ]

@@ -152,14 +152,19 @@ def budget_of(mixer: Mixer, config: ModelConfig, layer: int, boundaries: int) ->
         boundaries: most segment boundaries in an input.
 
     Raises:
-        ValueError: where the state of the mixer grows with the tokens read, or holds other than
-            floating-point numbers, or the mixer has a bidirectional prefix and the state is to be
-            quantized at every token.
+        ValueError: where the mixer has no state to reach, or one that grows with the tokens read or
+            holds other than floating-point numbers, or the mixer has a bidirectional prefix and
+            the state is to be quantized at every token.
     """
     if not config.has_budget:
         return None
     every_token = config.state_quantized_at == "tokens"
     name = type(mixer).__name__
+    if not mixer.measures_state:
+        raise ValueError(
+            f"model.state_bits_per_number = {config.state_bits_per_number}: layer {layer} has no "
+            "prefill and step, so that its state cannot be reached"
+        )
     if mixer.bidirectional_prefix and every_token:
         raise ValueError(
             f"model.state_quantized_at = tokens: {name} reads a prompt as a whole; take boundaries"

@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from sdsim.config import ModelConfig
 from sdsim.models.budget import StateBudget, budget_of, read_within, state_bits
 from sdsim.models.mixers.mixer import Mixer, MixerState
+from sdsim.models.mixers.module_mixer import ModuleMixer
+from sdsim.models.network import Network
 from sdsim.models.registry import resolve_mixer
 from sdsim.models.state import ModelState
 
@@ -112,7 +114,7 @@ class Layer(nn.Module):
         return h + self.mlp(self.norm2(h)) if self.has_mlp else h
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Network):
     """Embedding, layers, norm, and a read-out tied to the embedding.
 
     Args:
@@ -129,6 +131,7 @@ class LanguageModel(nn.Module):
         ValueError: for a mixer that `resolve_mixer` does not find, or that cannot be built.
     """
 
+    config: ModelConfig
     activation_checkpointing = False
 
     def __init__(self, config: ModelConfig, vocab_size: int, boundaries: int = 1) -> None:
@@ -138,6 +141,9 @@ class LanguageModel(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
         self.layers = nn.ModuleList(self._layers(boundaries))
         self.norm = nn.RMSNorm(config.width, eps=_NORM_EPS)
+        if config.stated_state_bits is not None and (self.measures_state or self._own_bits()):
+            who = "every layer's state is measured" if self.measures_state else "the modules do"
+            raise ValueError(f"model.stated_state_bits = {config.stated_state_bits}: {who}")
 
     def _layers(self, boundaries: int) -> Iterator[Layer]:
         config, kinds = self.config, [resolve_mixer(name) for name in self.config.mixers]
@@ -146,9 +152,30 @@ class LanguageModel(nn.Module):
             yield Layer(config, mixer, budget_of(mixer, config, i, boundaries))
 
     @property
+    def described(self) -> str:
+        layers = f"{self.config.depth} layer{'s' * (self.config.depth != 1)}"
+        return f"{layers} of {' and '.join(self.config.mixers)}, width {self.config.width}"
+
+    @property
     def bidirectional_prefix(self) -> bool:
         """Whether any layer reads the prompt non-causally."""
         return any(layer.mixer.bidirectional_prefix for layer in self._stack())
+
+    @property
+    def measures_state(self) -> bool:
+        return all(layer.mixer.measures_state for layer in self._stack())
+
+    @property
+    def stated_state_bits(self) -> int | None:
+        """As in the config; without it the sum of what all modules state of themselves."""
+        return self.config.stated_state_bits or self._own_bits()
+
+    def _own_bits(self) -> int | None:
+        """The sum of what the layers' modules state; None unless all layers are such modules."""
+        mixers = [layer.mixer for layer in self._stack()]
+        stated = [mixer.state_bits for mixer in mixers if isinstance(mixer, ModuleMixer)]
+        known = [bits for bits in stated if bits is not None]
+        return sum(known) if len(known) == len(mixers) else None
 
     @property
     def budget_bits(self) -> int:
@@ -194,12 +221,6 @@ class LanguageModel(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Features (…, width) to logits of the next token (…, V)."""
         return F.linear(hidden, self.embedding.weight)
-
-    def forward(
-        self, tokens: Tensor, prefix_len: int | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """Tokens (B, N) to logits (B, N, V); arguments and errors as `hidden`."""
-        return self.logits(self.hidden(tokens, prefix_len, mask))
 
     def prefill(
         self,

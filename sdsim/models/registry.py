@@ -1,11 +1,13 @@
-"""Classes that a config refers to: mixers by short names, any class by its import path."""
+"""The mixers that a config refers to: by short names, or any other by its import path."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Callable
 from inspect import isabstract
-from typing import Any
+from typing import TypeGuard
 
+from sdsim.config import ModelConfig
+from sdsim.models.construction import construct, import_object, known_arguments
 from sdsim.models.mixers.base_conv import BaseConv, CircularBaseConv
 from sdsim.models.mixers.gated_deltanet import GatedDeltaNet, PrefixGatedDeltaNet
 from sdsim.models.mixers.gla import GLA, PrefixGLA
@@ -17,6 +19,7 @@ from sdsim.models.mixers.linear_attention import (
 )
 from sdsim.models.mixers.mamba2 import Mamba2, PrefixMamba2
 from sdsim.models.mixers.mixer import Mixer
+from sdsim.models.mixers.module_mixer import ModuleMixer
 from sdsim.models.mixers.rotary_attention import RotaryAttention
 from sdsim.models.mixers.sliding_window_attention import SlidingWindowAttention
 from sdsim.models.mixers.softmax_attention import SoftmaxAttention
@@ -42,14 +45,18 @@ MIXERS: dict[str, type[Mixer]] = {
 """The sequence mixers by their short names; a config may name any other by its import path."""
 
 
-def resolve_mixer(name: str) -> type[Mixer]:
-    """The mixer of a name in `ModelConfig.mixers`.
+def resolve_mixer(name: str) -> Callable[[ModelConfig], Mixer]:
+    """What makes the mixer of a name in `ModelConfig.mixers`, given the model's config.
 
     Args:
-        name: a key of `MIXERS`, or the import path of a class, ``"package.module.ClassName"``.
+        name: a key of `MIXERS`, or the import path of a class or function,
+            ``"package.module.ClassName"``. A subclass of `Mixer` is built from the config; any
+            other makes a `torch.nn.Module` (`sdsim.models.construction`), which becomes a
+            `ModuleMixer`.
 
     Raises:
-        ValueError: for a name that is neither, and for a class that is not a concrete `Mixer`.
+        ValueError: for a name that is neither, and for a `Mixer` that is not concrete; what is
+            returned raises it where the module cannot be built.
     """
     if name in MIXERS:
         return MIXERS[name]
@@ -58,31 +65,29 @@ def resolve_mixer(name: str) -> type[Mixer]:
             f"model.mixers names {name}: must be one of {', '.join(MIXERS)}, "
             "or an import path package.module.ClassName"
         )
-    found = import_class("model.mixers", name)
-    if not issubclass(found, Mixer) or isabstract(found):
-        raise ValueError(f"model.mixers = {name!r}: not a concrete subclass of sdsim.models.Mixer")
-    return found
+    found = import_object("model.mixers", name)
+    if _is_mixer(found):
+        if isabstract(found):
+            missing = ", ".join(sorted(found.__abstractmethods__))
+            raise ValueError(f"model.mixers = {name!r}: a mixer without {missing}")
+        return found
+
+    def make(config: ModelConfig) -> Mixer:
+        known = known_arguments(config, layer_idx=0)  # of `fla`, for caches, which are not used
+        module = construct("model.mixers", name, found, known, config.arguments)
+        return ModuleMixer(config, name, module)
+
+    return make
 
 
-def import_class(option: str, path: str) -> type[Any]:
-    """The class at ``"package.module.ClassName"``.
-
-    Args:
-        option: the config option that holds the path, for errors.
-        path: the import path.
+def is_mixer(name: str) -> bool:
+    """Whether a name stands for a class of mixers, which have `prefill` and `step`.
 
     Raises:
-        ValueError: naming the option, if the module or the class cannot be found.
+        ValueError: for an import path where there is nothing.
     """
-    module, _, name = path.rpartition(".")
-    if not module or not all(part.isidentifier() for part in path.split(".")):
-        raise ValueError(f"{option} = {path!r}: must be an import path package.module.ClassName")
-    try:
-        found = getattr(import_module(module), name)
-    except ImportError as error:
-        raise ValueError(f"{option} = {path!r}: cannot be imported ({error})") from error
-    except AttributeError as error:
-        raise ValueError(f"{option} = {path!r}: {module} has no {name}") from error
-    if not isinstance(found, type):
-        raise ValueError(f"{option} = {path!r}: not a class")
-    return found
+    return name in MIXERS or _is_mixer(import_object("model.mixers", name))
+
+
+def _is_mixer(found: object) -> TypeGuard[type[Mixer]]:
+    return isinstance(found, type) and issubclass(found, Mixer)

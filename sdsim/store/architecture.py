@@ -5,9 +5,9 @@ Names alone, so that stored runs are read without torch.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-Reader: TypeAlias = Literal["causal", "prefix", "noncausal", "unknown"]
+from sdsim.config import Reader
 
 BIDIRECTIONAL_MIXERS: dict[str, tuple[Reader, str]] = {
     "circular_base_conv": ("noncausal", "base_conv"),
@@ -34,7 +34,7 @@ def reader(model: dict[str, Any], bidirectional_prefix: bool | None = None) -> R
         non-causally, which counts as ``"prefix"``; else ``"causal"``. None of a streaming
         algorithm.
     """
-    mixers = model.get("mixers")
+    mixers = [model["module"]] if "module" in model else model.get("mixers")
     if mixers is None:
         return None
     readers = {BIDIRECTIONAL_MIXERS[name][0] for name in mixers if name in BIDIRECTIONAL_MIXERS}
@@ -54,7 +54,7 @@ def architecture(model: dict[str, Any]) -> str | None:
     >>> architecture({"mixers": ["base_conv", "prefix_linear_attention"]})
     'base_conv+linear_attention'
     """
-    mixers = model.get("mixers")
+    mixers = [model["module"]] if "module" in model else model.get("mixers")
     if mixers is None:
         return None
     causal = {name: form for name, (_, form) in BIDIRECTIONAL_MIXERS.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sdsim.config import ModelConfig
-from sdsim.models import LanguageModel
+from sdsim.models import LanguageModel, Network
 from sdsim.store.held import CodeNumber, Held, read_rows, write_rows
 from sdsim.store.record import read_record
 from sdsim.store.weights import config_of, load_model
@@ -29,7 +29,8 @@ def probe_run(store: Path | str, name: str, positions: Positions, examples: int)
         examples: that a probe is trained and tested on.
 
     Raises:
-        ValueError: where the run is not on set disjointness, or has no weights.
+        ValueError: where the run is not on set disjointness, or has no weights, or a state that
+            cannot be reached.
     """
     folder = Path(store) / name
     run = config_of(read_record(folder))
@@ -49,13 +50,22 @@ def probe_run(store: Path | str, name: str, positions: Positions, examples: int)
     lacks_held = not known.issuperset(wanted)
     lacks_code = has_code and counted != {examples}
     if lacks_held or lacks_code:
-        model = load_model(store, name)
+        model = _with_state(load_model(store, name))
         if lacks_held:
             rows |= {row.place: row for row in _held(model, chosen, examples)}
             write_rows(folder, Held, [rows[place] for place in sorted(rows)])
         if lacks_code:
             write_rows(folder, CodeNumber, _code(model, tasks, examples))
     return [rows[place] for place in wanted]
+
+
+def _with_state(model: Network) -> LanguageModel:
+    if not isinstance(model, LanguageModel) or not model.measures_state:
+        raise ValueError(
+            f"the state of {model.config.name} cannot be probed: a module of it has no prefill and "
+            "step"
+        )
+    return model
 
 
 def _positions(positions: Positions, task: SetDisjointness) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from sdsim.config import STRICT, RunConfig, config_id, run_id
+from sdsim.config import STRICT, Reader, RunConfig, StateSource, config_id, run_id
 from sdsim.reading import reason
 from sdsim.store.provenance import commit, versions
 from sdsim.training.result import RunResult, SliceResult
@@ -38,8 +38,8 @@ class Record:
         schema: version of the file.
         run_id: of the config.
         config: the `RunConfig`, as plain data.
-        params, train_loss, steps_done, ensemble, seconds, slices, bidirectional_prefix, converged:
-            as in `RunResult`.
+        params, train_loss, steps_done, ensemble, seconds, slices, bidirectional_prefix, converged,
+            state_source, reader: as in `RunResult`.
         device: name of the torch device.
         versions: of Python, sdsim, torch and numpy.
         commit: of the checkout, see `sdsim.store.provenance.commit`.
@@ -59,6 +59,8 @@ class Record:
     commit: str | None
     bidirectional_prefix: bool | None = None
     converged: bool | None = None
+    state_source: StateSource = "measured"
+    reader: Reader | None = None
 
     @classmethod
     def of(cls, config: RunConfig, result: RunResult, device: str) -> Record:
@@ -83,6 +85,9 @@ class Record:
         sizes = [sorted((measured.size_a, measured.size_b)) for measured in self.slices]
         if sizes != [sorted(pair) for pair in task["test_sizes"] or task["train_sizes"]]:
             raise ValueError("its slices are not those of its config")
+        known = {measured.state_bits is not None for measured in self.slices}
+        if known != {self.state_source != "unknown"}:
+            raise ValueError("its states are not what it says of them")
         drawn = 0 if "machine" in self.config["model"] else self.config["test"].get("validation", 0)
         for measured in self.slices:
             correct = measured.validation_correct

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from sdsim.config import RunConfig, run_id
-from sdsim.files import atomic_folder, check_writable, write_text
+from sdsim.files import atomic_folder, check_writable, save_tensors, write_text
 from sdsim.store.curve import CURVE, curve_text
 from sdsim.store.record import (
     RECORD,
@@ -124,8 +124,6 @@ class Store:
                 text = curve_text(result.curve, config.task.train_sizes)
                 write_text(scratch / CURVE, text)
             if weights is not None:
-                from sdsim.training.checkpoint import save_tensors  # runs are read without torch
-
                 save_tensors(scratch / WEIGHTS, weights)
         self.checkpoint(config).unlink(missing_ok=True)
         return folder

@@ -11,7 +11,7 @@ from sdsim.config import RunConfig
 from sdsim.store.record import Record, read_record
 
 if TYPE_CHECKING:
-    from sdsim.models import LanguageModel
+    from sdsim.models import Network
 
 WEIGHTS = "weights.safetensors"
 """Name of the file in a run's folder."""
@@ -33,7 +33,7 @@ def config_of(record: Record) -> RunConfig:
     return TypeAdapter(RunConfig).validate_python(record.config)
 
 
-def load_model(store: Path | str, run_id: str) -> LanguageModel:
+def load_model(store: Path | str, run_id: str) -> Network:
     """The trained model of a stored run, on the CPU, in evaluation mode.
 
     Args:
@@ -58,7 +58,7 @@ def load_model(store: Path | str, run_id: str) -> LanguageModel:
             f"{folder} has no weights: `keep=weights` stores those of runs yet to be done"
         )
     try:
-        model.load_state_dict(load_file(file))
+        model.load_weights(load_file(file))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ValueError(f"{file} is damaged ({str(error).splitlines()[0]})") from error
     return model.eval()

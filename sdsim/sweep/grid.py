@@ -25,6 +25,7 @@ _OF_ALGORITHMS = ("model.budget", "model.features")
 _PLACES = ("sweep", "store", "device", "threads", "tracking")
 # Settings of a job that a sweep sets itself, and what to use instead.
 _OF_JOBS = {"members": "sweep.members", "deadline": "sweep.time_budget"}
+_SIZES = ("task.train_sizes", "task.test_sizes")
 _SHARD = re.compile(r"(\d+)/(\d+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 
@@ -162,10 +163,26 @@ def _check_choice(group: str, asked: list[str], offered: list[list[str] | None])
 def _axes(block: dict[str, Any]) -> Axes:
     # A list is an axis; a value that is itself a list (sizes) stands in a list of one.
     return {
-        key: [str(value).replace(" ", "") for value in _listed(values)]
+        key: [str(value).replace(" ", "") for value in _listed(key, values)]
         for key, values in block.items()
     }
 
 
-def _listed(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else [values]
+def _listed(key: str, values: Any) -> list[Any]:
+    """The values of an axis.
+
+    Of sizes, whose values are lists of pairs, a pair or a list of pairs is one value: no other
+    reading of it makes sense.
+
+    >>> _listed("seed", [0, 1]), _listed("task.train_sizes", [[4, 12], [12, 4]])
+    ([0, 1], [[[4, 12], [12, 4]]])
+    >>> _listed("task.train_sizes", [4, 12]), _listed("task.train_sizes", [[[4, 12]], [[12, 4]]])
+    ([[4, 12]], [[[4, 12]], [[12, 4]]])
+    """
+    is_value = key in _SIZES and _depth(values) < 3
+    return [values] if is_value or not isinstance(values, list) else values
+
+
+def _depth(values: Any) -> int:
+    """How many brackets stand before the first number."""
+    return 1 + _depth(values[0]) if isinstance(values, list) and values else 0

@@ -14,14 +14,13 @@ from sdsim.conf import defaults_of, register_primary
 from sdsim.conf.compose import plain, validate
 from sdsim.config import (
     STRICT,
-    AlgorithmConfig,
     Count,
-    ModelConfig,
     Positive,
     RunConfig,
     Seed,
     TaskConfig,
     TrainingMode,
+    kind_of_model,
     run_id,
 )
 from sdsim.training.tracking import TrackingConfig, tracked
@@ -29,7 +28,7 @@ from sdsim.training.tracking import TrackingConfig, tracked
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sdsim.models import LanguageModel
+    from sdsim.models import Network
 
 GROUPS = {
     "model": "based",
@@ -116,7 +115,8 @@ def parse_job(config: DictConfig) -> Job:
     """The job that a composed config describes.
 
     The config has the fields of the run beside those of the job. A task's options stand beside its
-    other settings; a model that names a machine is a streaming algorithm.
+    other settings; a model that names a machine is a streaming algorithm, one that names a module a
+    whole model of one's own.
 
     Raises:
         ValueError: in one line that names each field that is wrong.
@@ -129,7 +129,7 @@ def parse_job(config: DictConfig) -> Job:
     options = {name: task.pop(name) for name in list(task) if name not in known}
     if isinstance(task["options"], dict):
         task["options"] |= options
-    kind: type[Any] = AlgorithmConfig if "machine" in values["model"] else ModelConfig
+    kind: type[Any] = kind_of_model(values["model"])
     # Before the union of both, whose errors would name each field twice.
     values["model"] = validate(kind, values["model"], "model.")
     run = validate(RunConfig, {name: values.pop(name) for name in _RUN if name in values})
@@ -170,8 +170,8 @@ def run_job(job: Job, on_step: Callable[[int], None] | None = None) -> int:
         log = claims.enter_context(tracked(job.tracking, store.path))
         weights: dict[str, dict[str, Tensor]] = {}
 
-        def keep(run: RunConfig, model: LanguageModel) -> None:
-            weights[run_id(run)] = model.state_dict()
+        def keep(run: RunConfig, model: Network) -> None:
+            weights[run_id(run)] = {name: w.detach() for name, w in model.weights().items()}
 
         conditions = Conditions(
             torch.device(job.device),

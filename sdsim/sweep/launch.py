@@ -48,12 +48,17 @@ class Outcome:
     Attributes:
         store: of the runs.
         stored: how many of the sweep's runs it has.
-        runs: how many there are; more than `stored` only after the time budget.
+        identities: the ids of all; more than `stored` only after the time budget.
     """
 
     store: Store
     stored: int
-    runs: int
+    identities: list[str]
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return len(self.identities)
 
 
 def sweep(
@@ -121,7 +126,7 @@ def launch(plan: Plan, loader: ConfigLoader, on_progress: Progress) -> Outcome:
 
     with _watched(store, identities, on_progress):
         _launch_until_stored(launch_missing, store, identities, deadline)
-    return Outcome(store, sum(identity in store for identity in identities), len(identities))
+    return Outcome(store, sum(identity in store for identity in identities), identities)
 
 
 def run_one(config: DictConfig) -> bool:

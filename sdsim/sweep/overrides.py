@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sdsim.conf.compose import composed, plain
-from sdsim.config import ModelConfig, RunConfig, run_id
+from sdsim.config import ModelConfig, ModuleConfig, RunConfig, run_id
 from sdsim.sweep.job import parse_job, register_jobs
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.]*")
@@ -40,7 +40,9 @@ def _groups(run: RunConfig) -> list[str]:
     """The choices of config groups that come closest."""
     with composed("train", []) as (_, loader):
         models, tasks = (loader.get_group_options(group) for group in ("model", "task"))
-    if isinstance(run.model, ModelConfig):
+    if isinstance(run.model, ModuleConfig):
+        model = "own_whole"
+    elif isinstance(run.model, ModelConfig):
         model = run.model.name if run.model.name in models else "gru"
     else:
         model = str(run.model.machine)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
@@ -90,19 +91,24 @@ def make_plan(config: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     return Plan(grid, job, runs, config)
 
 
-def runs_of(preset: str) -> list[RunConfig]:
+def runs_of(preset: str, searchpath: Sequence[str] = ()) -> list[RunConfig]:
     """All runs of a preset of ``sdsim sweep``.
+
+    Args:
+        preset: its name.
+        searchpath: where presets of one's own are, such as ``"file://conf"``.
 
     Raises:
         ValueError: if there is none of that name.
     """
     register_jobs()
     try:
-        with composed("sweep", [f"sweep={preset}"]) as (config, loader):
+        places = [f"hydra.searchpath={json.dumps(list(searchpath))}"] if searchpath else []
+        with composed("sweep", [f"sweep={preset}", *places]) as (config, loader):
             grid = parse(Grid, config.sweep, path="sweep.")
             return [
                 parse_job(composed_run).run
-                for _, composed_run in _composed_runs(config, loader, [], expand(grid, {}))
+                for _, composed_run in _composed_runs(config, loader, places, expand(grid, {}))
             ]
     except MissingConfigException as error:
         raise ValueError(f"preset = {preset!r}: there is no such sweep") from error

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sdsim.config import RunConfig
-from sdsim.files import atomic_file, remove_scratch
-from sdsim.training.trainer import Snapshot, curve_shape, log_every, parameter_shapes
+from sdsim.files import atomic_file, remove_scratch, save_tensors
+from sdsim.training.trainer import Snapshot, build, curve_shape, learned, log_every
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _GROUPS = ("parameters", "exp_avg", "exp_avg_sq")
+_BUFFERS = "buffers"
 _CURVES = ("losses", "accuracies", "curve")
 
 
@@ -34,25 +33,12 @@ def save(path: Path, snapshot: Snapshot) -> None:
     for group in _GROUPS:
         tensors |= {f"{group}/{name}": tensor for name, tensor in getattr(snapshot, group).items()}
     progress = {"format": _FORMAT, "step": snapshot.step, "seconds": snapshot.seconds}
+    tensors |= {f"{_BUFFERS}/{name}": tensor for name, tensor in snapshot.buffers.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_scratch(path.parent, path.name)
     with atomic_file(path) as partial:
         metadata = {name: json.dumps(value) for name, value in progress.items()}
         save_tensors(partial, tensors, metadata)
-
-
-def save_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors to a safetensors file; `atomic_file` or `atomic_folder` make it whole.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
-    except SafetensorError as error:  # its way to say that the disk is full
-        raise OSError(str(error)) from error
 
 
 def load(path: Path, config: RunConfig) -> Snapshot | None:
@@ -86,12 +72,18 @@ def _snapshot(
         tensors["curve"] = whole
     tensors.setdefault("curve", whole)
     curves = {name: tensors.pop(name) for name in _CURVES}
-    shapes = parameter_shapes(config)
-    groups = {group: {name: tensors.pop(f"{group}/{name}") for name in shapes} for group in _GROUPS}
-    for group in groups.values():
-        wrong = [name for name, shape in shapes.items() if group[name].shape != shape]
-        if wrong:
-            raise ValueError(f"{wrong[0]} has another shape")
+    model = build(config, torch.device("meta"))
+    expected: dict[str, Tensor] = {
+        f"{group}/{name}": own for group in _GROUPS for name, own in learned(model).items()
+    }
+    expected |= {f"{_BUFFERS}/{name}": own for name, own in model.extra_weights().items()}
+    wrong = [name for name, own in expected.items() if tensors[name].shape != own.shape]
+    if wrong:
+        raise ValueError(f"{wrong[0]} has another shape")
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in (*_GROUPS, _BUFFERS)}
+    for full_name in expected:
+        group, _, name = full_name.partition("/")
+        groups[group][name] = tensors.pop(full_name)
     if [tuple(each.shape) for each in curves.values()] != [(logged,), (logged,), shape]:
         raise ValueError("its losses have another length")
     if tensors or not 0 < progress["step"] <= config.train.steps:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sdsim.config import AlgorithmConfig, ModelConfig, RunConfig
-from sdsim.models import LanguageModel
+from sdsim.config import AlgorithmConfig, ModelConfig, ModuleConfig, RunConfig
+from sdsim.models import Network
 from sdsim.seeding import seeded_generator
 from sdsim.training.tasks import train_tasks
 from synthetic import IGNORE_INDEX, Batch, Task
@@ -81,7 +81,7 @@ class TaskBatch(NamedTuple):
 
 
 def answer_logits(
-    model: LanguageModel, asked: Questions, embedding_scale: Tensor | None = None
+    model: Network, asked: Questions, embedding_scale: Tensor | None = None
 ) -> Tensor:
     """Logits (B, K, V) at the positions of the answers."""
     prefix_len, boundaries = asked.layout
@@ -113,7 +113,9 @@ def embedding_scale(config: RunConfig, step: int, tokens: Tensor) -> Tensor | No
     return (torch.rand(shape, generator=generator, device=tokens.device) < kept) / kept
 
 
-def segment_boundaries(model: ModelConfig | AlgorithmConfig, task: Task) -> tuple[int, ...]:
+def segment_boundaries(
+    model: ModelConfig | ModuleConfig | AlgorithmConfig, task: Task
+) -> tuple[int, ...]:
     """Those of a task at which a model quantizes its state; () where it does not."""
     if not isinstance(model, ModelConfig) or not model.has_budget:
         return ()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from sdsim.config import RunConfig, ensemble_key
-from sdsim.models import LanguageModel
+from sdsim.models import Network
 from sdsim.training.data import (
     Layout,
     Questions,
@@ -114,7 +114,7 @@ class EnsembleTrainer(Trainer):
             rows = Rows(matrix, torch.zeros_like(matrix), torch.zeros_like(matrix))
         self._groups = self._grouped(rows)
 
-    def model(self, member: int) -> LanguageModel:
+    def model(self, member: int) -> Network:
         model = build(self.configs[member], self.device)
         model.load_state_dict(self._tensors(member)[0])
         return model
@@ -315,7 +315,7 @@ def _stored_order(shape: torch.Size) -> list[int]:
 class _Loss(nn.Module):
     """A model as a function of what it is asked."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sdsim.config import EvalConfig
-from sdsim.models import LanguageModel, ModelState
+from sdsim.models import LanguageModel, ModelState, Network
 from sdsim.models.quantization import quantized, quantized_bits
 from sdsim.training.data import Questions, answer_logits, segment_boundaries
 from sdsim.training.result import QuantizedResult, SliceResult
@@ -21,12 +22,17 @@ _QUANTIZED_ROWS = 2048
 
 @torch.no_grad()
 def evaluate(
-    model: LanguageModel, task: Task, test: EvalConfig, *, seed: int, device: torch.device
+    model: Network, task: Task, test: EvalConfig, *, seed: int, device: torch.device
 ) -> SliceResult:
     """Accuracy and loss on examples of the test stream, and the state after an example.
 
     Validation examples, where some are asked for, are counted by their right answers alone.
+
+    Raises:
+        ValueError: for `test.bits` with a model whose state is not measured.
     """
+    if test.bits and not model.measures_state:
+        raise ValueError(f"test.bits: the state of {model.config.name} cannot be quantized")
     model.eval()
     correct, loss, asked = _score(
         model, task, _batches(task, "test", test.examples, _BATCH, seed, device)
@@ -46,7 +52,7 @@ def evaluate(
     )
 
 
-def _score(model: LanguageModel, task: Task, batches: Iterator[Batch]) -> tuple[int, float, int]:
+def _score(model: Network, task: Task, batches: Iterator[Batch]) -> tuple[int, float, int]:
     """Right answers, the sum of the cross-entropies in nats, and the answers asked for."""
     correct, loss, asked = 0, 0.0, 0
     for batch in batches:
@@ -59,9 +65,15 @@ def _score(model: LanguageModel, task: Task, batches: Iterator[Batch]) -> tuple[
 
 
 def _state_size(
-    model: LanguageModel, task: Task, seed: int, device: torch.device
-) -> tuple[int, int]:
-    """Numbers and bits carried per sequence: within the budget if there is one, else at the end."""
+    model: Network, task: Task, seed: int, device: torch.device
+) -> tuple[int | None, int | None]:
+    """Numbers and bits carried per sequence: within the budget if there is one, else at the end.
+
+    Of a state that is not measured the bits are those that are stated, None if none are.
+    """
+    if not model.measures_state:
+        return None, model.stated_state_bits
+    model = cast("LanguageModel", model)
     if model.config.has_budget:
         bits = model.budget_bits
         return bits // model.config.state_bits_per_number, bits
@@ -79,9 +91,10 @@ def _batches(
 
 
 def _evaluate_quantized(
-    model: LanguageModel, task: Task, test: EvalConfig, seed: int, device: torch.device
+    model: Network, task: Task, test: EvalConfig, seed: int, device: torch.device
 ) -> list[QuantizedResult]:
     """The same test at all widths at once, side by side in one batch."""
+    model = cast("LanguageModel", model)  # others have been refused
     widths = torch.tensor(test.bits, device=device)
     correct = torch.zeros_like(widths)
     size = max(1, _QUANTIZED_ROWS // len(widths))

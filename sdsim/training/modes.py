@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import torch
 
-from sdsim.config import RunConfig, TrainingMode, ensemble_key
+from sdsim.config import ModelConfig, ModuleConfig, RunConfig, TrainingMode, ensemble_key
+from sdsim.models.registry import is_mixer
 from sdsim.training.compiled import CompiledProgram, Trace, compiled, why_not
 from sdsim.training.ensemble import CudaGraph, EnsembleTrainer, Programs, eager
 from sdsim.training.trainer import SequentialTrainer, Snapshot, Trainer
@@ -45,6 +46,17 @@ def modes(count: int, device: torch.device) -> list[TrainingMode]:
     return choices
 
 
+def trains_alone(config: RunConfig) -> bool:
+    """Whether a run's model can be trained in the sequential mode alone.
+
+    So it is with modules of one's own that are no `Mixer`: they may learn buffers and draw random
+    numbers, which programs of several runs know nothing of.
+    """
+    if isinstance(config.model, ModelConfig):
+        return any("." in name and not is_mixer(name) for name in config.model.mixers)
+    return isinstance(config.model, ModuleConfig)
+
+
 @lru_cache
 def _say_once(text: str) -> None:
     logger.warning(text)
@@ -56,7 +68,13 @@ def trainers(
     device: torch.device,
     resume_from: Sequence[Snapshot] = (),
 ) -> Iterator[Trainer]:
-    """The trainers of these runs, to be used one after the other; `resume_from` as in `Trainer`."""
+    """The trainers of these runs, to be used one after the other; `resume_from` as in `Trainer`.
+
+    Raises:
+        ValueError: for a mode in which these cannot be trained.
+    """
+    if mode != "sequential" and trains_alone(configs[0]):
+        raise ValueError(f"mode = {mode!r}: modules that are no Mixer train sequentially")
     if mode == "compiled":
         yield _compiled_ensemble(configs, device, resume_from)
         return
@@ -89,6 +107,8 @@ def throughput(
     Raises:
         TimeoutError: after the step with which `max_seconds` are over.
     """
+    if mode != "sequential" and trains_alone(configs[0]):
+        return 0.0
     deadline = time.monotonic() + max_seconds
     one_round = len(configs[0].task.train_sizes)
     enough = replace(configs[0].train, steps=(rounds + 1) * one_round, until="steps")
@@ -127,7 +147,11 @@ def fastest_mode(
     steps = train.steps - steps_done
     if train.until == "converged":  # some runs end long before the limit
         steps //= 2
-    if len(choices) == 1 or steps < _STEPS_TO_MEASURE * len(configs[0].task.train_sizes):
+    if (
+        len(choices) == 1
+        or trains_alone(configs[0])
+        or steps < _STEPS_TO_MEASURE * len(configs[0].task.train_sizes)
+    ):
         return "sequential"
     # Twice in turn, the better one of each: other programs disturb.
     ready = [mode for mode in choices if mode != "compiled"]
@@ -150,6 +174,8 @@ def why_not_compiled(
     Returns:
         None: they are there; else why they are not.
     """
+    if trains_alone(configs[0]):
+        return "modules that are no Mixer train sequentially"
     programs = _programs_of(configs[0])
     trainer = _compiled_ensemble(configs, device)
     missing = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sdsim.config import STRICT, Count
+from sdsim.config import STRICT, Count, Reader, StateSource
 
 if TYPE_CHECKING:
     from synthetic import Task
@@ -35,7 +35,7 @@ class QuantizedResult:
     correct: int
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, repr=False, config=STRICT)
 class SliceResult:
     """What a run measures on one test task.
 
@@ -47,9 +47,11 @@ class SliceResult:
         loss: mean cross-entropy of the answers, nats; None if it is not finite, or where there are
             no probabilities.
         state_numel: numbers that `step` carries per sequence after the input, or that cross a
-            segment boundary, where a budget is set; None of a streaming algorithm.
+            segment boundary, where a budget is set; None of a streaming algorithm, and where the
+            state is not measured.
         state_bits: bits carried per sequence: of a network those tensors', or all that crosses a
-            segment boundary within its budget; of a streaming algorithm the most that it held.
+            segment boundary within its budget; of a streaming algorithm the most that it held; of a
+            state that is not measured what is stated of it, None where nothing is.
         quantized: the test again, with quantized states.
         validation_correct: how many of all answers to the validation examples were right; None
             where there were none, and of a streaming algorithm, of which nothing is chosen.
@@ -66,7 +68,7 @@ class SliceResult:
     correct: int
     loss: float | None
     state_numel: int | None
-    state_bits: Count
+    state_bits: Count | None
     quantized: list[QuantizedResult]
     validation_correct: Annotated[int, Field(ge=0)] | None = None
 
@@ -84,6 +86,16 @@ class SliceResult:
         counts = [self.correct, *(less.correct for less in self.quantized)]
         if not 0 <= min(counts) <= max(counts) <= self.examples * self.answers:
             raise ValueError("a count of right answers is out of range")
+
+    @property
+    def accuracy(self) -> float:
+        """Right answers over all answers."""
+        return self.correct / (self.examples * self.answers)
+
+    def __repr__(self) -> str:
+        bits = "state unknown" if self.state_bits is None else f"{self.state_bits:,} bits"
+        sizes = f"|A| = {self.size_a}, |B| = {self.size_b}"
+        return f"SliceResult({sizes}: accuracy {self.accuracy:.3f}, {bits})"
 
 
 class CurvePoint(NamedTuple):
@@ -103,7 +115,7 @@ class CurvePoint(NamedTuple):
     by_task: tuple[float | None, ...] = ()
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, repr=False, config=STRICT)
 class RunResult:
     """What one run measures.
 
@@ -118,6 +130,9 @@ class RunResult:
         seconds: wall-clock time of training and testing; of an ensemble's training, its share.
         bidirectional_prefix: whether a layer of the network reads its prompt non-causally; None of
             a streaming algorithm, and of runs that were stored before this was.
+        state_source: whether the size of the state is measured, stated or unknown.
+        reader: how the network reads its prompt, as `sdsim.models.lookahead` measures it of
+            networks with modules given by import paths; None of others.
         converged: whether accuracy had stopped rising, see `sdsim.training.convergence`; None where
             this was not asked.
         curve: over each hundredth of the steps.
@@ -130,8 +145,18 @@ class RunResult:
     ensemble: int
     seconds: float
     bidirectional_prefix: bool | None = None
+    state_source: StateSource = "measured"
+    reader: Reader | None = None
     converged: bool | None = None
     curve: list[CurvePoint] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        accuracies = [measured.accuracy for measured in self.slices]
+        mean = sum(accuracies) / len(accuracies)
+        return (
+            f"RunResult({len(self.slices)} slices, mean accuracy {mean:.3f}, {self.params:,} "
+            f"parameters, {self.steps_done:,} steps, {self.seconds:.1f} s)"
+        )
 
 
 def finite_or_none(value: float | None) -> float | None:

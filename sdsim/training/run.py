@@ -10,15 +10,16 @@ from pathlib import Path
 
 import torch
 
-from sdsim.config import AlgorithmConfig, RunConfig, TrainingMode
-from sdsim.models import LanguageModel
+from sdsim.config import AlgorithmConfig, Reader, RunConfig, TrainingMode
+from sdsim.models import Network
+from sdsim.models.lookahead import measured_reader
 from sdsim.training import checkpoint
 from sdsim.training.evaluation import evaluate
 from sdsim.training.modes import fastest_mode, trainers
 from sdsim.training.result import RunResult, SliceResult, finite_or_none
 from sdsim.training.tasks import check_run, eval_tasks
 from sdsim.training.tracking import Log
-from sdsim.training.trainer import Snapshot, Trainer
+from sdsim.training.trainer import Snapshot, Trainer, build
 from synthetic import Task
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Conditions:
     deadline: float | None = None
     on_step: Callable[[int], None] | None = None
     track: Log | None = None
-    on_trained: Callable[[RunConfig, LanguageModel], None] | None = None
+    on_trained: Callable[[RunConfig, Network], None] | None = None
 
     def are_over(self) -> bool:
         """Whether the deadline has come."""
@@ -99,9 +100,39 @@ def execute_all(
         resume_from = [snapshot for _, snapshot in group if snapshot]
         if conditions.are_over():  # before any time is spent on choosing
             return
+        reader = _reader(members[0], conditions.device)
         chosen = mode or fastest_mode(members, conditions.device, steps_done)
         for trainer in trainers(chosen, members, conditions.device, resume_from):
-            yield from _train_and_test(trainer, conditions)
+            yield from _train_and_test(trainer, conditions, reader)
+
+
+def _reader(config: RunConfig, device: torch.device) -> Reader | None:
+    """How a network with modules given by import paths reads its prompt, measured; None of others.
+
+    Raises:
+        ValueError: naming what is wrong with a module.
+    """
+    if isinstance(config.model, AlgorithmConfig) or not config.model.has_modules:
+        return None
+    model, task = build(config, device), max(eval_tasks(config.task), key=lambda t: t.seq_len)
+    prefix_len = task.sample(1, seed=0).prefix_len
+    try:
+        reader, ahead = measured_reader(model, task.vocab_size, task.seq_len, prefix_len)
+    except ValueError as error:
+        named = str(error) if str(error).startswith("model.") else f"model: {error}"
+        raise ValueError(named) from error
+    except Exception as error:  # whatever code that is not ours raises
+        raise ValueError(f"model: it fails on (B, N) = (2, {task.seq_len}): {error}") from error
+    if reader == "noncausal":
+        position, outputs = max(ahead.items(), key=lambda found: found[0] - found[1][0])
+        logger.warning(
+            "%s looks ahead: a change of token %d reaches outputs from %d on; it counts as "
+            "non-causal",
+            config.model.name,
+            position,
+            outputs[0],
+        )
+    return reader
 
 
 def _snapshot(config: RunConfig, conditions: Conditions) -> Snapshot | None:
@@ -111,7 +142,7 @@ def _snapshot(config: RunConfig, conditions: Conditions) -> Snapshot | None:
 
 
 def _train_and_test(
-    trainer: Trainer, conditions: Conditions
+    trainer: Trainer, conditions: Conditions, reader: Reader | None
 ) -> Iterator[tuple[RunConfig, RunResult]]:
     seconds = trainer.seconds_before
     ensemble = len(trainer.configs)
@@ -128,7 +159,7 @@ def _train_and_test(
         _track_training(trainer, conditions)
         done = trainer.finished()
         for member in done:
-            result = _test(trainer, member, conditions, ensemble, seconds)
+            result = _test(trainer, member, conditions, ensemble, seconds, reader)
             _track_tests(trainer.configs[member], result, conditions)
             yield trainer.configs[member], result
         if done:
@@ -156,7 +187,8 @@ def _track_tests(config: RunConfig, result: RunResult, conditions: Conditions) -
         sizes = f"{measured.size_a}+{measured.size_b}"
         asked = measured.examples * measured.answers
         numbers[f"test/accuracy/{sizes}"] = measured.correct / asked
-        numbers[f"test/state_bits/{sizes}"] = float(measured.state_bits)
+        if measured.state_bits is not None:
+            numbers[f"test/state_bits/{sizes}"] = float(measured.state_bits)
     conditions.track(config, result.steps_done, numbers)
 
 
@@ -172,7 +204,12 @@ def _save(trainer: Trainer, conditions: Conditions, seconds: float) -> None:
 
 
 def _test(
-    trainer: Trainer, member: int, conditions: Conditions, ensemble: int, seconds: float
+    trainer: Trainer,
+    member: int,
+    conditions: Conditions,
+    ensemble: int,
+    seconds: float,
+    reader: Reader | None,
 ) -> RunResult:
     started = time.monotonic()
     config, model = trainer.configs[member], trainer.model(member)
@@ -189,7 +226,11 @@ def _test(
         steps_done=trainer.steps_done,
         ensemble=ensemble,
         seconds=seconds + time.monotonic() - started,
-        bidirectional_prefix=model.bidirectional_prefix,
+        bidirectional_prefix=(
+            model.bidirectional_prefix if reader is None else reader in ("prefix", "noncausal")
+        ),
+        state_source=model.state_source,
+        reader=reader,
         converged=trainer.converged(member),
         curve=trainer.learning_curve(member),
     )

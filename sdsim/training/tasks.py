@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sdsim.config import AlgorithmConfig, RunConfig, TaskConfig
-from sdsim.models import LanguageModel
-from sdsim.models.registry import import_class
+from sdsim.config import AlgorithmConfig, ModuleConfig, RunConfig, TaskConfig
+from sdsim.models import LanguageModel, Network, WholeModel
+from sdsim.models.construction import import_class
 from synthetic import Mixture, Task
 
 
@@ -19,7 +20,8 @@ def check_run(config: RunConfig) -> None:
 
     The ranges of single settings are checked where they are declared; here a mixer is looked up,
     heads are held against the width, a task's sizes against its vocabulary. The model is built
-    without its weights, on torch's meta device.
+    without its weights, on torch's meta device; modules of one's own, which may not know of that,
+    are built as they are.
     """
     train_tasks(config.task)
     tasks = eval_tasks(config.task)
@@ -29,8 +31,21 @@ def check_run(config: RunConfig) -> None:
         for task in tasks:
             check_algorithm(config.model, task)
         return
-    with torch.device("meta"), _NothingDrawn():
-        LanguageModel(config.model, config.task.vocab_size, most_boundaries(config.task))
+    if isinstance(config.model, ModuleConfig):
+        model: Network = WholeModel(config.model, config.task.vocab_size)
+    else:
+        without_weights = contextlib.ExitStack()
+        if not config.model.has_modules:
+            without_weights.enter_context(torch.device("meta"))
+            without_weights.enter_context(_NothingDrawn())
+        with without_weights:
+            boundaries = most_boundaries(config.task)
+            model = LanguageModel(config.model, config.task.vocab_size, boundaries)
+    if config.test.bits and not model.measures_state:
+        raise ValueError(
+            f"test.bits = {list(config.test.bits)}: the state of {config.model.name} cannot be "
+            "quantized, since a module of it has no prefill and step; leave test.bits empty"
+        )
 
 
 class _NothingDrawn(TorchFunctionMode):

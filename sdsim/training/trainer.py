@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sdsim.config import ModelConfig, RunConfig, TrainConfig
-from sdsim.models import LanguageModel
+from sdsim.config import AlgorithmConfig, ModelConfig, ModuleConfig, RunConfig, TrainConfig
+from sdsim.models import LanguageModel, Network, WholeModel
+from sdsim.seeding import seeded_generator
 from sdsim.training.convergence import Verdict, verdict
 from sdsim.training.data import (
     TaskBatch,
@@ -47,6 +49,7 @@ class Snapshot:
         losses, accuracies: of the last steps, step s at s modulo their number.
         curve: loss and accuracy over each hundredth of the steps, then the accuracy on each train
             task, if there are several, (hundredths, 2 or 2 + tasks); NaN from the present one on.
+        buffers: of modules of one's own, what they learn beside parameters, by name.
     """
 
     step: int
@@ -57,6 +60,7 @@ class Snapshot:
     losses: Tensor
     accuracies: Tensor
     curve: Tensor
+    buffers: Tensors = field(default_factory=dict)
 
 
 class Trainer(ABC):
@@ -180,10 +184,11 @@ class Trainer(ABC):
             losses=self.losses[:, member].clone(),
             accuracies=self.accuracies[:, member].clone(),
             curve=self.curve[:, :, member].clone(),
+            buffers=self._buffers(),
         )
 
     @abstractmethod
-    def model(self, member: int) -> LanguageModel:
+    def model(self, member: int) -> Network:
         """A run's model as it is now."""
 
     @abstractmethod
@@ -200,6 +205,10 @@ class Trainer(ABC):
     @abstractmethod
     def _tensors(self, member: int) -> tuple[Tensors, Tensors, Tensors]:
         """Copies of a run's parameters and of AdamW's two moments, by name."""
+
+    def _buffers(self) -> Tensors:
+        """Copies of what a run's model learns beside them; runs trained as one have none."""
+        return {}
 
     def _factor(self, step: int, decay_from: int | None) -> float:
         """Of the peak learning rate, what the rate is in a step."""
@@ -252,26 +261,57 @@ def log_every(config: TrainConfig) -> int:
     return max(1, config.steps // 100)
 
 
-def build(config: RunConfig, device: torch.device) -> LanguageModel:
+def build(config: RunConfig, device: torch.device) -> Network:
     """The model that a run starts from: a function of its config.
 
     Raises:
-        ValueError: for a streaming algorithm, which is not trained; also see `LanguageModel`.
+        ValueError: for a streaming algorithm, which is not trained; also see `LanguageModel` and
+            `WholeModel`.
     """
-    if not isinstance(config.model, ModelConfig):
-        raise ValueError(f"model.name = {config.model.name!r}: an algorithm has no weights")
+    boundaries = most_boundaries(config.task)
+    return build_model(config.model, config.task.vocab_size, boundaries, config.seed, device)
+
+
+def build_model(
+    model: ModelConfig | ModuleConfig | AlgorithmConfig,
+    vocab_size: int,
+    boundaries: int,
+    seed: int,
+    device: torch.device,
+) -> Network:
+    """A new model.
+
+    Args:
+        model: of a run.
+        vocab_size: V, tokens.
+        boundaries: most segment boundaries in an input.
+        seed: of its initial weights.
+        device: where it is put.
+
+    Raises:
+        ValueError: as `build`.
+    """
+    if isinstance(model, AlgorithmConfig):
+        raise ValueError(f"model.name = {model.name!r}: an algorithm has no weights")
     # Neither the caller's random state nor the caller's devices are touched.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return LanguageModel(config.model, config.task.vocab_size, most_boundaries(config.task)).to(
-            device
-        )
+        torch.manual_seed(seed)
+        if isinstance(model, ModuleConfig):
+            return WholeModel(model, vocab_size).to(device)
+        return LanguageModel(model, vocab_size, boundaries).to(device)
+
+
+def learned(model: Network) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name; a module may have frozen others."""
+    return {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
 
 
 def parameter_shapes(config: RunConfig) -> dict[str, torch.Size]:
-    """The shape of each parameter of a run's model."""
+    """The shape of each parameter of a run's model that training changes."""
     model = build(config, torch.device("meta"))
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
+    return {name: parameter.shape for name, parameter in learned(model).items()}
 
 
 class SequentialTrainer(Trainer):
@@ -286,31 +326,46 @@ class SequentialTrainer(Trainer):
     ) -> None:
         super().__init__([config], device, [resume_from] if resume_from else [])
         self._model = build(config, device).train()
-        self._parameters = dict(self._model.named_parameters())
+        self._parameters = learned(self._model)
+        self._draws = getattr(config.model, "has_modules", False)
         self._first, self._second = (
             {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
             for _ in range(2)
         )
         if resume_from is not None:
-            self._model.load_state_dict(resume_from.parameters)
+            resumed_weights = resume_from.parameters | resume_from.buffers
+            self._model.load_weights(self._model.weights() | resumed_weights)
             for own, resumed in (
                 (self._first, resume_from.exp_avg),
                 (self._second, resume_from.exp_avg_sq),
             ):
                 own |= {name: tensor.to(device, copy=True) for name, tensor in resumed.items()}
 
-    def model(self, member: int) -> LanguageModel:
+    def model(self, member: int) -> Network:
         return self._model
 
     def _learn(self, batches: Sequence[TaskBatch]) -> tuple[Tensor, Tensor]:
         ((_, asked),) = batches
         scale = embedding_scale(self.configs[0], self.steps_done, asked.inputs)
-        loss, accuracy = loss_and_accuracy(answer_logits(self._model, asked, scale), asked.targets)
-        self._model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._own_randomness():
+            logits = answer_logits(self._model, asked, scale)
+            loss, accuracy = loss_and_accuracy(logits, asked.targets)
+            self._model.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.clip_norm)
         self._adamw()
         return loss.detach()[None], accuracy[None]
+
+    @contextlib.contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """What modules of one's own draw, as dropout does, depends on seed and step alone."""
+        if not self._draws:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            generator = seeded_generator("module", self.configs[0].seed, self.steps_done)
+            torch.manual_seed(generator.initial_seed())
+            yield
 
     @torch.no_grad()
     def _adamw(self) -> None:
@@ -346,3 +401,7 @@ class SequentialTrainer(Trainer):
             for tensors in (self._parameters, self._first, self._second)
         )
         return parameters, first, second
+
+    def _buffers(self) -> Tensors:
+        own = self._model.extra_weights()
+        return {name: buffer.detach().clone() for name, buffer in own.items()}

@@ -11,8 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import figures
-from figures import draw_all, order
-from figures.drawing import Drawing
+from figures import bits, draw_all, gap, memory, order, slices
+from figures.drawing import Drawing, NothingToDraw
 from figures.style import add_note
 from sdsim.store.table import load
 
@@ -75,7 +75,7 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_and_said(store, write_run, tm
     write_run({(2, 4): 8, (4, 2): 3})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "memory.png").write_text("of other runs")
-    with caplog.at_level(logging.WARNING, logger="figures"):
+    with caplog.at_level(logging.INFO, logger="figures"):
         paths = draw_all(load(store), tmp_path / "out")
     assert {path.stem for path in paths} == {"order", "bits", "slices"}
     assert "'memory' is left out: no 3 slices" in caplog.text
@@ -95,6 +95,66 @@ def test_a_caption_outside_the_picture_is_a_text_beside_it(tmp_path):
     assert text.read_text() == "What marks mean.\n"
     assert save(caption=True) != without
     assert not text.exists()
+
+
+def test_a_store_of_one_order_is_drawn_slice_by_slice(store, write_run, tmp_path):
+    for width in (4, 8):
+        write_run({(4, 2): 3 + width // 4, (6, 2): 4}, width=width)
+    drawn = draw_all(load(store), tmp_path)
+    assert {path.name for path in drawn} == {"slices.pdf", "slices.png", "slices.csv"}
+    left, right = slices.draw(load(store)).figure.axes
+    assert [ax.get_title() for ax in (left, right)] == ["|A| = 4, |B| = 2", "|A| = 6, |B| = 2"]
+    assert left.lines[0].get_xydata().tolist() == [[128, 0.4], [256, 0.5]]
+
+
+def test_a_state_that_is_not_known_has_no_place_on_an_axis_and_is_drawn_across(
+    store, write_run, tmp_path
+):
+    write_run({(2, 4): 8, (4, 2): 3})
+    known = load(store)
+    unknown = known.with_columns(
+        run_id=pl.lit("0" * 16),
+        model=pl.lit("mine"),
+        state_source=pl.lit("unknown"),
+        **dict.fromkeys(("state_bits", "state_bytes", "state_numel"), pl.lit(None, pl.Int64)),
+    )
+    both = pl.concat([known, unknown])
+    assert {path.stem for path in draw_all(both, tmp_path)} == {"order", "bits", "gap", "slices"}
+    lines = slices.draw(both).figure.axes[0].lines
+    assert {(line.get_label(), line.get_linestyle()) for line in lines[:2]} == {
+        ("GRU", ":"),
+        ("mine", "--"),
+    }
+    assert "state unknown" in str(gap.draw(both).figure.axes[0].get_yticklabels())
+    assert {path.stem for path in draw_all(unknown, tmp_path)} == {"slices"}
+    for draw in (order.draw, bits.draw, memory.draw):
+        with pytest.raises(NothingToDraw, match="the size of no model's state is known"):
+            draw(unknown)
+
+
+def test_a_figure_of_ones_own_is_drawn_beside_the_others(store, write_run, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import polars as pl\n"
+        "from matplotlib.figure import Figure\n"
+        "from figures.drawing import Drawing, NothingToDraw\n"
+        "def own(table, select):\n    return Drawing(Figure(), table.select('accuracy'))\n"
+        "def never(table, select):\n    raise NothingToDraw('not here')\n"
+        "def wrong(table, select):\n    return 3\n"
+        "def order(table, select):\n    return 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    write_run({(2, 4): 8, (4, 2): 3})
+    drawn = draw_all(load(store), tmp_path / "out", own=["mine.own", "mine.never"])
+    assert (tmp_path / "out" / "own.csv") in drawn
+    assert not (tmp_path / "out" / "never.csv").exists()
+    for path, message in (
+        ("mine.nothing", "cannot be imported"),
+        ("nowhere.own", "cannot be imported"),
+        ("mine.order", "a function whose name no other figure has"),
+        ("mine.wrong", "it returns a int, no Drawing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw_all(load(store), tmp_path / "out", own=[path])
 
 
 def test_figures_import_neither_torch_nor_sympy():

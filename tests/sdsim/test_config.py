@@ -12,7 +12,7 @@ from sdsim.commands import find
 from sdsim.conf.compose import composed
 from sdsim.config import AlgorithmConfig, EvalConfig, RunConfig, TaskConfig
 from sdsim.models import ModelConfig
-from sdsim.models.registry import import_class
+from sdsim.models.construction import import_class
 from sdsim.sweep.job import Job, parse_job
 from sdsim.training.tasks import check_run, eval_tasks, train_tasks
 from synthetic import (

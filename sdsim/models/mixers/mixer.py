@@ -39,9 +39,12 @@ class Mixer(nn.Module, ABC):
 
     Attributes:
         bidirectional_prefix: whether an output in the prompt may depend on later prompt tokens.
+        measures_state: whether `prefill` and `step` are there, so that the state is counted from
+            the tensors that `step` carries.
     """
 
     bidirectional_prefix: ClassVar[bool] = False
+    measures_state: ClassVar[bool] = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

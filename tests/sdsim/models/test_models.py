@@ -288,8 +288,8 @@ def test_a_mixer_by_its_import_path() -> None:
             r"model\.mixers = 'no\.such\.Mixer': cannot be imported",
         ),
         ({"mixers": ("sdsim.models.mixers.gla.Gla",)}, r"models\.mixers\.gla has no Gla"),
-        ({"mixers": ("torch.nn.Linear",)}, r"'torch\.nn\.Linear': not a concrete subclass"),
-        ({"mixers": ("sdsim.models.Mixer",)}, r"'sdsim\.models\.Mixer': not a concrete subclass"),
+        ({"mixers": ("torch.nn.Linear",)}, r"'torch\.nn\.Linear': it needs in_features"),
+        ({"mixers": ("sdsim.models.Mixer",)}, r"'sdsim\.models\.Mixer': a mixer without prefill"),
     ],
 )
 def test_bad_configs(change: dict[str, object], words: str) -> None:

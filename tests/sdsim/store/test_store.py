@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
@@ -22,7 +23,7 @@ from sdsim.config import (
 from sdsim.store.intervals import wilson
 from sdsim.store.record import RECORD
 from sdsim.store.store import Store
-from sdsim.store.table import config_columns, load
+from sdsim.store.table import columns, config_columns, load, load_runs
 from sdsim.training import checkpoint
 from sdsim.training.result import QuantizedResult, RunResult, finite_or_none
 from sdsim.training.run import execute
@@ -269,8 +270,7 @@ def test_an_empty_folder_of_a_run_is_no_run(
 ) -> None:
     store.write(small_run, invented_result(small_run, [90, 60]), device="cpu")
     (store.path / run_id(small_run) / RECORD).unlink()
-    with pytest.raises(ValueError, match="holds no finished run"):
-        load(store.path)
+    assert load(store.path).is_empty()
     assert run_id(small_run) in caplog.text
 
 
@@ -292,7 +292,37 @@ def test_nothing_to_load(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such folder"):
         load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds no finished run"):
-        load(tmp_path)
+        load_runs(tmp_path)
+    with pytest.raises(ValueError, match="at least one folder of runs"):
+        load()
+
+
+def test_tables_have_the_same_columns_and_types_whatever_the_stores_hold(
+    store: Store, small_run: RunConfig, invented_result: Invent, tmp_path: Path
+) -> None:
+    algorithm = AlgorithmConfig("mine", "fingerprint", budget=8)
+    run = replace(small_run, model=algorithm)
+    store.write(small_run, invented_result(small_run, [90, 60]), device="cpu")
+    other, empty = Store(tmp_path / "other"), tmp_path / "empty"
+    other.write(run, invented_result(run, [90, 60]), device="cpu")
+    empty.mkdir()
+    schemas = [load(path).schema for path in (store.path, other.path, empty)]
+    assert schemas[0] == schemas[1] == schemas[2] == pl.Schema(columns())
+    assert pl.Null() not in schemas[0].dtypes()
+    assert set(config_columns()) < set(schemas[0])
+
+
+def test_several_stores_are_one_table_and_a_run_counts_once(
+    store: Store, small_run: RunConfig, invented_result: Invent, tmp_path: Path
+) -> None:
+    again = Store(tmp_path / "again")
+    for place, right, seeds in ((store, 90, (0, 1)), (again, 70, (1, 2))):
+        for seed in seeds:
+            run = replace(small_run, seed=seed)
+            place.write(run, invented_result(run, [right, 60]), device="cpu")
+    table = load(store.path, again.path).filter(pl.col("size_a") == 2).sort("seed")
+    assert table["accuracy"].to_list() == [0.9, 0.9, 0.7]
+    assert table["store"].to_list() == [str(store.path)] * 2 + [str(again.path)]
 
 
 def test_unwritable_places(tmp_path: Path) -> None:

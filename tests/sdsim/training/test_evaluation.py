@@ -92,6 +92,8 @@ class Oracle(torch.nn.Module):
         super().__init__()
         self.task, self.missed, self.start = task, missed, 0
 
+    measures_state = True
+
     def hidden(self, tokens: Tensor, prefix_len: int, **_: Any) -> Tensor:
         known = self.task.sample(len(tokens), seed=0, start=self.start, split="test")
         assert torch.equal(tokens, known.inputs)
