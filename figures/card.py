@@ -121,7 +121,7 @@ def draw(table: pl.DataFrame, card: CardRecord) -> Drawing:
     note = _NOTE.format(
         protocol=card.protocol,
         size=card.size,
-        state=f"{card.state_bits:,} bits {_state(card)}",
+        state=_state(card),
         lr=card.lr,
         bits=BITS,
         size_a=LONG_FIRST[0],
@@ -133,14 +133,16 @@ def draw(table: pl.DataFrame, card: CardRecord) -> Drawing:
 
 
 def _state(card: CardRecord) -> str:
-    growing = ", growing with the tokens read" if card.state_grows else ""
-    return f"of state, its numbers as they are stored{growing}"
+    if card.state_bits is None:
+        return "its state is not known, so it has no budget of bits"
+    carried = f"{card.state_bits:,} bits of state, its numbers as they are stored"
+    return carried if card.has_budget else f"{carried}, which can have no budget"
 
 
 def _compared(runs: pl.DataFrame, card: CardRecord) -> pl.DataFrame:
     """The runs of set disjointness at the budget where cards compare, if the model has one."""
     disjointness = runs.filter(task="set_disjointness")
-    return disjointness if card.state_grows else disjointness.filter(state_bits=BITS)
+    return disjointness.filter(state_bits=BITS) if card.has_budget else disjointness
 
 
 def _rates(table: pl.DataFrame) -> list[Answer]:
@@ -247,9 +249,9 @@ def _more_readings(runs: pl.DataFrame, card: CardRecord) -> Iterator[Answer]:
     for passes in long["passes"].unique().sort().to_list()[1:]:
         again = long.filter(passes=passes)
         shared = set(again["state_bits"]) & set(long.filter(passes=1)["state_bits"])
-        if not card.state_grows and not shared:
+        if card.has_budget and not shared:
             continue
-        few = pl.lit(True) if card.state_grows else pl.col("state_bits") == min(shared)
+        few = pl.col("state_bits") == min(shared) if card.has_budget else pl.lit(True)
         again, once = again.filter(few), long.filter(few, passes=1)
         counts, before = _counts(again, LONG_FIRST), _counts(once, LONG_FIRST)
         if len(counts) != len(before):
@@ -302,6 +304,8 @@ def _held(once: pl.DataFrame) -> Iterator[Answer]:
 def _speed(card: CardRecord) -> Iterator[Answer]:
     for name, unit in (("training", "steps/s"), ("decoding", "tokens/s")):
         ours, reference = (getattr(of, name) for of in (card.speed, card.reference_speed))
+        if ours is None:
+            continue
         yield Answer(name, ours, unit=unit, beside=reference, beside_is="a GRU", note=card.device)
 
 
@@ -312,7 +316,7 @@ def _panels(table: pl.DataFrame, runs: pl.DataFrame, card: CardRecord) -> list[_
     """What is drawn, by title: of a model without a budget, the learning rates alone."""
     rates = _rates_of(table)
     panels: list[_Panel] = []
-    if not card.state_grows:
+    if card.has_budget:
         panels += _budget_panels(runs)
     probed = probed_runs(runs.filter(passes=1), "held", "validation")
     if not probed.is_empty():

@@ -62,7 +62,7 @@ def _row(card: pl.DataFrame) -> dict[str, Any]:
             row[f"{name}_{part}"] = answer[part]
     for name in ("training", "decoding"):
         of_name = card.filter(question=name)
-        row[name] = (of_name["value"] / of_name["beside"]).item()
+        row[name] = (of_name["value"] / of_name["beside"]).item() if len(of_name) else None
     return row
 
 

@@ -7,8 +7,8 @@ into stored runs; figures lay those runs beside what theory proves.
 >>> task = sdsim.task("set_disjointness", 4, 12)  # A of 4 tokens, B of 12; which do they share?
 >>> sdsim.model("gru", task, width=16)
 LanguageModel(gru: 4 layers of gru, width 16, 11,536 parameters)
->>> dir(sdsim)
-['__version__', 'evaluate', 'load', 'load_model', 'model', 'sweep', 'task', 'train']
+>>> [name for name in dir(sdsim) if name[0] != "_"]
+['card', 'evaluate', 'load', 'load_model', 'model', 'report', 'sweep', 'task', 'train']
 
 Each has its own docstring; `docs/library.md` goes from a task's tensor to a curve.
 """
@@ -70,11 +70,13 @@ _find_siblings(Path(__file__).resolve().parent.parent)
 
 
 _OFFERED = {
+    "card": "sdsim.card",  # a package that is called, see `sdsim.calling`
     "evaluate": "sdsim.library.evaluate",
     "load": "sdsim.store.table.load",
     "load_model": "sdsim.store.weights.load_model",
     "model": "sdsim.library.model",
-    "sweep": "sdsim.sweep",  # a package that is called, see `sdsim.calling`
+    "report": "figures.report.write_report",
+    "sweep": "sdsim.sweep",  # a package too
     "task": "sdsim.library.task",
     "train": "sdsim.library.train",
 }

@@ -9,7 +9,7 @@ model=gru`` is ``sdsim.train(model="gru")``. Names that hold a dot stand in a di
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +220,7 @@ def sweep(
     >>> table.select("width", "size_a", "state_bits").rows()
     [(8, 4, 1024), (8, 12, 1024), (16, 4, 2048), (16, 12, 2048)]
     """
-    words = [*overrides, *(_word(key, value) for key, value in settings.items())]
-    outcome = launch_sweep(words, on_progress)
+    outcome = launch_sweep(words_of(overrides, settings), on_progress)
     return _rows(outcome.store.path, outcome.identities)
 
 
@@ -254,12 +253,16 @@ def _job(overrides: list[str], settings: dict[str, Any] | None = None) -> Job:
     from omegaconf.errors import OmegaConfBaseException
 
     register_jobs()
-    words = [*overrides, *(_word(key, value) for key, value in (settings or {}).items())]
     try:
-        with composed("train", words) as (config, _):
+        with composed("train", words_of(overrides, settings or {})) as (config, _):
             return parse_job(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def words_of(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Overrides, and settings as overrides."""
+    return [*overrides, *(_word(key, value) for key, value in settings.items())]
 
 
 def _word(key: str, value: Any) -> str:

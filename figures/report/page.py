@@ -84,6 +84,13 @@ def write_report(
     Raises:
         ValueError: if there is no such store, it holds no run or none that can be shown, or the
             file cannot be written.
+
+    >>> import sdsim, tempfile
+    >>> with tempfile.TemporaryDirectory() as store:
+    ...     table = sdsim.train("model=gru", "train.steps=20", store=store)
+    ...     page = sdsim.report(store)
+    ...     page.name, page.stat().st_size < 5e6
+    ('report.html', True)
     """
     store = Path(store)
     out = store / PAGE if out is None else Path(out)

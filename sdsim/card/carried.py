@@ -6,17 +6,32 @@ from dataclasses import replace
 
 import torch
 
-from sdsim.config import ModelConfig
+from sdsim.card.protocol import VOCAB_SIZE
+from sdsim.config import ModelConfig, ModuleConfig
 from sdsim.models import LanguageModel, resolve_mixer
 from sdsim.models.budget import budget_of
+from sdsim.training.trainer import build_model
 
 
-def state_bits(model: ModelConfig, tokens: int) -> int:
-    """Bits that a model carries per sequence after so many tokens, each number as it is stored."""
-    built = LanguageModel(replace(model, state_bits_per_number=0, state_numbers=()), vocab_size=2)
+def state_bits(model: ModelConfig | ModuleConfig, tokens: int) -> int | None:
+    """Bits that a model carries per sequence after so many tokens, each number as it is stored.
+
+    Of a model whose state is not measured, what is stated; None: nothing is.
+    """
+    built = build_model(model, VOCAB_SIZE, 1, 0, torch.device("cpu"))
+    if not isinstance(built, LanguageModel) or not built.measures_state:
+        return built.stated_state_bits
     with torch.no_grad():
         _, state = built.prefill(torch.zeros(1, tokens, dtype=torch.int64))
     return 8 * state.nbytes
+
+
+def takes_budget(model: ModelConfig | ModuleConfig) -> bool:
+    """Whether the state can be quantized: it is measured, and does not grow with the tokens."""
+    if not isinstance(model, ModelConfig):
+        return False
+    built = build_model(model, VOCAB_SIZE, 1, 0, torch.device("cpu"))
+    return built.measures_state and state_bits(model, 1) == state_bits(model, 2)
 
 
 def state_numbers(model: ModelConfig, bits: int) -> list[int]:

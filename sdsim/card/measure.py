@@ -12,7 +12,7 @@ import polars as pl
 import torch
 
 from kernels.bench import device_name
-from sdsim.card.carried import state_bits, state_numbers
+from sdsim.card.carried import state_bits, state_numbers, takes_budget
 from sdsim.card.protocol import (
     BITS,
     LONG_FIRST,
@@ -25,7 +25,7 @@ from sdsim.card.protocol import (
 )
 from sdsim.card.record import CardRecord, Speed
 from sdsim.card.speed import speeds
-from sdsim.config import ModelConfig, RunConfig, TaskConfig
+from sdsim.config import ModelConfig, ModuleConfig, RunConfig, TaskConfig
 from sdsim.store.probed import probe_run
 from sdsim.store.provenance import commit, versions
 from sdsim.store.selection import with_chosen_rate
@@ -42,7 +42,7 @@ Progress: TypeAlias = Callable[[str, int, int, str], None]
 
 
 def measure(
-    model: ModelConfig,
+    model: ModelConfig | ModuleConfig,
     store: Path,
     size: Size,
     words: list[str],
@@ -68,8 +68,9 @@ def measure(
         RuntimeError: if a run failed; the others are stored.
     """
     card = _Card(words, store, protocol or PROTOCOLS[size], on_progress)
-    carried, later = state_bits(model, _TOKENS), state_bits(model, 2 * _TOKENS)
-    numbers = partial(state_numbers, model) if carried == later else None
+    numbers = None
+    if isinstance(model, ModelConfig) and takes_budget(model):
+        numbers = partial(state_numbers, model)
     rated = card.sweep("choosing the learning rate", card.protocol.rate_blocks(numbers))
     lr = _chosen_rate(rated)
     table = card.sweep("measuring", card.protocol.memory_blocks(numbers, lr))
@@ -80,8 +81,8 @@ def measure(
         protocol=VERSION,
         size=size,
         model=model,
-        state_bits=carried,
-        state_grows=carried != later,
+        state_bits=state_bits(model, _TOKENS),
+        has_budget=numbers is not None,
         lr=lr,
         speed=speed,
         reference_speed=reference,
@@ -101,10 +102,10 @@ def _chosen_rate(rated: pl.DataFrame) -> float:
     return float(chosen["chosen_lr"][0])
 
 
-def _speeds(model: ModelConfig) -> list[Speed]:
-    """Of a model, and of a GRU of its width."""
+def _speeds(model: ModelConfig | ModuleConfig) -> list[Speed]:
+    """Of a model, and of a GRU of its width (of 32, where it has none)."""
     sizes = TaskConfig(vocab_size=VOCAB_SIZE, train_sizes=(LONG_FIRST,))
-    reference = ModelConfig("gru", ("gru",), width=model.width, depth=2)
+    reference = ModelConfig("gru", ("gru",), width=getattr(model, "width", 32), depth=2)
     torch.set_num_threads(1)
     return speeds([RunConfig(each, sizes) for each in (model, reference)])
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sdsim.card.protocol import VERSION, Size
-from sdsim.config import STRICT, ModelConfig
+from sdsim.config import STRICT, ModelConfig, ModuleConfig
 from sdsim.files import write_text
 from sdsim.reading import reason
 
@@ -25,11 +25,11 @@ class Speed:
 
     Attributes:
         training: training steps per second, of one run by itself.
-        decoding: tokens per second, one sequence at a time.
+        decoding: tokens per second, one sequence at a time; None of a model without `step`.
     """
 
     training: float
-    decoding: float
+    decoding: float | None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -40,8 +40,10 @@ class CardRecord:
         protocol: version, see `sdsim.card.protocol.VERSION`.
         size: form of the protocol.
         model: the architecture, without a budget.
-        state_bits: that it carries after an input of the protocol, each number as it is stored.
-        state_grows: whether that grows with the tokens read.
+        state_bits: that it carries after an input of the protocol, each number as it is stored;
+            None: not known.
+        has_budget: whether its runs are within budgets of bits: its state is measured, and does
+            not grow with the tokens read.
         lr: the learning rate that was chosen.
         speed: of the model, and reference_speed: of a GRU of its width, measured in turn with it.
         device: that the speeds are of.
@@ -51,9 +53,9 @@ class CardRecord:
 
     protocol: int
     size: Size
-    model: ModelConfig
-    state_bits: int
-    state_grows: bool
+    model: ModelConfig | ModuleConfig
+    state_bits: int | None
+    has_budget: bool
     lr: float
     speed: Speed
     reference_speed: Speed

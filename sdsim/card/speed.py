@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from statistics import median
 
 import torch
 
 from sdsim.card.record import Speed
-from sdsim.config import ModelConfig, RunConfig
+from sdsim.config import RunConfig
 from sdsim.models import LanguageModel
 from sdsim.training.modes import throughput
-from sdsim.training.tasks import most_boundaries
+from sdsim.training.trainer import build
 
 _REPEATS = 5
 _ROUNDS = 10
@@ -25,8 +24,14 @@ def speeds(runs: list[RunConfig]) -> list[Speed]:
     Args:
         runs: of networks; each model trains on its run's task.
     """
-    found = [[(_training(run), _decoding(run)) for run in runs] for _ in range(_REPEATS)]
-    return [Speed(*map(median, zip(*times, strict=True))) for times in zip(*found, strict=True)]
+    training = [[_training(run) for run in runs] for _ in range(_REPEATS)]
+    decoding = [[_decoding(run) for run in runs] for _ in range(_REPEATS)]
+    return [
+        Speed(median(steps), None if None in tokens else median(filter(None, tokens)))
+        for steps, tokens in zip(
+            zip(*training, strict=True), zip(*decoding, strict=True), strict=True
+        )
+    ]
 
 
 def _training(run: RunConfig) -> float:
@@ -35,12 +40,10 @@ def _training(run: RunConfig) -> float:
 
 
 @torch.no_grad()
-def _decoding(run: RunConfig) -> float:
-    if not isinstance(run.model, ModelConfig):
-        raise ValueError(f"{run.model.name} is a streaming algorithm, not a network")
-    # A budget applies where segments end, which decoding does not meet.
-    whole = replace(run.model, state_bits_per_number=0, state_numbers=())
-    model = LanguageModel(whole, run.task.vocab_size, most_boundaries(run.task)).eval()
+def _decoding(run: RunConfig) -> float | None:
+    model = build(run, torch.device("cpu")).eval()
+    if not isinstance(model, LanguageModel) or not model.measures_state:
+        return None
     tokens = torch.zeros(1, dtype=torch.int64)
     _, state = model.prefill(tokens[None])
     started = time.process_time()

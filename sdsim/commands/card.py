@@ -15,11 +15,21 @@ from sdsim.commands.console import Bars, as_table, console, print_paths
 from sdsim.commands.train import KEPT
 from sdsim.conf import defaults_of
 from sdsim.conf.compose import composed, plain, validate
-from sdsim.config import STRICT, AlgorithmConfig, Count, ModelConfig, TrainingMode
+from sdsim.config import (
+    STRICT,
+    AlgorithmConfig,
+    Count,
+    ModelConfig,
+    ModuleConfig,
+    TrainingMode,
+)
 from sdsim.files import check_writable
+from sdsim.library import words_of
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sdsim.card.measure import Progress
 
 HELP = """\
 sdsim card: how much one architecture remembers, and whether order matters to it, on one page, by
@@ -29,7 +39,7 @@ gap between orders; what a second reading gains; recall; the learning rates it t
   sdsim card model=gru                           the quick form, into runs/cards
   sdsim card model=based size=full               more sizes, budgets and seeds; keeps what is there
   sdsim card model=based model.feature_dim=8 name=based_8
-  sdsim card model=gru 'model.mixers=[my.package.Mixer]' name=mine
+  sdsim card model=own 'model.mixers=[my.package.Layer]' name=mine
   sdsim card cards=results/cards                 draw all cards that are there once more
 
 The model is as given, but for its depth: its mixers twice, unless `model.depth=` says otherwise.
@@ -57,29 +67,68 @@ class Config:
     mode: TrainingMode | None = None
 
 
+def card(
+    *overrides: str,
+    on_progress: Progress = lambda doing, done, total, note: None,
+    **settings: Any,
+) -> pl.DataFrame:
+    """Measure how much an architecture remembers, and draw its page: what ``sdsim card`` does.
+
+    What is stored of a card is not measured again.
+
+    Args:
+        overrides: as on the command line, ``"model.width=24"``.
+        on_progress: called from another thread with what is being done, how much of it is done,
+            how much there is, and a word more.
+        settings: the same as keywords: ``model="gru"``, ``size="full"``, ``cards="my/cards"``.
+
+    Returns:
+        The numbers of the card, a row for each `figures.card.Answer`.
+
+    Raises:
+        ValueError: for a model or a setting that cannot be; nothing is written then.
+        RuntimeError: if a run failed; the others are stored.
+
+    >>> import sdsim
+    >>> numbers = sdsim.card(model="gru", cards="my/cards")  # doctest: +SKIP
+    """
+    from figures import draw_card
+
+    return draw_card(_measured(words_of(overrides, settings), on_progress))[0]
+
+
 def make_or_draw(words: list[str]) -> None:
     """Measure what a card lacks, and draw it; without a model, draw all cards that are stored."""
+    if not any(word.startswith(("model=", "model.")) for word in words):
+        with composed(COMMAND.config_name, words) as (whole, _):
+            config, _ = _parse(whole)
+        check_writable(Path(config.cards), "cards")
+        draw(Path(config.cards))
+        return
+    with Bars("runs") as bars:
+        store = _measured(words, bars.show)
+    draw(store.parent, store.name)
+
+
+def _measured(words: list[str], on_progress: Progress) -> Path:
+    """The store of a card, with all that it takes."""
+    from sdsim.card.measure import measure
+
+    COMMAND.register()
     with composed(COMMAND.config_name, words) as (whole, _):
         config, model = _parse(whole)
     check_writable(Path(config.cards), "cards")
     chosen = [word for word in words if word.startswith(("model=", "model."))]
-    if not chosen:
-        draw(Path(config.cards))
-        return
-    if not any(word.startswith("model.depth=") for word in chosen):
-        chosen.append(f"model.depth={2 * len(model.mixers)}")
+    if isinstance(model, ModelConfig) and not any("model.depth=" in word for word in chosen):
         model = replace(model, depth=2 * len(model.mixers))
-    name = config.name or model.name
+        chosen.append(f"model.depth={model.depth}")
     runner = [word for word in words if word.startswith(("hydra", "threads=", "mode="))]
-    store = Path(config.cards) / name
-    from sdsim.card.measure import measure
-
-    with Bars("runs") as bars:
-        measure(model, store, config.size, [*chosen, *runner], bars.show)
-    draw(Path(config.cards), name)
+    store = Path(config.cards) / (config.name or model.name)
+    measure(model, store, config.size, [*chosen, *runner], on_progress)
+    return store
 
 
-def _parse(whole: DictConfig) -> tuple[Config, ModelConfig]:
+def _parse(whole: DictConfig) -> tuple[Config, ModelConfig | ModuleConfig]:
     values = plain(whole)
     model = values.pop("model")
     if "machine" in model:
@@ -87,12 +136,14 @@ def _parse(whole: DictConfig) -> tuple[Config, ModelConfig]:
             f"model = {model['name']}: a streaming algorithm is not trained; "
             "`sdsim theory tradeoff` has its memory"
         )
-    config, checked = validate(Config, values), validate(ModelConfig, model, "model.")
+    config = validate(Config, values)
+    checked: ModelConfig | ModuleConfig
+    if "module" in model:
+        checked = validate(ModuleConfig, model, "model.")
+    else:
+        checked = validate(ModelConfig, model, "model.")
     if checked.has_budget:
-        raise ValueError(
-            f"model.state_bits_per_number = {checked.state_bits_per_number}: the protocol sets the "
-            "budgets"
-        )
+        raise ValueError("model.state_bits_per_number: the protocol sets the budgets")
     return config, checked
 
 
@@ -158,7 +209,7 @@ COMMAND = Command(
     settings=defaults_of(Config),
     parse=_parse,
     run=lambda checked: None,
-    meanings={"": (Config,), "model.": (AlgorithmConfig, ModelConfig)},
+    meanings={"": (Config,), "model.": (AlgorithmConfig, ModuleConfig, ModelConfig)},
     groups={"model": "gru"},
     sweep=make_or_draw,
     is_sweep=True,

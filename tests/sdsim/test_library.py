@@ -18,7 +18,17 @@ FAST = ("model=gru", "model.width=4", "model.depth=1", "train.steps=2", "test.ex
 
 
 def test_it_shows_what_it_offers_and_no_plumbing() -> None:
-    offered = {"evaluate", "load", "load_model", "model", "sweep", "task", "train"}
+    offered = {
+        "card",
+        "evaluate",
+        "load",
+        "load_model",
+        "model",
+        "report",
+        "sweep",
+        "task",
+        "train",
+    }
     assert set(dir(sdsim)) == offered | {"__version__"}
     for name in offered:
         assert callable(getattr(sdsim, name))
