@@ -52,7 +52,11 @@ _EXECUTION = (
 
 
 # Fields that were added when runs had been stored already, with their defaults.
-_ADDED_FIELDS: dict[str, Any] = {"decay_norms": False, "decay_embedding": True}
+_ADDED_FIELDS: dict[str, Any] = {
+    "decay_norms": False,
+    "decay_embedding": True,
+    "stop_after": None,
+}
 _ADDED_TO_OBJECTIVE: dict[str, Any] = {"form": "paper"}
 
 
@@ -63,18 +67,20 @@ class CorpusConfig:
     Attributes:
         tokens: folder of the tokens, written on first use; several runs may share it.
         data: files, folders, hf:<dataset> or python, see `sdsim.text.documents.documents`.
+        held_out: text that is held out, named as data is; empty: documents of data are.
         text_field: column or key that holds the text in JSONL, Parquet and datasets.
         tokenizer: a tokenizer.json, a name on the Hugging Face hub such as gpt2, or train: a
             byte-level BPE trained on the corpus.
         vocab_size: number of tokens, where the tokenizer is trained.
-        validation_every: every so many documents, one is held out; where there are too few, the
-            end of the text, one sequence of so many.
+        validation_every: every so many documents of data, one is held out, unless held_out names
+            others; where there are too few, the end of the text, one sequence of so many.
         skip_empty: whether documents without text, or with null in its place, are skipped and
             counted; otherwise they are an error.
     """
 
     tokens: str
     data: tuple[str, ...] = (PYTHON,)
+    held_out: tuple[str, ...] = ()
     text_field: str = "text"
     tokenizer: str = TRAIN_TOKENIZER
     vocab_size: Annotated[int, Field(ge=257)] = 2047
@@ -143,10 +149,13 @@ class PretrainConfig:
         out: folder of the run.
         corpus: the text.
         objective: the loss.
-        preset: jrt, based or transformer, with _tiny, _360m or _1b3.
+        preset: jrt, based or transformer, with _tiny, _1m, _360m or _1b3; mamba2_1m,
+            gated_deltanet_1m or gru_1m.
         seq_len: N, tokens of a sequence; null: the preset's.
         prefix_len: M, leading tokens of it that are read non-causally; null: the preset's.
-        steps: optimizer steps.
+        steps: optimizer steps; the most of them where `stop_after` ends the run.
+        stop_after: validations in a row without a new lowest held-out loss, after which training
+            ends; null: all steps are taken.
         batch_size: sequences per step, over all processes.
         lr: peak learning rate.
         min_lr: learning rate at the end of the cosine.
@@ -187,6 +196,7 @@ class PretrainConfig:
     seq_len: Annotated[int, Field(ge=2)] | None = None
     prefix_len: Annotated[int, Field(ge=0)] | None = None
     steps: Count = 1000
+    stop_after: Count | None = None
     batch_size: Count = 8
     lr: Positive = 8e-4
     min_lr: NonNegative = 8e-5
