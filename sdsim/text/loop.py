@@ -130,7 +130,7 @@ class _Trainer:
         self.validated = validation_losses(self.out / LOG, self.step)
 
     def train(self, on_numbers: OnNumbers | None) -> None:
-        """Take all steps that are left, or those up to the one that held-out loss makes the last."""
+        """Take all steps that are left, or fewer where held-out loss ends the run."""
         config = self.config
         with self._log(on_numbers) as log:
             timer = _StepTimer()

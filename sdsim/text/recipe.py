@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +21,6 @@ from sdsim.text.documents import Document
 from sdsim.text.packages import PACKAGES, documents_of
 from synthetic.fact_documents import FactDocument, FactDocuments
 from synthetic.task import Split
-
-logger = logging.getLogger(__name__)
 
 TRAIN, HELD_OUT, TEST = "train", "held_out", "test"
 """The folders of a corpus: to learn from, to stop by, to ask about."""
@@ -114,13 +110,14 @@ def write_corpus(config: RecipeConfig, on_shards: OnShards | None = None) -> Pat
         for name in config.packages:  # before minutes of work
             next(documents_of(name, Path(config.root)))
         write_text(out / _MANIFEST, json.dumps(_described(config), indent=1) + "\n")
+        for folder in (TRAIN, HELD_OUT, TEST):
+            (out / folder).mkdir(exist_ok=True)
+            remove_scratch(out / folder)
         shards = list(_shards(config))
         for number, (path, rows) in enumerate(shards):
             if on_shards is not None:
                 on_shards(number, len(shards), f"{path.parent.name}/{path.name}")
             if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                remove_scratch(path.parent, path.name)
                 _write(path, rows)
         if on_shards is not None:
             on_shards(len(shards), len(shards), "")
