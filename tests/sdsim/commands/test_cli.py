@@ -231,7 +231,7 @@ def test_help_offers_no_group_that_the_command_cannot_use(run: Run) -> None:
     assert "\n  model: attention" in out
     assert "\n  scale:" not in out
     assert "\n  sweep:" not in out
-    assert "\n  scale: paper, tiny" in run("pretrain", "--help")[1]
+    assert "\n  scale: paper, small, tiny" in run("pretrain", "--help")[1]
 
 
 def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from sdsim.evaluation.data import rows_of
 from sdsim.evaluation.prompts import Item, PromptForm
-from sdsim.text.config import CorpusConfig
+from sdsim.text.config import CorpusConfig, RecipeConfig
 from sdsim.text.corpus import prepare
 from sdsim.text.documents import documents
 from sdsim.text.packages import PACKAGES, documents_of
-from sdsim.text.recipe import RecipeConfig, write_corpus
+from sdsim.text.recipe import write_corpus
 from synthetic.fact_documents import FactDocuments
 from synthetic.names import split_of
 from tests.conftest import Run
@@ -172,13 +172,15 @@ def test_what_is_missing_or_wrong_is_one_line(run: Run) -> None:
     assert not Path("corpus/train").exists()
     code, _, error = run("corpus", "packages=[emacs]")
     assert code == 2
-    assert "'emacs' is not one of linux, python" in error
+    assert "emacs" in error
+    assert "'linux', 'python'" in error
     code, _, error = run("corpus", "test_facts=[65]")
     assert code == 2
     assert "at most 64" in error
     code, _, error = run("corpus", "facts=[]")
     assert code == 2
-    assert "facts = []: at least one number" in error
+    assert "facts" in error
+    assert "at least 1" in error
 
 
 def test_a_corpus_can_be_trained_on(run: Run) -> None:
@@ -199,3 +201,9 @@ def test_a_corpus_can_be_trained_on(run: Run) -> None:
 def decoded(tokenizer: object, read: object) -> Iterator[str]:
     for tokens in read:  # type: ignore[attr-defined]
         yield tokenizer.decode(tokens[:-1].tolist())  # type: ignore[attr-defined]
+
+
+def test_the_page_names_every_package_and_its_licence() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "small_models.md").read_text()
+    for name, package in PACKAGES.items():
+        assert f"| `{name}` | `{package.install}` | {package.licence} |" in page
