@@ -280,7 +280,7 @@ def test_the_shell_completes_commands_and_settings(
         ("sdsim theory bounds uni", "universe="),
         ("sdsim evaluate missing", "missing_answer="),
         ("sdsim bench prefill len", "lengths."),
-        ("sdsim train model=gr", "model=gru"),
+        ("sdsim train model=ls", "model=lstm"),
         ("sdsim train model.wi", "model.width= model.window="),
         ("sdsim sweep sweep=pap", "sweep=paper sweep=paper_no_mlp sweep=paper_released"),
     ):
