@@ -10,6 +10,8 @@ from .fact_documents import FactDocument, FactDocuments, Question
 from .general_associative_recall import GeneralAssociativeRecall
 from .mixture import Mixture
 from .multi_query_associative_recall import MultiQueryAssociativeRecall
+from .noisy_associative_recall import NoisyAssociativeRecall
+from .selective_copying import SelectiveCopying
 from .set_disjointness import SetDisjointness
 from .task import IGNORE_INDEX, Batch, Order, RecallOrder, Split, Task
 
@@ -22,9 +24,11 @@ __all__ = [
     "GeneralAssociativeRecall",
     "Mixture",
     "MultiQueryAssociativeRecall",
+    "NoisyAssociativeRecall",
     "Order",
     "Question",
     "RecallOrder",
+    "SelectiveCopying",
     "SetDisjointness",
     "Split",
     "Task",

@@ -133,8 +133,6 @@ class FactDocuments:
             ValueError: for a negative `count` or `start`, or an unknown split.
         """
         draws = _Draws(Examples(count, start, seed, split, "cpu"))
-        if not draws.count:
-            return []
         order = draws.distinct("order", self._statements, self._statements)
         asked = draws.distinct("asked", self.questions, self.facts)
         fillers = draws.below("filler", self.distance, len(TIMES) * len(SCENES))
