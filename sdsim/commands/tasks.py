@@ -28,11 +28,11 @@ how many bits it takes, and what it stands for in language.
 _HEAD = """\
 # The tasks
 
-Each task is a class of `synthetic` and a config entry: `sdsim train task=set_disjointness`. Below
-the inputs stand their targets, `·` where nothing is asked. `[p]` begins a reading of the input, `[s]`
-separates its two sides, `[?]` asks for an answer. The examples are number 0 of seed 0. Bits of state
-are those that an error-free state holds when one side has been read. `sdsim tasks out=docs/tasks.md`
-writes this page.
+Each task is a class of `synthetic` and a config entry: `sdsim train task=set_disjointness`.
+Below the inputs stand their targets, `·` where nothing is asked. `[p]` begins a reading of the
+input, `[s]` separates its two sides, `[?]` asks for an answer. The examples are number 0 of
+seed 0. Bits of state are those that an error-free state holds when one side has been read.
+`sdsim tasks out=docs/tasks.md` writes this page.
 """
 
 

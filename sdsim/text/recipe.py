@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from sdsim.files import atomic_file, remove_scratch, write_text
 from sdsim.reading import READ_ERRORS, read_object, reason
-from sdsim.text.config import RecipeConfig
+from sdsim.text.config import PackageName, RecipeConfig
 from sdsim.text.documents import Document
 from sdsim.text.packages import PACKAGES, documents_of
 from synthetic.fact_documents import FactDocuments
@@ -173,14 +173,14 @@ def _questions(config: RecipeConfig, facts: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _texts(config: RecipeConfig, name: str, *, held_out: bool) -> Iterator[dict[str, Any]]:
+def _texts(config: RecipeConfig, name: PackageName, *, held_out: bool) -> Iterator[dict[str, Any]]:
     """The documents of a package that are chosen, to train on or held out."""
     for document in _chosen(config, name):
         if (_place(document.text) % config.held_out_every == 0) == held_out:
             yield {"text": document.text}
 
 
-def _chosen(config: RecipeConfig, name: str) -> Iterator[Document]:
+def _chosen(config: RecipeConfig, name: PackageName) -> Iterator[Document]:
     """Documents of a package, in an order that does not depend on their names, up to its limit."""
     left = config.package_megabytes * 1e6
     found = documents_of(name, Path(config.root))
