@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import comb
 from numbers import Integral
 
 from torch import Tensor
@@ -124,6 +126,25 @@ class FactDocuments:
     def _statements(self) -> int:
         return self.facts + self.distractors
 
+    @property
+    def chance(self) -> float:
+        """Naming any value of the kind that is asked for: a person, a place or a number.
+
+        Of n facts m are of that kind, the one that is asked for included, and so are the
+        distractors that repeat the relation of one of these: the mean of 1/(all of them).
+        """
+        kinds = Counter(relation.value for relation in RELATIONS)
+        shares = [count / len(RELATIONS) for count in kinds.values()]
+        return sum(
+            share
+            * _binomial(self.facts - 1, share, others)
+            * _binomial(self.distractors, (others + 1) / self.facts, alike)
+            / (others + 1 + alike)
+            for share in shares
+            for others in range(self.facts)
+            for alike in range(self.distractors + 1)
+        )
+
     def sample(
         self, count: int, *, seed: int, start: int = 0, split: Split = "train"
     ) -> list[FactDocument]:
@@ -240,6 +261,12 @@ class _Draws:
 
     def _keys(self, part: str) -> Tensor:
         return self._examples.keys("fact_documents", part=part)
+
+
+def _binomial(trials: int, probability: float, successes: int) -> float:
+    """Probability of so many successes."""
+    failures = trials - successes
+    return comb(trials, successes) * probability**successes * (1 - probability) ** failures
 
 
 def _lists(numbers: Tensor) -> list[list[int]]:

@@ -91,13 +91,17 @@ class CorpusConfig:
     skip_empty: bool = False
 
 
+_Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+_Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+
 @dataclass(frozen=True, config=STRICT)
 class RecipeConfig:
     """What a corpus consists of.
 
     Attributes:
         out: folder of the corpus.
-        packages: whose text is read, see docs/small_models.md; or none.
+        packages: whose text is read: linux, python, gcide, anarchism, perl, wikipedia; or none.
         root: folder in which Debian's packages are installed, or were extracted by dpkg-deb -x; a
             Python package is found where Python finds it, or in this folder.
         package_megabytes: most text of each package.
@@ -119,16 +123,10 @@ class RecipeConfig:
     package_megabytes: NonNegative = 2.0
     held_out_every: Annotated[int, Field(ge=2)] = 100
     documents: Count = 60_000
-    facts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8)
-    distractors: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 0, 2)
-    distance: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (
-        0,
-        0,
-        0,
-        2,
-        5,
-    )
-    test_facts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 16)
+    facts: _Counts = (1, 2, 4, 8)
+    distractors: _Numbers = (0, 0, 2)
+    distance: _Numbers = (0, 0, 0, 2, 5)
+    test_facts: _Counts = (1, 2, 4, 8, 16)
     test_distractors: Annotated[int, Field(ge=0)] = 0
     test_distance: Annotated[int, Field(ge=0)] = 0
     test_documents: Count = 500

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from synthetic.fact_documents import MOST_STATEMENTS, FactDocument, FactDocuments
 from synthetic.names import split_of, words
-from synthetic.prose import CONNECTORS, RELATIONS, SCENES
+from synthetic.prose import CONNECTORS, RELATIONS, SCENES, Relation
 from synthetic.task import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -138,6 +138,38 @@ def test_a_distractor_says_the_same_of_another_who_has_the_same_given_name(
             names(question.cloze), key=lambda name: question.cloze.index(name)
         )[-2:]
         assert given_name in names(distractor)
+
+
+@pytest.mark.parametrize("kind", [FactDocuments(4), FactDocuments(3, distractors=4)])
+def test_chance_is_that_of_any_value_of_the_kind_asked_for(kind: FactDocuments) -> None:
+    def value_kind(answer: str) -> str:
+        return "number" if answer.isdigit() else "person" if " " in answer else "place"
+
+    found = []
+    for document in kind.sample(400, seed=0):
+        asked = value_kind(document.questions[0].answer)
+        values = []
+        for sentence in sentences(document):
+            (value,) = {each for relation in RELATIONS for each in value_in(relation, sentence)}
+            values.append(value_kind(value))
+        found.append(1 / values.count(asked))
+    assert sum(found) / len(found) == pytest.approx(kind.chance, abs=0.05)
+    assert FactDocuments(1).chance == pytest.approx(1)
+
+
+def value_in(relation: Relation, sentence: str) -> list[str]:
+    """The value that a sentence gives, if it states this relation."""
+    name = r"[A-Z]\w+ [A-Z]\w+" if relation.subject == "person" else r"[A-Z]\w+"
+    value = {"person": r"[A-Z]\w+ [A-Z]\w+", "place": r"[A-Z]\w+", "number": r"\d{4}"}
+    opening = "|".join(re.escape(each) for each in set(CONNECTORS))
+    found = []
+    for wording in relation.statements:
+        pattern = re.escape(wording).replace(r"\{s\}", name)
+        pattern = pattern.replace(r"\{v\}", f"(?P<v>{value[relation.value]})", 1)
+        first = pattern[0] if wording[0] == "{" else f"[{wording[0]}{wording[0].upper()}]"
+        match = re.fullmatch(f"({opening}){first}{pattern[1:]}", sentence)
+        found += [match["v"]] if match else []
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
