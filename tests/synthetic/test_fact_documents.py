@@ -41,7 +41,7 @@ def names(text: str) -> set[str]:
     return {word for word in re.findall(r"\w+", text) if word[0].isupper() or word[0].isdigit()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kinds(), streams)
 def test_an_answer_stands_once_in_its_document(
     kind: FactDocuments, stream: tuple[int, int, Split]
@@ -55,7 +55,7 @@ def test_an_answer_stands_once_in_its_document(
     assert len({question.answer for question in document.questions}) == kind.questions
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kinds(), streams)
 def test_the_sentence_with_the_answer_names_whom_the_question_is_about(
     kind: FactDocuments, stream: tuple[int, int, Split]
@@ -72,7 +72,7 @@ def test_the_sentence_with_the_answer_names_whom_the_question_is_about(
         assert others == [stated], "no other sentence is about the same subject"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kinds(), st.integers(0, 2**40), st.integers(0, 2**40), splits, st.integers(2, 4))
 def test_an_example_is_the_same_in_any_batch(
     kind: FactDocuments, seed: int, start: int, split: Split, count: int
@@ -84,7 +84,7 @@ def test_an_example_is_the_same_in_any_batch(
     assert batch != kind.sample(count, seed=seed + 1, start=start, split=split)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kinds(), streams, st.integers(0, 3), st.integers(0, 3))
 def test_knobs_leave_the_facts_as_they_are(
     kind: FactDocuments, stream: tuple[int, int, Split], distractors: int, distance: int
@@ -99,7 +99,7 @@ def test_knobs_leave_the_facts_as_they_are(
     assert set(sentences(fewer)) <= stated
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kinds(), streams)
 def test_the_distance_is_that_of_sentences_without_a_fact(
     kind: FactDocuments, stream: tuple[int, int, Split]
@@ -109,7 +109,7 @@ def test_the_distance_is_that_of_sentences_without_a_fact(
     assert states == [True] * (kind.facts + kind.distractors) + [False] * kind.distance
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(streams)
 def test_a_distractor_says_the_same_of_another_who_has_the_same_given_name(
     stream: tuple[int, int, Split],

@@ -138,7 +138,7 @@ def test_an_interrupted_run_is_resumed(config: PretrainConfig) -> None:
 
 def test_held_out_loss_ends_a_run(config: PretrainConfig) -> None:
     """At the first validation that is the second in a row without a new lowest loss."""
-    patient = replace(config, steps=400, lr=0.3, min_lr=0.3, validate_every=5, stop_after=2)
+    patient = replace(config, steps=400, lr=0.3, min_lr=0.3, validate_every=2, stop_after=2)
     folder = pretrain(patient)
     losses = {step: loss for (step, name), loss in log(patient).items() if name == LOSS}
     last = max(losses)
