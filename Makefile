@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs/tiny
+SMALL ?= runs/small
+ROOT ?= /
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-eval test-web test-gpu gpu test-oldest lint bench clean
+.PHONY: help demo test test-faults test-compiled test-eval test-web test-gpu gpu small-models test-oldest lint bench \
+	clean
 help:
 	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
@@ -15,10 +18,11 @@ help:
 	@echo 'make test-web  install playwright, open reports in the Chromium of this machine'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make gpu  all checks and measurements for one CUDA device, in 30 minutes: docs/gpu.md'
+	@echo 'make small-models  train six architectures of 1M parameters one after another and question them: hours; resumes'
 	@echo 'make test-oldest  install the lowest versions that pyproject.toml allows (but PyTorch), run the tests'
 	@echo 'make bench   install, measure the example generator and prefix linear attention'
 	@echo 'make lint    install, run the checks that run no code of ours'
-	@echo 'Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  RUNS=$(RUNS)'
+	@echo 'Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  RUNS=$(RUNS)  SMALL=$(SMALL)  ROOT=$(ROOT)'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,9 +54,13 @@ test-web: $(READY)
 	$(BIN)/pytest tests/figures/test_report_in_browser.py -m web
 
 # Of its own, since other tests need it to lack what the harness brings.
-test-eval:
+EVAL_READY := $(VENV)-eval/.ready
+$(EVAL_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-eval
 	$(VENV)-eval/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,eval]'
+	touch $(EVAL_READY)
+
+test-eval: $(EVAL_READY)
 	$(VENV)-eval/bin/pytest tests/sdsim/evaluation tests/sdsim/commands/test_evaluate.py
 
 # Not through $(READY): the pinned PyTorch has no CUDA.
@@ -67,6 +75,21 @@ gpu:
 	-$(GPU_BENCH) prefill decode train dtype=bfloat16 repeats=5
 	-$(GPU_BENCH) model_prefill model_decode model_train dtype=bfloat16 'lengths=[2048,8192]' repeats=5 \
 		'presets=[jrt_360m,based_360m,transformer_360m]'
+
+# What is trained and what is answered already stays: the same command resumes. One core is enough.
+SMALL_MODELS ?= transformer jrt based mamba2 gated_deltanet gru
+SMALL_FACTS ?= 1 2 4 8
+SMALL_SDSIM ?= $(VENV)-eval/bin/python -m sdsim
+small-models: $(EVAL_READY)
+	$(SMALL_SDSIM) corpus out=$(SMALL)/corpus root=$(ROOT)
+	set -e; for model in $(SMALL_MODELS); do \
+		$(SMALL_SDSIM) pretrain scale=small preset=$${model}_1m out=$(SMALL)/$$model tokens=$(SMALL)/tokens \
+			data=$(SMALL)/corpus/train held_out=$(SMALL)/corpus/held_out; \
+		for facts in $(SMALL_FACTS); do \
+			$(SMALL_SDSIM) evaluate model=$(SMALL)/$$model data=$(SMALL)/corpus/test/facts_$$facts.jsonl \
+				'prompt=[default,twice,question_first_1]' new_tokens=16 threads=1 store=$(SMALL)/scores; \
+		done; \
+	done
 
 # PyTorch is the pinned one: older ones for the CPU are not on PyPI. Warnings are those of old packages.
 test-oldest:

@@ -59,6 +59,8 @@ def integers(keys: Tensor, draws: int, below: int | Tensor) -> Tensor:
     `below` is one bound ≤ 2^31, or one for each draw. Draw j of a key does not depend on `draws`.
     The bias is at most below / 2^32.
     """
+    if not len(keys):  # torch cannot view an empty column as 32-bit words
+        return keys.new_empty((0, draws))
     words = (draws + 1) // 2
     steps = torch.arange(1, words + 1, dtype=torch.int64, device=keys.device).mul_(_GOLDEN_GAMMA)
     bits = _mix_(keys[:, None] + steps).view(torch.int32)[:, :draws]

@@ -143,7 +143,7 @@ def attributes(docstring: str) -> dict[str, str]:
         for match in _ENTRY.finditer(section.split("\n\n")[0] + "\n"):
             text = " ".join(match[2].split()).replace("``", "").replace("`", "")
             for name in match[1].split(", "):
-                entries[name] = re.split(r"\. (?=[A-Z])", text)[0].rstrip(".")
+                entries[name] = re.split(r"(?<!Def)\. (?=[A-Z])", text)[0].rstrip(".")
     return entries
 
 

@@ -23,13 +23,14 @@ sdsim pretrain: train a full-scale model, or a small one of its layout, on text.
   sdsim pretrain                                 jrt_tiny on Python's documentation, some minutes
   sdsim pretrain data=notes/ preset=based_tiny   on all text, JSONL and Parquet files of a folder
   sdsim pretrain 'data=[a.jsonl,b.parquet]' text_field=body tokenizer=tokenizer.json
+  sdsim pretrain scale=small preset=gru_1m       on the corpus that `sdsim corpus` writes
   torchrun --nproc-per-node=8 -m sdsim pretrain scale=paper device=cuda \\
       data=hf:monology/pile-uncopyrighted tokens=/data/pile parallel=fsdp compile=true
 
 Text becomes tokens once, in the folder `tokens`. A run may be stopped at any time (Ctrl-C, kill
 -9): the same command resumes from its newest checkpoint, on any number of processes, and ends as
-unbroken training would. Presets: jrt, based, transformer, each _tiny, _360m, _1b3. In <out>:
-log.jsonl, checkpoints/ and, at the end, model/.
+unbroken training would. Presets: jrt, based, transformer, each _tiny, _1m, _360m, _1b3;
+mamba2_1m, gated_deltanet_1m, gru_1m. In <out>: log.jsonl, checkpoints/ and, at the end, model/.
 """
 
 
@@ -40,8 +41,9 @@ def parse_pretrain(config: DictConfig) -> PretrainConfig:
         ValueError: in one line that names each field that is wrong.
     """
     values = plain(config)
-    if isinstance(values["data"], str):
-        values["data"] = [values["data"]]
+    for name in ("data", "held_out"):
+        if isinstance(values[name], str):
+            values[name] = [values[name]]
     names = [field.name for field in fields(CorpusConfig)]
     corpus = validate(CorpusConfig, {name: values.pop(name) for name in names if name in values})
     return validate(PretrainConfig, {**values, "corpus": corpus})

@@ -71,9 +71,9 @@ def register_primary(
         overrides["hydra/launcher"] = launcher
     node = {
         "defaults": [
+            "_self_",  # before the groups, whose files have the last word
             *({group: choice} for group, choice in (groups or {}).items()),
             *({f"override {group}": choice} for group, choice in overrides.items()),
-            "_self_",
         ],
         **settings,
         "hydra": {

@@ -6,7 +6,7 @@ Neither this module nor `sdsim.text.presets` imports torch, so that the command 
 from __future__ import annotations
 
 from dataclasses import asdict, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -22,6 +22,9 @@ TRAIN_TOKENIZER = "train"
 
 Split = Literal["train", "validation"]
 """The documents to train on, and those held out."""
+
+PackageName = Literal["linux", "python", "gcide", "anarchism", "perl", "wikipedia"]
+"""Packages with text, see `sdsim.text.packages`."""
 
 Strategy = Literal["left_pad", "read_twice", "iterate"]
 """How a prompt shorter than the prefix is read (paper, Table 4).
@@ -52,7 +55,11 @@ _EXECUTION = (
 
 
 # Fields that were added when runs had been stored already, with their defaults.
-_ADDED_FIELDS: dict[str, Any] = {"decay_norms": False, "decay_embedding": True}
+_ADDED_FIELDS: dict[str, Any] = {
+    "decay_norms": False,
+    "decay_embedding": True,
+    "stop_after": None,
+}
 _ADDED_TO_OBJECTIVE: dict[str, Any] = {"form": "paper"}
 
 
@@ -63,23 +70,67 @@ class CorpusConfig:
     Attributes:
         tokens: folder of the tokens, written on first use; several runs may share it.
         data: files, folders, hf:<dataset> or python, see `sdsim.text.documents.documents`.
+        held_out: text that is held out, named as data is; empty: documents of data are.
         text_field: column or key that holds the text in JSONL, Parquet and datasets.
         tokenizer: a tokenizer.json, a name on the Hugging Face hub such as gpt2, or train: a
             byte-level BPE trained on the corpus.
         vocab_size: number of tokens, where the tokenizer is trained.
-        validation_every: every so many documents, one is held out; where there are too few, the
-            end of the text, one sequence of so many.
+        validation_every: every so many documents of data, one is held out, unless held_out names
+            others; where there are too few, the end of the text, one sequence of so many.
         skip_empty: whether documents without text, or with null in its place, are skipped and
             counted; otherwise they are an error.
     """
 
     tokens: str
     data: tuple[str, ...] = (PYTHON,)
+    held_out: tuple[str, ...] = ()
     text_field: str = "text"
     tokenizer: str = TRAIN_TOKENIZER
     vocab_size: Annotated[int, Field(ge=257)] = 2047
     validation_every: Annotated[int, Field(ge=2)] = 100
     skip_empty: bool = False
+
+
+_Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+_Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class RecipeConfig:
+    """What a corpus consists of.
+
+    Attributes:
+        out: folder of the corpus.
+        packages: whose text is read: linux, python, gcide, anarchism, perl, wikipedia; or none.
+        root: folder in which Debian's packages are installed, or were extracted by dpkg-deb -x; a
+            Python package is found where Python finds it, or in this folder.
+        package_megabytes: most text of each package.
+        held_out_every: one package document of so many is held out.
+        documents: generated ones to train on; a hundredth as many are held out.
+        facts: numbers of facts in them, in turn.
+        distractors: numbers of distractors in them, in turn.
+        distance: numbers of sentences after their last statement, in turn.
+        test_facts: numbers of facts in the documents that are asked about, a file for each.
+        test_distractors: distractors in each of these.
+        test_distance: sentences after their last statement.
+        test_documents: documents in each file, with one question each.
+        seed: of the generated documents.
+    """
+
+    out: str = "corpus"
+    packages: tuple[PackageName, ...] = get_args(PackageName)
+    root: str = "/"
+    package_megabytes: NonNegative = 2.0
+    held_out_every: Annotated[int, Field(ge=2)] = 100
+    documents: Count = 60_000
+    facts: _Counts = (1, 2, 4, 8)
+    distractors: _Numbers = (0, 0, 2)
+    distance: _Numbers = (0, 0, 0, 2, 5)
+    test_facts: _Counts = (1, 2, 4, 8, 16)
+    test_distractors: Annotated[int, Field(ge=0)] = 0
+    test_distance: Annotated[int, Field(ge=0)] = 0
+    test_documents: Count = 500
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -143,10 +194,13 @@ class PretrainConfig:
         out: folder of the run.
         corpus: the text.
         objective: the loss.
-        preset: jrt, based or transformer, with _tiny, _360m or _1b3.
+        preset: jrt, based or transformer, with _tiny, _1m, _360m or _1b3; mamba2_1m,
+            gated_deltanet_1m or gru_1m.
         seq_len: N, tokens of a sequence; null: the preset's.
         prefix_len: M, leading tokens of it that are read non-causally; null: the preset's.
-        steps: optimizer steps.
+        steps: optimizer steps; the most of them where `stop_after` ends the run.
+        stop_after: validations in a row without a new lowest held-out loss, after which training
+            ends; null: all steps are taken.
         batch_size: sequences per step, over all processes.
         lr: peak learning rate.
         min_lr: learning rate at the end of the cosine.
@@ -187,6 +241,7 @@ class PretrainConfig:
     seq_len: Annotated[int, Field(ge=2)] | None = None
     prefix_len: Annotated[int, Field(ge=0)] | None = None
     steps: Count = 1000
+    stop_after: Count | None = None
     batch_size: Count = 8
     lr: Positive = 8e-4
     min_lr: NonNegative = 8e-5

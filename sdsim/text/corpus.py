@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, field
 from itertools import islice
 from pathlib import Path
@@ -168,9 +168,11 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
         ValueError: for text that cannot be read, and for a folder that holds other tokens.
     """
     folder = Path(config.tokens)
-    found = sources(config.data)
+    found = sources((*config.data, *config.held_out))
     made_from = asdict(config)
-    del made_from["tokens"], made_from["data"]
+    del made_from["tokens"], made_from["data"], made_from["held_out"]
+    if config.held_out:  # only then, so that tokens made before stay what they are
+        made_from["held_out_sources"] = len(sources(config.held_out))
     if config.tokenizer != TRAIN_TOKENIZER:
         del made_from["vocab_size"]
         made_from["tokenizer"] = identity_of(config.tokenizer)
@@ -192,7 +194,7 @@ def prepare(config: CorpusConfig, on_documents: OnDocuments | None = None) -> Co
                 folder,
             )
         if not manifest.complete:
-            _Writer(folder, manifest).write(_checked(config, warn=True), on_documents)
+            _Writer(folder, manifest).write(_assigned(config, warn=True), on_documents)
     return Corpus(folder)
 
 
@@ -202,9 +204,7 @@ def _begin(
     """Write the tokenizer and an empty manifest."""
     stored = [_StoredSource.of(source) for source in found]
     if config.tokenizer == TRAIN_TOKENIZER:
-        every = config.validation_every
-        numbered = enumerate(_checked(config), 1)
-        texts = (document.text for number, document in numbered if number % every)
+        texts = (document.text for split, document in _assigned(config) if split == "train")
         tokenizer = train_tokenizer(texts, config.vocab_size)
     else:
         tokenizer = load_tokenizer(config.tokenizer)
@@ -220,10 +220,22 @@ def _begin(
     ).save(folder)
 
 
-def _checked(config: CorpusConfig, *, warn: bool = False) -> Iterator[Document]:
-    """All documents that hold text; with `warn`, others that are skipped are counted and named."""
+def _assigned(config: CorpusConfig, *, warn: bool = False) -> Iterator[tuple[Split, Document]]:
+    """All documents that hold text, each with its split: one of so many, or those named, held out.
+
+    With `warn`, documents that are skipped are counted and named.
+    """
+    every = None if config.held_out else config.validation_every
+    for number, document in enumerate(_checked(config, config.data, warn=warn), 1):
+        yield "validation" if every and number % every == 0 else "train", document
+    for document in _checked(config, config.held_out, warn=warn):
+        yield "validation", document
+
+
+def _checked(config: CorpusConfig, data: Sequence[str], *, warn: bool) -> Iterator[Document]:
+    """The documents of `data` that hold text."""
     count, first = 0, ""
-    for document in documents(config.data, config.text_field):
+    for document in documents(data, config.text_field):
         if document.text.strip():
             yield document
         elif config.skip_empty:
@@ -243,17 +255,18 @@ class _Writer:
     def __init__(self, folder: Path, manifest: _Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self.tokenizer = whole(_stored_tokenizer(folder, manifest))
-        self.every = manifest.made_from["validation_every"]
         self.pending: dict[Split, list[npt.NDArray[Any]]] = {"train": [], "validation": []}
 
-    def write(self, source: Iterator[Document], on_documents: OnDocuments | None) -> None:
+    def write(
+        self, source: Iterator[tuple[Split, Document]], on_documents: OnDocuments | None
+    ) -> None:
         """Write all documents of the source that are not tokens yet."""
         remove_scratch(self.folder, "*.npy")
         number = self.manifest.documents
         for block in _blocks(islice(source, number, None)):
-            for ids in encode(self.tokenizer, block):
+            texts = [document.text for _, document in block]
+            for (split, _), ids in zip(block, encode(self.tokenizer, texts), strict=True):
                 number += 1
-                split: Split = "train" if number % self.every else "validation"
                 tokens = np.array([*ids, self.manifest.end], self.manifest.dtype)
                 self.pending[split].append(tokens)
             if sum(map(len, self.pending["train"])) >= _SHARD_TOKENS:
@@ -280,12 +293,14 @@ class _Writer:
         self.manifest.save(self.folder)
 
 
-def _blocks(source: Iterator[Document]) -> Iterator[list[str]]:
-    """Texts in blocks that a tokenizer reads at once."""
-    block: list[str] = []
+def _blocks(
+    source: Iterator[tuple[Split, Document]],
+) -> Iterator[list[tuple[Split, Document]]]:
+    """Documents in blocks that a tokenizer reads at once."""
+    block: list[tuple[Split, Document]] = []
     size = 0
-    for document in source:
-        block.append(document.text)
+    for split, document in source:
+        block.append((split, document))
         size += len(document.text)
         if size >= _BLOCK_CHARACTERS:
             yield block

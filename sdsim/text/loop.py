@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +25,14 @@ from sdsim.text.run_folder import (
     CHECKPOINTS,
     LOG,
     MODEL,
+    VALIDATION_LOSS,
     Log,
     OnNumbers,
     check_same_run,
     describe_run,
     locked,
     model_arguments,
+    validation_losses,
 )
 from sdsim.training.schedule import warmup_cosine
 
@@ -124,13 +127,14 @@ class _Trainer:
             background=config.save_async,
         )
         self.step = self.checkpoints.load()
+        self.validated = validation_losses(self.out / LOG, self.step)
 
     def train(self, on_numbers: OnNumbers | None) -> None:
-        """Take all steps that are left."""
+        """Take all steps that are left, or fewer where held-out loss ends the run."""
         config = self.config
         with self._log(on_numbers) as log:
             timer = _StepTimer()
-            while self.step < config.steps:
+            while not self._is_done():
                 losses, norm = self._train_step()
                 self.step += 1
                 timer.count()
@@ -148,13 +152,22 @@ class _Trainer:
                     timer.restart()
                 if self.step % config.validate_every == 0 or last:
                     numbers = self._validate()
+                    self.validated.append(numbers[VALIDATION_LOSS])
                     if log is not None:
                         log.write(self.step, numbers)
                     timer.restart()
+                if self._is_done() and not save:
+                    self._check_finite(losses, norm)
+                    save = True
                 if save:
                     self.checkpoints.save(self.step)
                     timer.restart()
         self.checkpoints.settle()
+
+    def _is_done(self) -> bool:
+        patience = self.config.stop_after
+        stopped = patience is not None and stalled(self.validated, patience)
+        return stopped or self.step >= self.config.steps
 
     def export(self) -> None:
         """Write the model and its tokenizer for use: the files that are not there.
@@ -217,7 +230,7 @@ class _Trainer:
             with self._autocast():
                 total += float(number < count) * torch.stack(list(self.module(tokens, masked)))
         losses = self.context.mean(total) * (processes / count)
-        names = ("validation_loss", "validation_ntp", "validation_mlm")
+        names = (VALIDATION_LOSS, "validation_ntp", "validation_mlm")
         return dict(zip(names, losses.tolist(), strict=True))
 
     def _check_finite(self, losses: Losses, norm: Tensor) -> None:
@@ -263,6 +276,16 @@ class _Trainer:
             torch.bfloat16,
             enabled=self.config.precision == "bfloat16",
         )
+
+
+def stalled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` losses have brought no new lowest one.
+
+    >>> stalled([3.0, 2.0, 2.5, 2.0], patience=2), stalled([3.0, 2.0, 2.5, 1.9], patience=2)
+    (True, False)
+    """
+    before, recent = losses[:-patience], losses[-patience:]
+    return bool(before) and min(recent) >= min(before)
 
 
 class _StepTimer:

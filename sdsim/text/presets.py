@@ -1,4 +1,5 @@
-"""The paper's full-scale models, and tiny ones of the same layout (arXiv:2407.05483, Table 15).
+"""The paper's full-scale models, tiny ones of the same layout (arXiv:2407.05483, Table 15), and six
+architectures of 1M parameters side by side.
 
 What the table leaves open is as in the paper's released configs: where the layers of the models of
 1.3B parameters stand, and all of the Transformer of that size. `ModelConfig.window` counts the keys
@@ -109,6 +110,30 @@ for _kind, _mixers in (
         vocab_size=2048,
         seq_len=256,
         prefix_len=128 if _kind == "jrt" else 0,
+    )
+
+_1M = (1, 4)
+for _kind, _mixers in (
+    ("jrt", _hybrid(_PLA, 6, _1M)),
+    ("based", _hybrid(_BASED, 6, _1M)),
+    ("transformer", (_FULL,) * 6),
+    ("mamba2", ("mamba2",) * 5),
+    ("gated_deltanet", ("gated_deltanet",) * 5),
+    ("gru", ("gru",) * 5),
+):
+    _linear = _kind in ("jrt", "based")
+    PRESETS[f"{_kind}_1m"] = Preset(
+        _model(
+            f"{_kind}_1m",
+            _mixers,
+            128,
+            heads=4,
+            feature_dim=8 if _linear else 32,
+            window=32,
+        ),
+        vocab_size=1024,
+        seq_len=512,
+        prefix_len=256 if _kind == "jrt" else 0,
     )
 
 

@@ -31,6 +31,9 @@ OnNumbers = Callable[[int, Numbers], object]
 RUN, LOG, MODEL, CHECKPOINTS = "run.json", "log.jsonl", "model", "checkpoints"
 """The files and folders of a run."""
 
+VALIDATION_LOSS = "validation_loss"
+"""What the log calls the loss on held-out text."""
+
 _LINE = '{"step": '
 """How a line of the log begins."""
 
@@ -211,6 +214,16 @@ class Log(AbstractContextManager["Log"]):
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+
+def validation_losses(path: Path, step: int) -> list[float]:
+    """The held-out losses that a log has, up to a step.
+
+    Raises:
+        ValueError: naming a line that is damaged.
+    """
+    lines = [line for line in _lines(path) if line["step"] <= step]
+    return [line[VALIDATION_LOSS] for line in lines if VALIDATION_LOSS in line]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from synthetic import (
     AssociativeRecall,
     GeneralAssociativeRecall,
     MultiQueryAssociativeRecall,
+    NoisyAssociativeRecall,
+    SelectiveCopying,
     SetDisjointness,
     Split,
     Task,
@@ -30,6 +32,11 @@ TASKS: list[Task] = [
     GeneralAssociativeRecall(64, pairs=9, queries=4, order="query_first", null_share=0.2),
     MultiQueryAssociativeRecall(64, pairs=9, queries=4),
     MultiQueryAssociativeRecall(64, 9, queries=4, passes=2, gaps="power_law", query_len=11),
+    AssociativeRecall(64, pairs=9),
+    NoisyAssociativeRecall(64, pairs=9, queries=4),
+    NoisyAssociativeRecall(65, 9, order="query_first", passes=2, noise=5, noise_tokens=3),
+    SelectiveCopying(20, items=6, delay=3),
+    SelectiveCopying(20, items=6, delay=3, passes=2, blanks=1),
 ]
 
 

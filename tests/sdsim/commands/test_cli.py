@@ -231,7 +231,7 @@ def test_help_offers_no_group_that_the_command_cannot_use(run: Run) -> None:
     assert "\n  model: attention" in out
     assert "\n  scale:" not in out
     assert "\n  sweep:" not in out
-    assert "\n  scale: paper, tiny" in run("pretrain", "--help")[1]
+    assert "\n  scale: paper, small, tiny" in run("pretrain", "--help")[1]
 
 
 def test_cfg_shows_settings_and_runs_nothing(run: Run, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_the_shell_completes_commands_and_settings(
         ("sdsim theory bounds uni", "universe="),
         ("sdsim evaluate missing", "missing_answer="),
         ("sdsim bench prefill len", "lengths."),
-        ("sdsim train model=gr", "model=gru"),
+        ("sdsim train model=ls", "model=lstm"),
         ("sdsim train model.wi", "model.width= model.window="),
         ("sdsim sweep sweep=pap", "sweep=paper sweep=paper_no_mlp sweep=paper_released"),
     ):

@@ -43,6 +43,16 @@ def write_texts(folder: Path) -> Path:
     return path
 
 
+def test_a_scale_says_what_is_trained_and_a_word_after_it_has_the_last_word(run: Run) -> None:
+    for scale, setting in (
+        ("paper", "batch_size: 256"),
+        ("small", "preset: jrt_1m"),
+        ("tiny", "validation_every: 20"),
+    ):
+        assert f"\n{setting}\n" in f"\n{run('pretrain', f'scale={scale}', '--cfg', 'job')[1]}"
+    assert "\nlr: 0.5\n" in run("pretrain", "scale=paper", "lr=0.5", "--cfg", "job")[1]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model that has learned a little."""

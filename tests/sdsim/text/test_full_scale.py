@@ -8,6 +8,8 @@ from sdsim.models import MIXERS, LanguageModel, ModelConfig
 from sdsim.models.mixers.rotary_attention import rotate
 from sdsim.text.presets import PRESETS, build, preset_of
 
+SMALL = ("transformer", "jrt", "based", "mamba2", "gated_deltanet", "gru")
+
 
 @pytest.mark.parametrize(
     ("name", "millions", "within"),
@@ -21,6 +23,7 @@ from sdsim.text.presets import PRESETS, build, preset_of
         ("jrt_tiny", 1, 0.1),
         ("based_tiny", 1, 0.1),
         ("transformer_tiny", 1, 0.1),
+        *((f"{kind}_1m", 1.1, 0.1) for kind in SMALL),
     ],
 )
 def test_parameters(name: str, millions: float, within: float) -> None:

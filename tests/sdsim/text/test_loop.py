@@ -31,6 +31,7 @@ from sdsim.text.presets import PRESETS, Preset, preset_of
 from sdsim.text.pretrained import PretrainedModel
 from sdsim.text.run_folder import LOG, RUN, describe_run, trained_model
 
+LOSS = "validation_loss"
 SEQUENCE = {"seq_len": 32, "prefix_len": 16}
 
 
@@ -133,6 +134,31 @@ def test_an_interrupted_run_is_resumed(config: PretrainConfig) -> None:
         pretrain(broken)
         assert log(broken) == log(config)
         assert_equal(weights(broken), weights(config))
+
+
+def test_held_out_loss_ends_a_run(config: PretrainConfig) -> None:
+    """At the first validation that is the second in a row without a new lowest loss."""
+    patient = replace(config, steps=400, lr=0.3, min_lr=0.3, validate_every=2, stop_after=2)
+    folder = pretrain(patient)
+    losses = {step: loss for (step, name), loss in log(patient).items() if name == LOSS}
+    last = max(losses)
+    assert last < 400
+    *before, first, second = losses.values()
+    assert min(first, second) >= min(before)
+    assert all(
+        min(before[place : place + 2]) < min(before[:place]) for place in range(1, len(before))
+    )
+    before_again = (folder / "model.safetensors").read_bytes()
+    assert pretrain(patient) == folder
+    assert {step for step, _ in log(patient)} == {step for step, _ in log(patient) if step <= last}
+    assert (folder / "model.safetensors").read_bytes() == before_again
+
+    broken = replace(patient, out=f"{config.out}-broken")
+    with pytest.raises(StopError):
+        pretrain(broken, on_numbers=stop_after(last - 1))
+    pretrain(broken)
+    assert log(broken) == log(patient)
+    assert_equal(weights(broken), weights(patient))
 
 
 def test_a_batch_in_parts_is_the_batch(config: PretrainConfig) -> None:
