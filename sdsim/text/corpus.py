@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 OnDocuments = Callable[[int], object]
 """Called with the number of documents done."""
+
+Tokens: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 _MANIFEST, _TOKENIZER = "corpus.json", "tokenizer.json"
 _FORMAT = 1
@@ -320,6 +322,7 @@ class Corpus:
         path: the folder.
 
     Attributes:
+        folder: where it is.
         tokenizer: of the tokens.
         vocab_size: tokens of the tokenizer.
         end: the token after each document.
@@ -329,7 +332,7 @@ class Corpus:
     """
 
     def __init__(self, path: Path | str) -> None:
-        folder = Path(path)
+        self.folder = folder = Path(path)
         if not (folder / _MANIFEST).exists():
             raise ValueError(f"{folder} holds no corpus")
         manifest = _Manifest.load(folder)
@@ -347,7 +350,7 @@ class Corpus:
         self.tokenizer = whole(stored)
         self.vocab_size, self.end = manifest.vocab_size, manifest.end
         self.validation_every = manifest.made_from["validation_every"]
-        self._shards: dict[Split, list[npt.NDArray[np.unsignedinteger[Any]]]] = {}
+        self._shards: dict[Split, list[Tokens]] = {}
         self._starts: dict[Split, list[npt.NDArray[np.int64]]] = {}
         for split, sizes in manifest.shards.items():
             names = [
@@ -366,9 +369,13 @@ class Corpus:
         """Number of tokens in a split."""
         return sum(map(len, self._shards[split]))
 
-    def documents(self, split: Split) -> Iterator[npt.NDArray[np.unsignedinteger[Any]]]:
+    def shards(self, split: Split) -> Iterator[tuple[Tokens, npt.NDArray[np.int64]]]:
+        """The tokens of each shard of a split, and where its documents begin."""
+        yield from zip(self._shards[split], self._starts[split], strict=True)
+
+    def documents(self, split: Split) -> Iterator[Tokens]:
         """The documents of a split, as tokens, each with its end-of-text token."""
-        for shard, starts in zip(self._shards[split], self._starts[split], strict=True):
+        for shard, starts in self.shards(split):
             yield from np.split(shard, starts[1:])
 
     def unigram_entropy(self, split: Split) -> float:

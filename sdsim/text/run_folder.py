@@ -147,6 +147,18 @@ def model_arguments(config: PretrainConfig, corpus: Corpus) -> dict[str, Any]:
     }
 
 
+def corpus_of(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the tokens that a run was trained on, and the identity of its corpus then.
+
+    Raises:
+        ValueError: if the folder holds no run, or its description is damaged.
+    """
+    if not (path / RUN).exists():
+        raise ValueError(f"{path} holds no run of `sdsim pretrain`: there is no {RUN}")
+    description = _Description.load(path / RUN)
+    return Path(description.tokens), description.corpus
+
+
 def trained_model(path: Path) -> PretrainedModel:
     """The model in a run's folder: the finished one if it is whole, else the newest checkpoint's.
 
