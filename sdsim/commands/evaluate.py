@@ -21,7 +21,15 @@ from sdsim.conf.compose import plain, validate
 from sdsim.config import STRICT, Count
 from sdsim.evaluation import HARNESS_TASKS
 from sdsim.evaluation.answers import Asked, Dtype
-from sdsim.evaluation.data import HUB, MissingAnswer, rows_of, task_of
+from sdsim.evaluation.data import (
+    HUB,
+    MissingAnswer,
+    check_task,
+    is_own,
+    names_in,
+    rows_of,
+    task_of,
+)
 from sdsim.evaluation.prompts import (
     FORMS,
     MARGIN,
@@ -48,13 +56,15 @@ lm-evaluation-harness; prompts, cutting and scores are the paper's.
   sdsim evaluate model=state-spaces/mamba-130m-hf 'tasks=[fda,swde]' limit=200
   sdsim evaluate model=runs/jrt_tiny data=mine.jsonl context=400 allow_longer=true
   sdsim evaluate model=runs/jrt_tiny data=mine.jsonl context_field=passage answers_field=labels.0
+  sdsim evaluate model=SmolLM2-135M-Instruct.Q4_1.gguf data=folder missing_answer=skip chat=true
   sdsim evaluate model=gpt2 tasks=[squad] repeats=3 order=document_first prompt_tokens=970
   lm_eval run --include_path "$(sdsim evaluate --tasks)" --tasks jrt_fda_twice --model hf …
 
-A model is a folder of `sdsim pretrain` or `sdsim import`, a folder of transformers, or a name on
-the Hugging Face hub. Data of your own are JSONL, a question a line: context, question, answers, and
-if you like cloze, the words that the model continues in place of the question. Answers are stored
-as they come: the same command resumes, another limit continues, and each item is asked once.
+A model is a folder of `sdsim pretrain` or `sdsim import`, a folder of transformers, a GGUF file, or
+a name on the Hugging Face hub. Data of your own are JSONL, a question a line: context, question,
+answers, and if you like cloze, the words that the model continues in place of the question. Answers
+are stored as they come: the same command resumes, another limit continues, and each item is asked
+once.
 """
 
 
@@ -63,16 +73,17 @@ class Config:
     """Settings of ``sdsim evaluate``.
 
     Attributes:
-        checkpoint: folder of a model, or its name on the Hugging Face hub; also model=….
-        tasks: fda, swde, squad, nq, triviaqa, drop, or qa for data of your own; empty: the six, or
-            qa where `data` is given.
+        checkpoint: folder of a model, a GGUF file, or a name on the Hugging Face hub; also model=….
+        tasks: fda, swde, squad, nq, triviaqa, drop, or qa for data of your own, or the names of
+            files in the folder `data`; empty: the six, or all that `data` holds.
         prompt: forms of the prompt, which are compared with the first: default (the text, then the
             question), twice (both twice, the question first), or such as question_first_3.
         repeats: one more form: how often the text is read.
         order: of that form: document_first or question_first; the words to continue stand last.
         context: tokens to which a text is cut, and 50 for the question and the answer.
         limit: most items of each task, the first ones; null: all.
-        data: hub, a JSONL file (also .jsonl.gz), or a folder with a file <task>.jsonl each.
+        data: hub, a JSONL file (also .jsonl.gz), or a folder with a file <task>.jsonl each; other
+            names than the paper's tasks are questions of your own.
         context_field: of your own data; a.0.b is field b of the first of the list a.
         question_field: likewise.
         answers_field: likewise; one text, or a list of which any is right.
@@ -129,7 +140,7 @@ class Config:
         if self.checkpoint is None:
             raise ValueError("model is missing: give it as model=…")
         for name in self.task_names:
-            task_of(name)
+            check_task(name, self.data)
         forms = self.forms
         if not forms:
             raise ValueError("prompt = []: name a form, or give repeats or order")
@@ -142,7 +153,8 @@ class Config:
     @property
     def task_names(self) -> tuple[str, ...]:
         """The tasks, each once."""
-        standard = tuple(task for task in TASKS if task != OWN) if self.data == HUB else (OWN,)
+        paper = tuple(task for task in TASKS if task != OWN)
+        standard = paper if self.data == HUB else names_in(self.data) or (OWN,)
         return tuple(dict.fromkeys(self.tasks or standard))
 
     @property
@@ -211,7 +223,7 @@ def _rows(config: Config, name: str) -> list[Checked]:
         context=config.context,
         limit=config.limit,
         missing_answer=config.missing_answer,
-        renamed=config.fields if name == OWN else None,
+        renamed=config.fields if is_own(name) else None,
     )
 
 
@@ -243,7 +255,7 @@ def _ask(config: Config, answerer: Answerer, rows: dict[str, list[Checked]]) -> 
     weights = answerer.digest()
     planned = []
     for name, checked in rows.items():
-        task, _ = task_of(name, config.fields if name == OWN else None)
+        task, _ = task_of(name, config.fields if is_own(name) else None)
         items = [row.item(task, config.context, spans) for row in checked]
         for form in config.forms:
             asked = questions(
@@ -304,12 +316,13 @@ def _show(store: Path, ids: list[str]) -> None:
     """Print Table 1 of these runs, and each form with what it gains."""
     import polars as pl
 
-    from sdsim.evaluation.report import CSV, TABLE, rows_of_store, table_1
+    from sdsim.evaluation.report import CHANGED, CSV, TABLE, rows_of_store, table_1
 
     rows = rows_of_store(store, ids)
     console.print(as_table(pl.DataFrame(table_1(rows)), "right answers, in percent"))
     console.print(as_table(pl.DataFrame([_line(row) for row in rows]), "each form"))
-    console.print(f"answers, {CSV} and {TABLE} are in {store}", soft_wrap=True)
+    kept = f"answers, {CSV}, {TABLE} and {CHANGED} are in {store}"
+    console.print(f"{kept}; `sdsim figures text={store}` draws them", soft_wrap=True)
 
 
 def _line(row: Row) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME
 from huggingface_hub.errors import HfHubHTTPError
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from sdsim.evaluation.answers import Dtype
@@ -34,6 +36,10 @@ from sdsim.text.tokenizer import encode, ids_of
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length")
 """Where configs of `transformers` say how many tokens a model can read."""
+
+_GGUF = ".gguf"
+_READERS = ("gguf", "accelerate")
+"""What `transformers` reads a GGUF file with."""
 
 _TRIAL = (8, 5)
 """Tokens of the prompt by which padding is tried out, and of the padding."""
@@ -69,11 +75,19 @@ class Answerer(ABC):
         name: as the user gave it.
         longest: most tokens of a prompt and its answer; None: no limit is known.
         equal_lengths: whether only prompts of one length may share a batch.
+        trained_len: tokens of the sequences that it was trained on; None: not known.
+        prefix_len: leading tokens of them that it reads non-causally.
     """
 
     name: str
     longest: int | None
     equal_lengths: bool = False
+    trained_len: int | None = None
+    prefix_len: int = 0
+
+    @abstractmethod
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer."""
 
     @abstractmethod
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -92,6 +106,15 @@ class Answerer(ABC):
         self, prompts: Sequence[Sequence[int]], new_tokens: int, *, whole: bool = False
     ) -> list[Output]:
         """Greedy continuations of one batch; unless `whole`, each ends with its answer's line."""
+
+    @abstractmethod
+    def losses(self, tokens: Tensor, first: int) -> Tensor:
+        """Nats of the tokens from position `first` on: (B, N) to (B, N - first).
+
+        Args:
+            tokens: whole sequences, whose first `prefix_len` tokens are a prefix.
+            first: at least 1, and after the prefix.
+        """
 
     @abstractmethod
     def state_bytes(self, prompt: Sequence[int]) -> int | None:
@@ -137,7 +160,7 @@ def load_answerer(
 
     Args:
         name: a folder of `sdsim pretrain` (finished or not) or `sdsim import`, or of
-            `transformers`; else a name on the Hugging Face hub.
+            `transformers`; a GGUF file; else a name on the Hugging Face hub.
         device: of torch.
         dtype: of the weights.
         chat: whether prompts will be given to `Answerer.chat`; a text then ends with the model's
@@ -149,6 +172,8 @@ def load_answerer(
         ValueError: if there is no such model, or it is damaged or of another kind.
     """
     path = Path(name)
+    if path.suffix == _GGUF:
+        return Transformers(name, device, dtype, chat=chat)
     if path.is_dir() and not (path / CONFIG_NAME).exists():
         ours: PretrainedModel | None = trained_model(path)
     else:
@@ -187,8 +212,13 @@ class Ours(Answerer):
         self.name, self._model, self._strategy = name, model, strategy
         self._allow_longer = allow_longer
         self.longest = None if allow_longer else model.seq_len
+        self.trained_len = model.seq_len
+        self.prefix_len = model.prefix_len if model.bidirectional_prefix else 0
         self._tokenizer = model.tokenizer()
         self._tokens = [token for token in ids_of(self._tokenizer) if token < model.vocab_size - 1]
+
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         spans: list[tuple[int, int]] = self._tokenizer.encode(
@@ -227,6 +257,12 @@ class Ours(Answerer):
         ]
 
     @torch.inference_mode()
+    def losses(self, tokens: Tensor, first: int) -> Tensor:
+        tokens = tokens.to(self._model.embedding.weight.device)
+        hidden = self._model.hidden(tokens, self.prefix_len)[:, first - 1 : -1]
+        return _nats(self._model.logits(hidden), tokens[:, first:])
+
+    @torch.inference_mode()
     def state_bytes(self, prompt: Sequence[int]) -> int | None:
         tokens = torch.tensor([list(prompt)], device=self._model.embedding.weight.device)
         prefix = min(len(prompt), self._model.prefix_len)
@@ -251,13 +287,15 @@ class Transformers(Answerer):
         hf: Any = import_module("transformers")
 
         self.name = name
+        folder, format_ = _place(name)
         try:
-            self._tokenizer: Any = hf.AutoTokenizer.from_pretrained(name)
+            self._tokenizer: Any = hf.AutoTokenizer.from_pretrained(folder, **format_)
             model, loaded = hf.AutoModelForCausalLM.from_pretrained(
-                name,
+                folder,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 output_loading_info=True,
+                **format_,
             )
         except BaseException as error:  # the library raises many kinds
             if not is_failure(error):
@@ -290,6 +328,10 @@ class Transformers(Answerer):
             pad_token_id=self._padding(),
         )
         self.equal_lengths = self._reads_padding(_ROUNDING.get(dtype, _COARSE_ROUNDING))
+
+    def tokenizer(self) -> Tokenizer:
+        tokenizer: Tokenizer = self._tokenizer.backend_tokenizer
+        return tokenizer
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         encoded = self._tokenizer(
@@ -329,9 +371,17 @@ class Transformers(Answerer):
             for tokens, end in zip(rows, ends, strict=True)
         ]
 
+    @torch.inference_mode()
+    def losses(self, tokens: Tensor, first: int) -> Tensor:
+        tokens = tokens.to(self._device)
+        logits = self._model(tokens, use_cache=False).logits[:, first - 1 : -1]
+        return _nats(logits, tokens[:, first:])
+
     def state_bytes(self, prompt: Sequence[int]) -> int | None:
+        before = self._kept()  # held meanwhile, so that no new tensor takes the place of one
         made = self._generate([prompt], len(prompt), max_new_tokens=1)
-        caches = (made.get("past_key_values"), made.get("cache_params"))
+        new = [tensor for tensor in self._kept() if all(tensor is not old for old in before)]
+        caches = (made.get("past_key_values"), made.get("cache_params"), new)
         found = {tensor.data_ptr(): tensor for cache in caches for tensor in _tensors(cache)}
         sizes = [tensor.numel() * tensor.element_size() for tensor in found.values()]
         return sum(sizes) or None
@@ -342,6 +392,12 @@ class Transformers(Answerer):
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text
+
+    def _kept(self) -> list[Tensor]:
+        """Tensors that modules hold beside parameters and buffers: states, of some classes."""
+        modules: Iterator[torch.nn.Module] = self._model.modules()
+        values = (value for module in modules for value in vars(module).values())
+        return [value for value in values if isinstance(value, Tensor)]
 
     def _padding(self) -> int:
         """Any token will do: it is masked."""
@@ -377,6 +433,26 @@ class Transformers(Answerer):
         return not float((logits[0] - logits[1]).abs().max()) <= rounding * max(spread, 1e-6)
 
 
+def _place(name: str) -> tuple[str, dict[str, str]]:
+    """Where `transformers` finds a model, and what it must be told of the files there.
+
+    Raises:
+        ValueError: for a GGUF file that is missing, or cannot be read without more packages.
+    """
+    path = Path(name)
+    if path.suffix != _GGUF:
+        return name, {}
+    if not path.is_file():
+        raise ValueError(f"model = {name!r}: there is no such file")
+    lacking = [package for package in _READERS if find_spec(package) is None]
+    if lacking:
+        raise ValueError(
+            f"model = {name!r} needs the packages {' and '.join(lacking)}: "
+            "pip install -e '.[eval,gguf]'"
+        )
+    return str(path.parent), {"gguf_file": path.name}
+
+
 class _Watch:
     """Called after each new token: notes when the first one came, and ends rows that are whole.
 
@@ -405,6 +481,12 @@ class _Watch:
 
     def _has_answer(self, tokens: Sequence[int]) -> bool:
         return self._decode is not None and _is_whole(self._decode(tokens))
+
+
+def _nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits (B, K, V) and the tokens that came (B, K) to the loss of each, float32 (B, K)."""
+    flat = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return flat.view(targets.shape)
 
 
 def _is_whole(text: str) -> bool:

@@ -41,7 +41,7 @@ class Asked:
     Attributes:
         model: its folder or name, as the user gave it.
         weights: digest of its weights.
-        task: key of `sdsim.evaluation.prompts.TASKS`.
+        task: key of `sdsim.evaluation.prompts.TASKS`, or a file of the folder `data`.
         data: the paper's data sets, a file or a folder.
         repeats, order: the form of the prompt.
         context: tokens to which a document is cut, and 50.

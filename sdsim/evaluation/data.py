@@ -23,6 +23,9 @@ HUB = "hub"
 MissingAnswer: TypeAlias = Literal["error", "skip", "keep"]
 """What becomes of an item without its answer in the text; kept, its text ends where it ends."""
 
+MEAN = "mean"
+"""In place of a task: the mean over several."""
+
 _KINDS = (".jsonl", ".jsonl.gz")
 _NQ_CONTEXTS = (512, 1024, 2048)
 _MOST_NAMED = 3  # damaged lines, one by one
@@ -52,19 +55,39 @@ class Checked:
         )
 
 
+def is_own(name: str) -> bool:
+    """Whether a task is a user's own: `OWN`, or a file of a folder that none of the paper's is."""
+    return name == OWN or name not in TASKS
+
+
+def names_in(data: str) -> list[str]:
+    """The tasks for which a folder has a file, sorted; none if it is no folder."""
+    if not Path(data).is_dir():
+        return []
+    files = [(file.name, kind) for kind in _KINDS for file in Path(data).glob(f"*{kind}")]
+    return sorted({name.removesuffix(kind) for name, kind in files})
+
+
+def check_task(name: str, data: str) -> None:
+    """Raise `ValueError` for a task that is neither the paper's nor a file of the folder `data`."""
+    if name == MEAN:
+        raise ValueError(f"tasks: {MEAN!r} is the mean over tasks; rename that file")
+    if name not in TASKS and name not in names_in(data):
+        where = f"nor a file of {data}" if Path(data).is_dir() else "and data is no folder of files"
+        raise ValueError(f"tasks: {name!r} is not one of {', '.join(TASKS)}, {where}")
+
+
 def task_of(name: str, renamed: Mapping[str, str] | None = None) -> tuple[Task, Mapping[str, str]]:
     """A task, and where the values of its fields are found in a row.
 
     Args:
-        name: a key of `TASKS`.
+        name: a key of `TASKS`, or another name of a user's own data.
         renamed: the fields of a user's own data, by the names of `TASKS`; ``a.0.b`` is field b of
             the first of the list a.
     """
-    if name not in TASKS:
-        raise ValueError(f"tasks: {name!r} is not one of {', '.join(TASKS)}")
-    task = TASKS[name]
+    task = TASKS.get(name, TASKS[OWN])
     places = {field: field for field in (*task.fields, task.answers)}
-    if name != OWN:
+    if not is_own(name):
         return task, places
     if renamed and "cloze" in renamed:
         task = replace(task, fields=(*task.fields, "cloze"))
@@ -85,7 +108,7 @@ def rows_of(
     Rows whose answers have one character are skipped, and counted in a warning.
 
     Args:
-        name: a key of `TASKS`.
+        name: see `task_of`.
         data: `HUB`, a file, or a folder that holds ``<name>.jsonl`` or ``<name>.jsonl.gz``.
         context: tokens, which choose between the sizes in which a data set is published.
         limit: None: all of them.

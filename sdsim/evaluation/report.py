@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean, median
+from typing import Literal
 
 from sdsim.evaluation.answers import Answer, Asked, Description, read_store
-from sdsim.evaluation.data import HUB
-from sdsim.evaluation.prompts import FORMS, TASKS
+from sdsim.evaluation.data import HUB, MEAN
+from sdsim.evaluation.prompts import FORMS, TASKS, answer_line
 from sdsim.evaluation.statistics import Accuracy, Paired, mean_difference, paired
 from sdsim.files import write_text
 
-CSV, TABLE = "table.csv", "table.md"
-"""The files that hold what a store says, one row a form, and in the form of the paper's Table 1."""
+CSV, TABLE, CHANGED = "table.csv", "table.md", "changed.csv"
+"""The files that hold what a store says.
 
-_MEAN = "mean"
+One row a form; the form of the paper's Table 1; one row an item that a form gains or loses.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,30 @@ class Row:
     tokens_per_second: float | None = None
 
 
+@dataclass(frozen=True)
+class Changed:
+    """An item that a form gains or loses against the form that it is compared with.
+
+    Attributes:
+        model, weights, options, task, prompt, context, versus: see `Row`.
+        item: its name.
+        change: gained or lost.
+        before, after: the answers of the other form and of this one.
+    """
+
+    model: str
+    weights: str
+    options: str
+    task: str
+    prompt: str
+    context: int
+    versus: str
+    item: str
+    change: Literal["gained", "lost"]
+    before: str
+    after: str
+
+
 Stored = tuple[Description, Mapping[str, Answer]]
 
 
@@ -75,12 +101,33 @@ def rows_of_store(store: Path, only: Sequence[str] | None = None) -> list[Row]:
     Raises:
         ValueError: naming a file that is damaged.
     """
-    by_setup: dict[Asked, list[Stored]] = {}
+    return [row for runs in _by_setup(store, only) for row in _rows(runs)]
+
+
+def changed_items(store: Path) -> list[Changed]:
+    """The items that forms gain or lose, in the order of `rows_of_store`.
+
+    Raises:
+        ValueError: naming a file that is damaged.
+    """
+    return [
+        _changed(run, first, item)
+        for runs in _by_setup(store)
+        for run, first in _against_first(runs)
+        if first is not None
+        for item, answer in run[1].items()
+        if item in first[1] and first[1][item].right != answer.right
+    ]
+
+
+def _by_setup(store: Path, only: Sequence[str] | None = None) -> list[list[Stored]]:
+    """The runs of each line of the table."""
+    found: dict[Asked, list[Stored]] = {}
     for description, answers in read_store(store):
         if answers and (only is None or description.asked.id in only):
-            by_setup.setdefault(_setup(description.asked), []).append((description, answers))
-    setups = sorted(by_setup, key=lambda setup: (setup.model, setup.context, setup.id))
-    return [row for setup in setups for row in _rows(by_setup[setup])]
+            found.setdefault(_setup(description.asked), []).append((description, answers))
+    setups = sorted(found, key=lambda setup: (setup.model, setup.context, setup.id))
+    return [found[setup] for setup in setups]
 
 
 def _setup(asked: Asked) -> Asked:
@@ -88,20 +135,41 @@ def _setup(asked: Asked) -> Asked:
     return replace(asked, task="", repeats=1, order="document_first")
 
 
+def _against_first(runs: Sequence[Stored]) -> Iterator[tuple[Stored, Stored | None]]:
+    """Runs by task and form, each with that of its task's first form; None: it is that one."""
+    first: Stored | None = None
+    for run in sorted(runs, key=lambda run: (_task_rank(run[0].asked.task), _rank(run[0]))):
+        if first is None or first[0].asked.task != run[0].asked.task:
+            first = run
+            yield run, None
+        else:
+            yield run, first
+
+
+def _changed(run: Stored, first: Stored, item: str) -> Changed:
+    asked, answer, before = run[0].asked, run[1][item], first[1][item]
+    return Changed(
+        asked.model,
+        asked.weights,
+        _options(asked),
+        asked.task,
+        asked.form.name,
+        asked.context,
+        first[0].asked.form.name,
+        item,
+        "gained" if answer.right else "lost",
+        answer_line(before.output).strip(),
+        answer_line(answer.output).strip(),
+    )
+
+
 def _rows(runs: Sequence[Stored]) -> list[Row]:
-    tasks = list(TASKS)
-    ordered = sorted(runs, key=lambda run: (tasks.index(run[0].asked.task), _rank(run[0])))
     rows: list[Row] = []
     compared: dict[str, list[Paired]] = {}
-    first: Stored | None = None
-    for description, answers in ordered:
-        if first is None or first[0].asked.task != description.asked.task:
-            first = (description, answers)
-            rows.append(_row(description, answers))
-            continue
-        common = [item for item in first[1] if item in answers]
+    for (description, answers), first in _against_first(runs):
         row = _row(description, answers)
-        if common:
+        common = [item for item in first[1] if item in answers] if first is not None else []
+        if first is not None and common:
             found = paired(
                 [first[1][item].right for item in common], [answers[item].right for item in common]
             )
@@ -109,6 +177,12 @@ def _rows(runs: Sequence[Stored]) -> list[Row]:
             compared.setdefault(row.prompt, []).append(found)
         rows.append(row)
     return rows + _means(rows, compared)
+
+
+def _task_rank(task: str) -> tuple[int, str]:
+    """The paper's tasks in its order, then those of a user by name, then the mean."""
+    known = list(TASKS)
+    return (len(known) + (task == MEAN) if task not in TASKS else known.index(task), task)
 
 
 def _rank(description: Description) -> tuple[int, int, str]:
@@ -162,7 +236,7 @@ def _means(rows: Sequence[Row], compared: Mapping[str, Sequence[Paired]]) -> lis
             continue
         mean = replace(
             own[0],
-            task=_MEAN,
+            task=MEAN,
             items=sum(row.items for row in own),
             accuracy=fmean(row.accuracy for row in own),
             standard_error=sum(row.standard_error**2 for row in own) ** 0.5 / len(own),
@@ -200,7 +274,7 @@ def table_1(rows: Sequence[Row]) -> list[dict[str, str]]:
     """The paper's Table 1: a line a model, a column a task; ``default → twice`` in percent."""
     known = {name: place for place, name in enumerate(FORMS)}
     forms = sorted({row.prompt for row in rows}, key=lambda name: (known.get(name, 99), name))
-    tasks = [task for task in (*TASKS, _MEAN) if any(row.task == task for row in rows)]
+    tasks = sorted({row.task for row in rows}, key=_task_rank)
     lines = []
     for line in dict.fromkeys(map(_line, rows)):
         own = {(row.task, row.prompt): f"{row.accuracy:.1f}" for row in rows if _line(row) == line}
@@ -233,12 +307,8 @@ def write_tables(store: Path) -> list[Row]:
         ValueError: naming a file that is damaged.
     """
     rows = rows_of_store(store)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _written(value) for name, value in asdict(row).items()})
-    write_text(store / CSV, text.getvalue())
+    _write_csv(store / CSV, Row, rows)
+    _write_csv(store / CHANGED, Changed, changed_items(store))
     lines = table_1(rows)
     if lines:
         names = list(lines[0])
@@ -248,6 +318,15 @@ def write_tables(store: Path) -> list[Row]:
             "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in written),
         )
     return rows
+
+
+def _write_csv(path: Path, kind: type[Row | Changed], rows: Sequence[Row | Changed]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _written(value) for name, value in asdict(row).items()})
+    write_text(path, text.getvalue())
 
 
 def _cell(text: str) -> str:

@@ -62,7 +62,51 @@ def test_two_prompts_are_compared(evaluate: Evaluate, parrot: Parrot, tmp_path: 
         once, twice = csv.DictReader(file)
     assert (once["prompt"], once["accuracy"], once["first_token_ms"]) == ("default", "50", "250")
     assert (twice["gained"], twice["lost"], twice["versus"]) == ("10", "0", "default")
-    assert "50.0 → 100.0" in (tmp_path / "runs" / "evaluate" / "table.md").read_text()
+    store = tmp_path / "runs" / "evaluate"
+    assert "50.0 → 100.0" in (store / "table.md").read_text()
+    with (store / "changed.csv").open() as file:
+        changed = list(csv.DictReader(file))
+    assert [row["item"] for row in changed] == [str(n) for n in range(1, 20, 2)]
+    assert {row["change"] for row in changed} == {"gained"}
+    assert (changed[0]["before"], changed[0]["after"]) == ("nothing", "v0w")
+
+
+def test_what_was_answered_is_drawn_from_its_table(evaluate: Evaluate, run: Run) -> None:
+    evaluate()
+    code, out, err = run("figures", "text=runs/evaluate", "out=drawn")
+    assert (code, err) == (0, "")
+    assert sorted(Path(line).name for line in out.split()) == [
+        "answers.csv",
+        "answers.pdf",
+        "answers.png",
+    ]
+    before = Path("drawn/answers.pdf").read_bytes()
+    run("figures", "text=runs/evaluate", "out=drawn")
+    assert Path("drawn/answers.pdf").read_bytes() == before
+    code, _, err = run("figures", "text=drawn")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "holds no table.csv or slices.csv" in err
+
+
+def test_files_of_a_folder_are_tasks(evaluate: Evaluate, parrot: Parrot, tmp_path: Path) -> None:
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    lines = (tmp_path / "mine.jsonl").read_text().splitlines(keepends=True)
+    (folder / "second.jsonl").write_text("".join(lines[4:9]))
+    (folder / "a first.jsonl").write_text("".join(lines[:4]))
+    code, out, _ = evaluate("data=sets")
+    assert code == 0
+    assert len(parrot.asked) == 2 * (4 + 5)
+    assert out.index("a first") < out.index("second") < out.index("mean")
+    assert "50.0 → 100.0" in out
+    evaluate("data=sets", "tasks=second", "limit=2")
+    assert len(parrot.asked) == 2 * (4 + 5)
+    code, out, err = evaluate("data=sets", "tasks=[second,third]")
+    assert (code, out) == (2, "")
+    assert "'third' is not one of fda, swde, squad" in err
+    assert "nor a file of sets" in err
+    (folder / "mean.jsonl").write_text(lines[0])
+    assert "rename that file" in evaluate("data=sets")[2]
 
 
 def test_what_was_asked_is_not_asked_again(evaluate: Evaluate, parrot: Parrot) -> None:

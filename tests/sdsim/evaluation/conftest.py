@@ -64,6 +64,15 @@ def _save(kind: str, tokenizer: Tokenizer, folder: Path) -> None:
         "mamba": lambda: hf.MambaConfig(
             vocab_size=vocab, hidden_size=16, state_size=4, num_hidden_layers=2
         ),
+        "recurrent_gemma": lambda: hf.RecurrentGemmaConfig(
+            vocab_size=vocab,
+            hidden_size=16,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=32,
+            lru_width=16,
+            attention_window_size=8,
+        ),
         "rwkv": lambda: hf.RwkvConfig(
             vocab_size=vocab, hidden_size=16, num_hidden_layers=2, context_length=128
         ),
@@ -88,6 +97,12 @@ class Parrot(Answerer):
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.fails_after: int | None = None
+
+    def tokenizer(self) -> Tokenizer:
+        raise NotImplementedError
+
+    def losses(self, tokens: Tensor, first: int) -> Tensor:
+        raise NotImplementedError
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         return [(place, place + 1) for place in range(len(text))]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from sdsim.evaluation import answerers
 from sdsim.evaluation.answerers import Answerer, _is_whole, load_answerer
 from sdsim.evaluation.answers import Answers, Asked
 from sdsim.evaluation.asking import Question, ask
@@ -53,6 +54,9 @@ def test_bytes_of_state(load: Load) -> None:
     for kind, expected in {
         "gpt2": lambda tokens: 2 * 2 * 16 * tokens * 4,  # layers, keys and values, width
         "mamba": lambda tokens: 2 * 32 * (4 + 4) * 4,  # layers, inner width, taps and states
+        "rwkv": lambda tokens: 2 * 16 * 5 * 4,  # layers, width, states
+        # Two layers with a state and three taps in their modules; a window less one, a counter.
+        "recurrent_gemma": lambda tokens: 2 * 16 * 4 * 4 + 2 * 2 * 8 * min(tokens, 7) * 4 + 8,
     }.items():
         answerer = load(kind)
         for prompt in PROMPTS[:2]:
@@ -60,6 +64,16 @@ def test_bytes_of_state(load: Load) -> None:
             assert answerer.state_bytes(tokens) == expected(len(tokens))
     jrt = load("jrt")
     assert jrt.state_bytes(jrt.encode(PROMPTS[1])) == jrt.state_bytes(jrt.encode(PROMPTS[2]))
+
+
+def test_a_gguf_file_needs_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.gguf"
+    with pytest.raises(ValueError, match="there is no such file"):
+        load_answerer(str(path))
+    path.write_bytes(b"GGUF")
+    monkeypatch.setattr(answerers, "find_spec", {"transformers": True}.get)
+    with pytest.raises(ValueError, match=r"gguf and accelerate: pip install -e '.\[eval,gguf\]'"):
+        load_answerer(str(path))
 
 
 def test_an_answer_ends_with_its_line(load: Load) -> None:
