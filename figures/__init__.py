@@ -6,6 +6,7 @@ from figures.draw import (
     draw_bench,
     draw_card,
     draw_cards,
+    draw_text,
     draw_theory,
     draw_tradeoff,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "draw_bench",
     "draw_card",
     "draw_cards",
+    "draw_text",
     "draw_theory",
     "draw_tradeoff",
     "summary_table",

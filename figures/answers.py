@@ -49,6 +49,7 @@ def draw(table: pl.DataFrame) -> Drawing:
     one_model = len({line[:-1] for line in lines}) == 1
     labels = [line[-1] if one_model else f"{line[0]}: {line[-1]}" for line in places]
     left.set_yticks(list(places.values()), [task_label(label) for label in labels])
+    left.set_ylim(-0.5, len(lines) - 0.5)
     left.set_xlabel("Right answers, %")
     right.axvline(0, color="0.4", linewidth=0.8)
     right.set_xlabel("More right answers, points")

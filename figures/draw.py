@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from figures import (
+    answers,
     bench,
     bits,
     budget,
@@ -21,6 +22,7 @@ from figures import (
     memory,
     order,
     passes,
+    perplexity,
     rates,
     slices,
     theory,
@@ -34,6 +36,7 @@ from figures.style import house_style
 from sdsim.card.record import read_card
 from sdsim.config import Selection
 from sdsim.files import write_text
+from sdsim.reading import reason as reason_of
 from sdsim.store.table import load
 from theory.setting import Problem
 from theory.tradeoff import Point
@@ -147,6 +150,47 @@ def draw_cards(cards: Path, stores: Sequence[Path]) -> tuple[pl.DataFrame, list[
     with house_style():
         drawing = compare.draw(found)
         return drawing.data, drawing.save(cards / "comparison")
+
+
+TEXT_FIGURES: dict[str, tuple[str, Callable[[pl.DataFrame], Drawing]]] = {
+    "answers": ("table.csv", answers.draw),
+    "perplexity": ("perplexity.csv", perplexity.draw),
+}
+"""File name of each figure of language models, the table that it is drawn from, its function."""
+
+
+def draw_text(store: Path | str, out: Path | str, *, caption: bool = True) -> list[Path]:
+    """Draw what ``sdsim evaluate`` or ``sdsim slices`` keeps; returns paths as `draw_all` does.
+
+    Args:
+        store: their folder.
+        out: a folder, created if it is missing.
+        caption: see `Drawing.save`.
+
+    Raises:
+        ValueError: if the folder holds neither table, or one is damaged.
+    """
+    found = {name: Path(store, file) for name, (file, _) in TEXT_FIGURES.items()}
+    tables = {name: _read_table(path) for name, path in found.items() if path.exists()}
+    if not tables:
+        files = " or ".join(file for file, _ in TEXT_FIGURES.values())
+        raise ValueError(f"{store} holds no {files}, of `sdsim evaluate` or `sdsim slices`")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for name, table in tables.items():
+        try:
+            with house_style():
+                paths += TEXT_FIGURES[name][1](table).save(Path(out) / name, caption=caption)
+        except NothingToDraw as reason:
+            logger.warning("no figure of %s: %s", name, reason)
+    return paths
+
+
+def _read_table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_csv(path.read_bytes(), infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def draw_all(

@@ -11,6 +11,7 @@ import torch
 
 from figures.budget import _reached
 from sdsim.models import LanguageModel
+from sdsim.text.flops import training_flops
 from sdsim.text.presets import preset_of
 from theory import bitmap_held_bits, bitmap_search_accuracy, search_accuracy
 
@@ -210,6 +211,55 @@ def full_scale() -> list[str]:
         claims.append(f"| `{'`, `'.join(names)}` | {', '.join(counts)} |")
         claims.append(f"| {first.seq_len} | {first.prefix_len}, -, - |")
     return claims
+
+
+ITEMS = {"fda": 1102, "swde": 1111, "nq": 3157, "squad": 2984, "triviaqa": 1698, "drop": 2084}
+"""The paper's data sets (its Table 1)."""
+
+CUT = sum(ITEMS[task] for task in ("fda", "swde", "nq"))
+PROMPTS = {
+    "Table 2": {512: CUT, 1024: CUT, 2000: sum(ITEMS.values()) - CUT},
+    "Table 1": {1000: sum(ITEMS.values()), 2000: sum(ITEMS.values())},
+}
+"""How many prompts of at most how many tokens a model reads."""
+
+H100_FLOPS, H100_BYTES, NEW_TOKENS, BATCH = 989.4e12, 3.35e12, 48, 32
+
+
+def projected_minutes(kind: str, size: str, prompts: dict[int, int]) -> float:
+    """Minutes on an H100, if it attained the fractions of its peaks that a CPU attains of its."""
+
+    def forward(name: str, length: int) -> tuple[float, int]:
+        preset = preset_of(name)
+        with torch.device("meta"):
+            model = LanguageModel(preset.config, preset.vocab_size)
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        return training_flops(model, length, min(preset.prefix_len, length), 1) / 3, weights
+
+    def seconds(what: str) -> float:
+        (row,) = rows(f"bench/cpu/{what}.csv", method=f"{kind}_tiny", length="1024")
+        return float(row["seconds"])
+
+    report = json.loads((ROOT / "results/bench/cpu/model_prefill.json").read_text(encoding="utf-8"))
+    peak, bandwidth = (report["ceilings"][f"{n}_per_second"] for n in ("operations", "bytes"))
+    flops, weights = forward(f"{kind}_tiny", 1024)
+    read_share = flops / seconds("model_prefill") / peak
+    step_share = 4 * weights / seconds("model_decode") / bandwidth
+    name = f"{kind}_{size}"
+    reading = sum(count * forward(name, length)[0] for length, count in prompts.items())
+    steps = sum(prompts.values()) / BATCH * NEW_TOKENS
+    writing = steps * 2 * forward(name, 1024)[1]
+    return (reading / (read_share * H100_FLOPS) + writing / (step_share * H100_BYTES)) / 60
+
+
+def projection() -> list[str]:
+    names = [(kind, size) for size in ("360m", "1b3") for kind in ("jrt", "based", "transformer")]
+    return [
+        f"| {table} | {sum(prompts.values()):,} | "
+        + " | ".join(f"{projected_minutes(*name, prompts):.1f}" for name in names)
+        + " |"
+        for table, prompts in PROMPTS.items()
+    ]
 
 
 SPEED = "bench/speed_19/sweep.csv"
@@ -478,7 +528,7 @@ PAGES = {
         *reproduction(),
     ],
     "kernels/README.md": kernels,
-    "docs/full_scale.md": full_scale,
+    "docs/full_scale.md": lambda: [*full_scale(), *projection()],
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -228,12 +227,9 @@ def _rows(config: Config, name: str) -> list[Checked]:
 
 
 def _load(config: Config) -> Answerer:
-    from sdsim.evaluation.answerers import load_answerer
+    from sdsim.evaluation.answerers import load_answerer, quieten_transformers
 
-    if find_spec("transformers") is not None:
-        logging: Any = import_module("transformers.utils.logging")
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
+    quieten_transformers()
     return load_answerer(
         str(config.checkpoint),
         device=config.device,
@@ -304,7 +300,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in ("lm_eval", "transformers", "tokenizers"):
+    for package in ("lm_eval", "transformers", "tokenizers", "gguf", "accelerate"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -23,6 +23,7 @@ sdsim figures: draw every figure from stored runs, and print their table. Trains
   sdsim figures store=runs/paper select=released  as the paper's code: per order the best run of all
   sdsim figures store=runs/mine caption=false    for a paper: captions as text beside the pictures
   sdsim figures bench=results/bench/cpu          what `sdsim bench` kept there, into the same folder
+  sdsim figures text=runs/evaluate               what `sdsim evaluate` or `sdsim slices` kept there
 """
 
 
@@ -32,9 +33,10 @@ class Config:
 
     Attributes:
         store: folder of the runs to read.
-        out: folder to draw into; null: <store>/figures, or the folder of `bench`.
+        out: folder to draw into; null: <store>/figures, or the folder of `bench` or `text`.
         bench: a folder that ``sdsim bench`` wrote, to be drawn instead of a store.
         own: import paths of figures of your own, see docs/extending.md: '["my_figures.draw"]'.
+        text: a folder that ``sdsim evaluate`` or ``sdsim slices`` wrote, likewise.
         select: what is shown of runs that differ in learning rate and seed. validation: all seeds
             at the rate with the best mean accuracy on validation examples (on test examples where
             there are no others). released: as the paper's released code does, for each order the
@@ -47,12 +49,24 @@ class Config:
     out: str | None = None
     bench: str | None = None
     own: tuple[str, ...] = ()
+    text: str | None = None
     select: Selection = "validation"
     caption: bool = True
 
+    def __post_init__(self) -> None:
+        if self.bench is not None and self.text is not None:
+            raise ValueError("bench and text: one folder is drawn at a time")
+
 
 def run(config: Config) -> None:
-    """Draw a store, or the reports of a benchmark."""
+    """Draw a store, the reports of a benchmark, or what was measured of language models."""
+    if config.text is not None:
+        import figures
+
+        folder = Path(config.out or config.text)
+        check_writable(folder, "out")
+        print_paths(figures.draw_text(config.text, folder, caption=config.caption))
+        return
     if config.bench is None:
         show_figures(config.store, config.out, config.select, config.own, caption=config.caption)
         return

@@ -184,6 +184,14 @@ def load_answerer(
     return Transformers(name, device, dtype, chat=chat)
 
 
+def quieten_transformers() -> None:
+    """Have `transformers`, if it is there, show no progress bars, and errors alone."""
+    if find_spec("transformers") is not None:
+        logging: Any = import_module("transformers.utils.logging")
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+
 def _is_ours(name: str) -> bool:
     """Whether the config of a folder, or of a name on the hub, is one of `PretrainedModel`."""
     path = Path(name, CONFIG_NAME)

@@ -56,7 +56,7 @@ class Checked:
 
 
 def is_own(name: str) -> bool:
-    """Whether a task is a user's own: `OWN`, or a file of a folder that none of the paper's is."""
+    """Whether a task has the fields of a user: `OWN`, and any name that is not the paper's."""
     return name == OWN or name not in TASKS
 
 
@@ -69,7 +69,7 @@ def names_in(data: str) -> list[str]:
 
 
 def check_task(name: str, data: str) -> None:
-    """Raise `ValueError` for a task that is neither the paper's nor a file of the folder `data`."""
+    """Raise `ValueError` for a task that is neither of `TASKS` nor a file of the folder `data`."""
     if name == MEAN:
         raise ValueError(f"tasks: {MEAN!r} is the mean over tasks; rename that file")
     if name not in TASKS and name not in names_in(data):
@@ -118,6 +118,7 @@ def rows_of(
     Raises:
         ValueError: in one line, for what cannot be read or asked.
     """
+    check_task(name, data)
     task, places = task_of(name, renamed)
     where = _dataset(task, context) if data == HUB else str(_file(name, data))
     policy = missing_answer or ("keep" if data == HUB else "error")

@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-_SEED = 20240705
+LEAST_DOCUMENTS = 10
+"""With fewer, resampled documents say little of others, so that there is no interval."""
+
+RESAMPLED_SEED = 20240705
+"""Of the resamples, so that the same answers have the same intervals."""
 
 
 @dataclass(frozen=True)
@@ -133,5 +137,5 @@ def mean_difference(tasks: Sequence[Paired]) -> tuple[float, float, float]:
 
 def _resampled(gained: int, lost: int, items: int, stream: int) -> NDArray[np.float64]:
     shares = np.array([gained, lost, items - gained - lost]) / items
-    counts = np.random.default_rng((_SEED, stream)).multinomial(items, shares, RESAMPLES)
+    counts = np.random.default_rng((RESAMPLED_SEED, stream)).multinomial(items, shares, RESAMPLES)
     return np.asarray((counts[:, 0] - counts[:, 1]) / items, dtype=np.float64)

@@ -85,7 +85,7 @@ def test_what_was_answered_is_drawn_from_its_table(evaluate: Evaluate, run: Run)
     assert Path("drawn/answers.pdf").read_bytes() == before
     code, _, err = run("figures", "text=drawn")
     assert (code, err.count("\n")) == (2, 1)
-    assert "holds no table.csv or slices.csv" in err
+    assert "holds no table.csv or perplexity.csv" in err
 
 
 def test_files_of_a_folder_are_tasks(evaluate: Evaluate, parrot: Parrot, tmp_path: Path) -> None:
