@@ -7,6 +7,7 @@ it: a new store, or a new preset. A stored figure that is meant to change is dra
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -15,13 +16,15 @@ import pytest
 import figures
 from sdsim.bench.report import load_reports
 from sdsim.config import run_id
+from sdsim.evaluation.report import write_tables
 from sdsim.store.table import load
 from sdsim.sweep.plan import runs_of
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 GOLDEN = Path(__file__).with_name("golden.json")
-STORES = sorted({path.parent.parent.name for path in RESULTS.glob("*/*/run.json")})
+ANSWERED = sorted({path.parent.parent.name for path in RESULTS.glob("*/*/answers.jsonl")})
+STORES = sorted({path.parent.parent.name for path in RESULTS.glob("*/*/run.json")} - {*ANSWERED})
 REPORTS = sorted({path.parent for path in RESULTS.rglob("*.json") if path.name != "run.json"})
 PRESETS = sorted(path.stem for path in (ROOT / "sdsim/conf/sweep").glob("*.yaml"))
 DRAWN = (".pdf", ".png", ".csv")
@@ -57,6 +60,17 @@ def test_every_stored_run_loads_into_the_same_table() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_stands_for_the_same_runs(preset: str) -> None:
     assert preset_digest(preset) == golden()["presets"][preset]
+
+
+@pytest.mark.parametrize("store", ANSWERED)
+def test_stored_answers_give_the_same_tables_and_figure(store: str, tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / store, tmp_path / store)
+    write_tables(tmp_path / store)
+    figures.draw_text(tmp_path / store, tmp_path / store)
+    stored = [path.name for path in (RESULTS / store).iterdir() if path.is_file()]
+    assert {"table.csv", "table.md", "changed.csv", "answers.pdf"} <= {*stored}
+    for name in stored:
+        assert (tmp_path / store / name).read_bytes() == (RESULTS / store / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("store", STORES)

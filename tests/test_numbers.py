@@ -517,7 +517,29 @@ def needed_in_short() -> list[str]:
     ]
 
 
+def smollm2() -> list[str]:
+    """A line for each set of questions and for their mean."""
+    table = rows("evaluate_smollm2/table.csv")
+    claims = []
+    once = {row["task"]: row for row in table if row["prompt"] == "default"}
+    for row in (row for row in table if row["prompt"] == "twice"):
+        right = [
+            f"{float(each['accuracy']):.1f} ± {float(each['standard_error']):.1f}"
+            for each in (once[row["task"]], row)
+        ]
+        gain, low, high = (
+            text(float(row[f"difference{end}"]), "+.1f") for end in ("", "_low", "_high")
+        )
+        claims.append(
+            f"| {row['task']} | {row['items']} | {' | '.join(right)} | {gain} [{low}, {high}] "
+            f"| {row['gained']} | {row['lost']} |"
+        )
+    return claims
+
+
 PAGES = {
+    "docs/evaluate.md": smollm2,
+    "results/evaluate_smollm2/README.md": smollm2,
     "docs/findings.md": lambda: [*needed(), *bitmaps(), *linear()],
     "README.md": lambda: [*readme(), *needed_in_short(), *speed_in_short()],
     "results/bench/speed_19/README.md": speed,

@@ -35,8 +35,8 @@ class Config:
         store: folder of the runs to read.
         out: folder to draw into; null: <store>/figures, or the folder of `bench` or `text`.
         bench: a folder that ``sdsim bench`` wrote, to be drawn instead of a store.
-        own: import paths of figures of your own, see docs/extending.md: '["my_figures.draw"]'.
         text: a folder that ``sdsim evaluate`` or ``sdsim slices`` wrote, likewise.
+        own: import paths of figures of your own, see docs/extending.md: '["my_figures.draw"]'.
         select: what is shown of runs that differ in learning rate and seed. validation: all seeds
             at the rate with the best mean accuracy on validation examples (on test examples where
             there are no others). released: as the paper's released code does, for each order the
@@ -48,8 +48,8 @@ class Config:
     store: str = "runs/default"
     out: str | None = None
     bench: str | None = None
-    own: tuple[str, ...] = ()
     text: str | None = None
+    own: tuple[str, ...] = ()
     select: Selection = "validation"
     caption: bool = True
 
