@@ -204,8 +204,8 @@ def _corpus(config: Config, answerer: Answerer) -> Corpus:
             CorpusConfig(
                 config.tokens,
                 config.data,
-                config.text_field,
-                str(tokenizer),
+                text_field=config.text_field,
+                tokenizer=str(tokenizer),
                 validation_every=config.validation_every,
             ),
             lambda done: bar.show(done, 0),
