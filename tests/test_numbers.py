@@ -456,9 +456,10 @@ def bitmaps() -> list[str]:
 def linear() -> list[str]:
     """Linear mixers within a budget, beside a GRU and a bitmap."""
 
-    def found(store: str, model: str, size: int, bits: int) -> Row:
+    def found(store: str, model: str, size: int, bits: int, *, passes: int = 1) -> Row:
         table = f"{store}/figures/slices.csv"
-        (row,) = rows(table, model=model, passes="1", size_a=str(size), state_bits=str(bits))
+        wanted = {"passes": passes, "size_a": size, "state_bits": bits}
+        (row,) = rows(table, model=model, **{name: str(value) for name, value in wanted.items()})
         assert row["seeds"] == "5"
         return row
 
@@ -488,6 +489,30 @@ def linear() -> list[str]:
         claims.append(f"| {size} | {cells} | {proved:.1f} | {bitmap:.1f} |")
         ratios += [float(row["ratio"]) for row in needed_bits[:2] if row["ratio"]]
     claims.append(f"{min(ratios):.1f} to {max(ratios):.1f} times what is proved")
+    codes = "memory_linear/figures/code.csv"
+    share = {
+        (mixer, size): fmean(float(row["share"]) for row in rows(codes, model=mixer, size_a=size))
+        for mixer in LINEAR
+        for size in ("4", "6")
+    }
+    based, gated = LINEAR
+    claims.append(
+        f"With 10 bits and |A| = 6, {share[gated, '6']:.2f} (Gated DeltaNet) and "
+        f"{share[based, '6']:.2f} (Based)"
+    )
+    claims.append(f"with |A| = 4 {share[gated, '4']:.2f} and {share[based, '4']:.2f}")
+    assert {row["state_bits"] for row in rows(codes)} == {"10"}
+    assert {row["elements"] for row in rows(codes)} == {"9", "10"}
+    twice = {
+        (mixer, bits): with_interval(found("memory_linear", mixer, 6, bits, passes=2))
+        for mixer in LINEAR
+        for bits in (4, 6)
+    }
+    claims.append(
+        f"Gated DeltaNet is right in {twice[gated, 6]} of the cases with 6 bits, where no single "
+        f"reading exceeds {search_accuracy(16, 6, 2, 6):.2f}, and in {twice[gated, 4]} with 4"
+    )
+    claims.append(f"less: it is right in {twice[based, 6]} and {twice[based, 4]}")
     jrt = with_interval(found("memory_linear", "jrt_rnn", 6, 16))
     claims.append(f"{jrt} of the cases")
     settings = [

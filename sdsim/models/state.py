@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sdsim.files import atomic_file, save_tensors
@@ -80,6 +79,8 @@ class ModelState:
             ValueError: if the file is damaged, or holds no state.
             FileNotFoundError: if there is none.
         """
+        from safetensors import SafetensorError, safe_open  # models do without
+
         try:
             with safe_open(path, framework="pt", device=device) as file:
                 count = int((file.metadata() or {})[_LAYERS])

@@ -148,8 +148,9 @@ def rankings(universe: int, size_a: int, size_b: int) -> Tradeoff:
     was enumerated above that; nothing that is drawn or named as proved rests on it.
     """
     outside = universe - size_a
-    total = size_a * comb(outside, size_b - 1)
-    loss = 1 / size_a - np.array([comb(u, size_b - 1) / total for u in range(outside + 1)])
+    most = comb(outside, size_b - 1)
+    # In whole numbers first: τ may be so large that rounding below 0 would count.
+    loss = np.array([(most - comb(u, size_b - 1)) / (size_a * most) for u in range(outside + 1)])
     log_sets = _log_comb(universe, size_a)
 
     def log_moment(tau: float) -> float:
@@ -181,7 +182,8 @@ def membership(universe: int, size_a: int) -> Tradeoff:
 
     log_chance = log_choose(r, j) + log_choose(universe - r, size_a - j)
     log_chance = log_chance - _log_comb(universe, size_a)
-    loss = (1 + r / outside - j * universe / (size_a * outside)) / 2
+    # In whole numbers first: τ may be so large that rounding below 0 would count.
+    loss = (size_a * outside + r * size_a - j * universe) / (2 * size_a * outside)
 
     def log_moment(tau: float) -> float:
         logs = log_chance - tau * loss

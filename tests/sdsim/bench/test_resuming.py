@@ -76,7 +76,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(sweep, "measure_roofline", machine.roofline)
     monkeypatch.setattr(sweep, "operations", lambda config: 1e6)
     monkeypatch.setattr(sweep, "_members", machine.members)
-    monkeypatch.setattr(sweep, "runs_of", lambda preset: runs_of_widths(WIDTHS))
+    monkeypatch.setattr(sweep, "runs_of", lambda preset, searchpath: runs_of_widths(WIDTHS))
     monkeypatch.setattr("time.monotonic", lambda: machine.seconds)
     for module in ("measured", "sweep"):
         monkeypatch.setattr(f"sdsim.bench.{module}.device_name", lambda device: f"my {device}")
@@ -221,10 +221,10 @@ def test_a_sweep_that_has_changed_is_not_resumed(
     config: BenchConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken_off(config, machine, CASES[4])
-    monkeypatch.setattr(sweep, "runs_of", lambda preset: runs_of_widths((8, 16)))
+    monkeypatch.setattr(sweep, "runs_of", lambda preset, searchpath: runs_of_widths((8, 16)))
     with pytest.raises(ValueError, match="of runs that the sweep no longer has; choose another"):
         measure(config, "sweep")
-    monkeypatch.setattr(sweep, "runs_of", lambda preset: runs_of_widths((2, *WIDTHS)))
+    monkeypatch.setattr(sweep, "runs_of", lambda preset, searchpath: runs_of_widths((2, *WIDTHS)))
     report = measure(config, "sweep")
     assert machine.measured == [(2, 1), (2, 2), (2, 4), *CASES[3:]]
     assert report.is_complete

@@ -171,7 +171,9 @@ def test_no_network_is_no_sweep() -> None:
 
 def test_the_report_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "throughput", invented)
-    monkeypatch.setattr("sdsim.bench.sweep.runs_of", lambda preset: some_runs([4, 8], 2))
+    monkeypatch.setattr(
+        "sdsim.bench.sweep.runs_of", lambda preset, searchpath: some_runs([4, 8], 2)
+    )
     config = BenchConfig(
         what=("sweep",), lengths=(64,), batches=(1,), heads=1, feature_dim=2, head_dim=2,
         dtype="float32", device="cpu", threads=1, methods=None, repeats=1, max_seconds=60.0,

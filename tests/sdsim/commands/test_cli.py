@@ -275,7 +275,7 @@ def test_the_shell_completes_commands_and_settings(
     assert code == 0
     assert out.rstrip().endswith("-F hydra_bash_completion sdsim")
     for line, expected in (
-        ("sdsim ", "sweep theory train"),
+        ("sdsim ", "sweep tasks theory train"),
         ("sdsim theory ", "bounds codes figures kernels layers optima passes tradeoff verify"),
         ("sdsim theory bounds uni", "universe="),
         ("sdsim evaluate missing", "missing_answer="),

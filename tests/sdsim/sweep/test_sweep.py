@@ -55,7 +55,7 @@ def finished_runs(store: Path) -> list[Path]:
 
 
 def measured(store: Path) -> pl.DataFrame:
-    return load(store).drop("seconds")
+    return load(store).drop("store", "seconds")
 
 
 def only(table: pl.DataFrame, runs: list[Path]) -> pl.DataFrame:
@@ -242,7 +242,7 @@ def test_an_ensemble_of_a_sweep_stores_what_its_runs_alone_do(tmp_path: Path) ->
         )
         assert done.stored == done.runs == 4
         assert done.store.path == tmp_path / name
-    tables = [load(tmp_path / name).drop("seconds") for name in ("alone", "together")]
+    tables = [load(tmp_path / name).drop("store", "seconds") for name in ("alone", "together")]
     same = [name for name in tables[0].columns if name not in ("loss", "train_loss", "ensemble")]
     assert tables[0].select(same).equals(tables[1].select(same))
 

@@ -215,21 +215,21 @@ def test_tokens_are_drawn_with_their_probabilities() -> None:
     assert frequencies(SamplingConfig()) == [1, 0, 0, 0]
 
 
-def test_memory_stays_as_it_is_for_ten_thousand_tokens() -> None:
+def test_memory_stays_as_it_is_for_thousands_of_tokens() -> None:
     preset = preset_of("jrt_tiny")
     model = PretrainedModel(asdict(preset.config), 64, preset.seq_len, preset.prefix_len).eval()
     with torch.inference_mode():
         _, state = model.prefill(torch.zeros(1, 100, dtype=torch.int64), 100)
         before, sizes, used = state.nbytes, set(), []
         token = torch.zeros(1, dtype=torch.int64)
-        for step in range(10_000):
+        for step in range(3000):
             logits, state = model.step(token, state)
             token = logits.argmax(-1)
             sizes.add(state.nbytes)
-            if step in (1000, 9999):
+            if step in (1000, 2999):
                 used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert sizes == {before}
-    assert used[1] - used[0] < 4096, "kilobytes of the whole process, over 9,000 tokens"
+    assert used[1] - used[0] < 2048, "kilobytes of the whole process, over 2,000 tokens"
 
 
 def test_a_growing_state_is_seen_to_grow() -> None:

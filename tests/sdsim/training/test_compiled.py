@@ -62,6 +62,7 @@ def assert_are_those_alone(together: Trainer, configs: Sequence[RunConfig], step
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.compiler
 def test_members_learn_what_they_learn_alone_also_when_others_leave(runs: list[RunConfig]) -> None:
     together = compiled_trainer(runs)
     for _ in range(7):
@@ -239,6 +240,7 @@ def test_a_cache_that_cannot_be_used_is_said_and_nothing_is_compiled(
     assert throughput("compiled", runs, CPU) == 0
 
 
+@pytest.mark.compiler
 def test_one_process_compiles_and_the_others_wait(tmp_path: Path) -> None:
     """Two that want the same program at the same time."""
     code = (

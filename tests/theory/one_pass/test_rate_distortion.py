@@ -4,7 +4,7 @@ from math import comb, log2, perm
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory.one_pass.exact import all_told_apart, one_pass_bits
@@ -158,6 +158,7 @@ def test_search_is_bounded_by_index_and_by_storing_a(case, error):
 
 
 @given(sizes("decision"), st.floats(0, 1))
+@example((57, 7, 1), 0.0)  # a loss of -1e-17 proved 0.002 bits too many
 @settings(deadline=None, max_examples=60)
 def test_deciding_is_bounded_by_index_and_by_storing_a(case, error):
     n, a, b = case
