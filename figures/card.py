@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ from figures.runs import chosen_runs, probed_runs, provenance_note, rated_runs
 from figures.style import PAGE_WIDTH, add_legend, add_note, intervals_note
 from sdsim.card.protocol import BITS, LONG_FIRST
 from sdsim.card.record import CardRecord
-from sdsim.store.intervals import Counts, difference_interval, student_t
+from sdsim.store.intervals import Counts, difference_interval, reach
 
 WINDOW = 0.02
 """Below the accuracy of the best learning rate, where a rate still counts as one that learns."""
@@ -235,12 +234,8 @@ def _order_gap(once: pl.DataFrame) -> Iterator[Answer]:
 
 def _budget(runs: pl.DataFrame) -> int | None:
     """Of runs alike in it; None without one."""
-    (bits,) = (
-        runs.select(pl.when(pl.col("state_bits_per_number") > 0).then("state_bits"))
-        .unique()
-        .to_series()
-    )
-    return None if bits is None else int(bits)
+    first = runs.row(0, named=True)
+    return first["state_bits"] if first["state_bits_per_number"] else None
 
 
 def _more_readings(runs: pl.DataFrame, card: CardRecord) -> Iterator[Answer]:
@@ -280,14 +275,12 @@ def _held(once: pl.DataFrame) -> Iterator[Answer]:
     by_size = measured(probed).group_by("size_a", "size_b", maintain_order=True)
     for (size_a, size_b), rows in by_size:
         held, bits = rows["held"].to_list(), rows["state_bits"][0]
-        reach = 0.0
-        if len(held) > 1:
-            reach = student_t(len(held) - 1) * stdev(held) / sqrt(len(held))
+        half = reach(held) if len(held) > 1 else 0.0
         yield Answer(
             "bits held of A",
             fmean(held),
-            max(0.0, fmean(held) - reach),
-            min(float(bits), fmean(held) + reach),
+            max(0.0, fmean(held) - half),
+            min(float(bits), fmean(held) + half),
             "bits",
             fmean(rows["proved"].to_list()),
             "proved by accuracy",

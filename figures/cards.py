@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from figures.budget import TARGET
+from figures.card import WINDOW
 from figures.drawing import Drawing
 from figures.palette import BLUE, VERMILION, model_label
 from figures.style import PAGE_WIDTH, add_legend, add_note
@@ -19,11 +21,11 @@ from sdsim.store.intervals import LEAST_SEEDS
 _SHORT_FIRST = LONG_FIRST[::-1]
 _NOTE = """\
 One row a card, in the order of the bits that it needs with the long set first. Bits needed: \
-across the boundary, for 90% of the way from what takes no memory to no error; arrows: more than \
-were tried; dashes: proved necessary. Gain: accuracy with two readings less that with one, the \
-long set first, in the fewest bits that were tried. Held: of {bits} bits, by a probe: at least. \
-Rates: the one that was chosen, and those within 0.02 of the best. Intervals: 95 %, over seeds \
-and test examples{few}. Open marks: some run still rose at its limit."""
+across the boundary, for {target:.0%} of the way from what takes no memory to no error; arrows: \
+more than were tried; dashes: proved necessary. Gain: accuracy with two readings less that with \
+one, the long set first, in the fewest bits that were tried. Held: of {bits} bits, by a probe: at \
+least. Rates: the one that was chosen, and those within {window:g} of the best. Intervals: 95 %, \
+over seeds and test examples{few}. Open marks: some run still rose at its limit."""
 
 
 def compared(cards: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -107,7 +109,7 @@ def draw(cards: Mapping[str, pl.DataFrame]) -> Drawing:
         if seeds and min(seeds) < LEAST_SEEDS
         else ""
     )
-    add_note(figure, _NOTE.format(bits=BITS, few=few))
+    add_note(figure, _NOTE.format(target=TARGET, window=WINDOW, bits=BITS, few=few))
     return Drawing(figure, rows)
 
 

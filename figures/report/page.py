@@ -224,8 +224,9 @@ def _summary_caption(select: Selection) -> str:
 
 
 def _environment() -> Environment:
+    loader = PackageLoader("figures.report")
     environment = Environment(
-        loader=PackageLoader("figures.report"),
+        loader=loader,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -233,16 +234,11 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["json_data"] = _json_data
-    environment.globals["verbatim"] = lambda name: _verbatim(environment, name)
+    # A file of ours, as it is.
+    environment.globals["verbatim"] = lambda name: Markup(loader.get_source(environment, name)[0])
     return environment
 
 
 def _json_data(text: str) -> Markup:
     """JSON that may stand in a script element: nothing in it ends the element."""
     return Markup(text.replace("<", "\\u003c"))
-
-
-def _verbatim(environment: Environment, name: str) -> Markup:
-    """A file of ours, as it is."""
-    assert environment.loader is not None  # noqa: S101 (it was given)
-    return Markup(environment.loader.get_source(environment, name)[0])

@@ -116,7 +116,7 @@ def prompt_section(store: Path, table: pl.DataFrame, select: Selection) -> Promp
 
 
 def _tasks(table: pl.DataFrame) -> tuple[list[tuple[Any, dict[str, Any]]], list[str]]:
-    """The tasks of all runs, each with a row of the table; and why some are not to be had."""
+    """The tasks of all runs, each with a row of the table; and why some cannot be built."""
     found: dict[str, tuple[Any, dict[str, Any]]] = {}
     failed = []
     for row in table.unique(_TASK, maintain_order=True).sort(*_TASK).iter_rows(named=True):

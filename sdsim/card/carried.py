@@ -26,10 +26,8 @@ def state_bits(model: ModelConfig | ModuleConfig, tokens: int) -> int | None:
     return 8 * state.nbytes
 
 
-def takes_budget(model: ModelConfig | ModuleConfig) -> bool:
+def takes_budget(model: ModelConfig) -> bool:
     """Whether the state can be quantized: it is measured, and does not grow with the tokens."""
-    if not isinstance(model, ModelConfig):
-        return False
     built = build_model(model, VOCAB_SIZE, 1, 0, torch.device("cpu"))
     return built.measures_state and state_bits(model, 1) == state_bits(model, 2)
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import polars as pl
 import torch
 
-from kernels.bench import device_name
+from kernels.bench import device_name, threads
 from sdsim.card.carried import state_bits, state_numbers, takes_budget
 from sdsim.card.protocol import (
     BITS,
@@ -50,7 +50,7 @@ def measure(
     *,
     protocol: Protocol | None = None,
 ) -> CardRecord:
-    """Do what the store of a card lacks.
+    """Do what the store of a card lacks; its speeds are measured anew.
 
     Args:
         model: the architecture, without a budget.
@@ -106,8 +106,8 @@ def _speeds(model: ModelConfig | ModuleConfig) -> list[Speed]:
     """Of a model, and of a GRU of its width (of 32, where it has none)."""
     sizes = TaskConfig(vocab_size=VOCAB_SIZE, train_sizes=(LONG_FIRST,))
     reference = ModelConfig("gru", ("gru",), width=getattr(model, "width", 32), depth=2)
-    torch.set_num_threads(1)
-    return speeds([RunConfig(each, sizes) for each in (model, reference)])
+    with threads(1):
+        return speeds([RunConfig(each, sizes) for each in (model, reference)])
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def card(
 ) -> pl.DataFrame:
     """Measure how much an architecture remembers, and draw its page: what ``sdsim card`` does.
 
-    What is stored of a card is not measured again.
+    Runs that are stored are not done again; the speeds are measured anew.
 
     Args:
         overrides: as on the command line, ``"model.width=24"``.

@@ -154,12 +154,12 @@ def _read(config: Config) -> tuple[list[tuple[str, Losses]], ScoredTokens, int]:
 def _losses(
     config: Config, answerer: Answerer, corpus: Corpus, contexts: Contexts, first: int
 ) -> Losses:
-    from sdsim.evaluation.losses import Scored, digest_of, losses_of
+    from sdsim.evaluation.losses import Scored, identity_digest, losses_of
 
     scored = Scored(
         answerer.name,
         answerer.digest(),
-        digest_of(corpus.identity()),
+        identity_digest(corpus.identity()),
         contexts.tokens.shape[1],
         first,
         config.dtype,

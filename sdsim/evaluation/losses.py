@@ -60,12 +60,7 @@ class Scored:
     @property
     def id(self) -> str:
         """Of the folder: 16 hexadecimal digits."""
-        return _digest(asdict(self))
-
-
-def digest_of(identity: dict[str, Any]) -> str:
-    """What identifies a corpus, from `Corpus.identity`."""
-    return _digest(identity)
+        return identity_digest(asdict(self))
 
 
 def losses_of(
@@ -130,6 +125,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise ValueError(f"store: another process is writing to {folder}") from error
 
 
-def _digest(value: dict[str, Any]) -> str:
+def identity_digest(value: dict[str, Any]) -> str:
+    """Of what identifies a corpus (`Corpus.identity`) or losses: 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

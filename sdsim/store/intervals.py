@@ -45,7 +45,7 @@ def accuracy_interval(seeds: Sequence[Counts]) -> Interval:
     variance = correct / examples * (1 - correct / examples) / examples
     z = Z_95
     if variance and len(seeds) > 1:
-        over_seeds = _reach([right / of for right, of in seeds])
+        over_seeds = reach([right / of for right, of in seeds])
         z = max(z, over_seeds / sqrt(variance))
     return wilson(correct, examples, z)
 
@@ -66,8 +66,8 @@ def difference_interval(seeds_1: Sequence[Counts], seeds_2: Sequence[Counts]) ->
     gaps = [right_1 / all_1 - right_2 / all_2 for (right_1, all_1), (right_2, all_2) in pairs]
     low, high = difference(*_pooled(seeds_1), *_pooled(seeds_2))
     if len(gaps) > 1:
-        mean, reach = fmean(gaps), _reach(gaps)
-        low, high = min(low, mean - reach), max(high, mean + reach)
+        mean, half = fmean(gaps), reach(gaps)
+        low, high = min(low, mean - half), max(high, mean + half)
     return max(-1.0, low), min(1.0, high)
 
 
@@ -75,7 +75,7 @@ def _pooled(seeds: Sequence[Counts]) -> Counts:
     return sum(correct for correct, _ in seeds), sum(examples for _, examples in seeds)
 
 
-def _reach(values: Sequence[float]) -> float:
+def reach(values: Sequence[float]) -> float:
     """From the mean of two values or more to the ends of its Student's interval."""
     return student_t(len(values) - 1) * stdev(values) / sqrt(len(values))
 
