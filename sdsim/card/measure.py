@@ -76,7 +76,9 @@ def measure(
     table = card.sweep("measuring", card.protocol.memory_blocks(numbers, lr))
     if numbers is not None:
         card.probe(table)
-    speed, reference = _speeds(model)
+    with threads(1):
+        speed, reference = _speeds(model)
+        device = device_name(torch.device("cpu"))
     record = CardRecord(
         protocol=VERSION,
         size=size,
@@ -86,7 +88,7 @@ def measure(
         lr=lr,
         speed=speed,
         reference_speed=reference,
-        device=device_name(torch.device("cpu")),
+        device=device,
         versions=versions(),
         commit=commit(),
     )
@@ -106,8 +108,7 @@ def _speeds(model: ModelConfig | ModuleConfig) -> list[Speed]:
     """Of a model, and of a GRU of its width (of 32, where it has none)."""
     sizes = TaskConfig(vocab_size=VOCAB_SIZE, train_sizes=(LONG_FIRST,))
     reference = ModelConfig("gru", ("gru",), width=getattr(model, "width", 32), depth=2)
-    with threads(1):
-        return speeds([RunConfig(each, sizes) for each in (model, reference)])
+    return speeds([RunConfig(each, sizes) for each in (model, reference)])
 
 
 @dataclass(frozen=True)

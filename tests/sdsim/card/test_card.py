@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 from hydra.core.config_loader import ConfigLoader
 
 import figures
 from figures.card import answers
+from kernels.bench import threads
 from sdsim.card import measure as measuring
 from sdsim.card.carried import state_bits, state_numbers
 from sdsim.card.measure import measure
@@ -91,8 +93,11 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("untrained")
 def test_a_card_has_the_numbers_of_its_runs(tmp_path: Path) -> None:
     store = tmp_path / "gru"
-    card = measure(GRU, store, "quick", WORDS, protocol=SMALL)
+    with threads(2):
+        card = measure(GRU, store, "quick", WORDS, protocol=SMALL)
+        assert torch.get_num_threads() == 2
     assert card == read_card(store)
+    assert card.device.endswith("1 thread")  # that the speeds are of, whatever torch has
     assert (card.lr, card.state_bits, card.has_budget) == (2e-3, 32 * 8 * 2, True)
     table = load(store)
     assert len(table.filter(table["lr"] != 2e-3)) == 2 * 2  # two other rates, two seeds
